@@ -1,0 +1,54 @@
+# Two commands: `make quickstart` (a table and a page from nothing) and `make test` (the whole suite).
+# Both make the environment in .venv from requirements.lock first; a second call finds it ready.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: quickstart test lint lock clean help
+
+help:
+	@echo "make quickstart  environment, BM25 on the packaged sample in 16 languages, and the page"
+	@echo "make test        environment, then the whole test suite"
+	@echo "make lint        ruff"
+	@echo "make lock        write requirements.lock anew from what pip resolves today"
+	@echo "make clean       remove the environment and built pages (not the cache, not results)"
+
+quickstart: $(READY)
+	@echo "==> Running BM25 on the packaged sample in 16 languages"
+	$(BIN)/mdrbench run bm25 --data sample --langs all
+	@echo "==> Rendering results/ and the published figures"
+	$(BIN)/mdrbench report
+
+test: $(READY)
+	@echo "==> Running the whole test suite (about 5 minutes on 2 cores)"
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# torch goes first: with 2.13.0 in place no other package pulls in another build of it.
+$(READY): requirements.lock pyproject.toml
+	@echo "==> Making the environment in $(VENV) from requirements.lock (some minutes, once)"
+	@$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), sys.version' || \
+	  { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $(READY)
+	@echo "==> The environment is ready: $(BIN)/mdrbench"
+
+lock:
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lock/bin/python -m pip install --quiet --editable ".[dev]"
+	{ sed -n '/^#/p' requirements.lock; \
+	  .venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .venv-lock site/public build dist

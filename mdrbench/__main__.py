@@ -1,0 +1,5 @@
+"""``python -m mdrbench`` is the same as ``mdrbench``."""
+
+from mdrbench.cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""Two results side by side: paired tests per language with Holm's correction, and the topics that moved most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdrbench import measures, results
+from mdrbench.errors import DataError
+from mdrbench.measures import PairedTest
+from mdrbench.results import Result
+from mdrbench.stages import read_topic_scores
+from mdrbench.store import file_sha256
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One topic and its scores."""
+
+    lang: str
+    qid: str
+    query: str
+    a: float
+    b: float
+
+
+@dataclass(frozen=True)
+class LanguageComparison:
+    """A paired test with its corrected p values."""
+
+    lang: str
+    test: PairedTest
+    p_t_holm: float
+    p_randomisation_holm: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A against B. ``average`` is the mean over languages of the differences, with its bootstrap interval."""
+
+    measure: str
+    a: str
+    b: str
+    languages: list[LanguageComparison]
+    average: measures.Interval
+    average_label: str
+    moved: list[Moved]
+    only_in_one: list[str]
+
+
+def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, resamples: int = 10_000) -> Comparison:
+    """Compare two result files on the languages that both have.
+
+    Raises:
+        DataError: other data sets, splits, corpora or judged topics; a topic file is missing or was changed.
+    """
+    a, b = results.read(path_a), results.read(path_b)
+    shared = _comparable(a, b, path_a, path_b, measure)
+    tests, moved, differences = [], [], []
+    for lang in shared:
+        scores_a, queries = _topics(path_a, a, lang)
+        scores_b, _ = _topics(path_b, b, lang)
+        if scores_a.keys() != scores_b.keys():
+            raise DataError(f"the two results judge different topics of '{lang}'", where=str(path_b))
+        x = np.array([scores_a[qid][measure] for qid in scores_a])
+        y = np.array([scores_b[qid][measure] for qid in scores_a])
+        differences.append((x - y)[:, None])
+        tests.append(measures.paired_test(x, y, seed=seed, resamples=resamples))
+        moved += [Moved(lang, qid, queries[qid], x[i], y[i]) for i, qid in enumerate(scores_a) if x[i] != y[i]]
+    corrected_t = measures.holm([test.p_t for test in tests])
+    corrected_r = measures.holm([test.p_randomisation for test in tests])
+    [average] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=seed)
+    moved.sort(key=lambda m: (-abs(m.a - m.b), m.lang, m.qid))
+    return Comparison(
+        measure=measure,
+        a=a.system.name,
+        b=b.system.name,
+        languages=[LanguageComparison(*row) for row in zip(shared, tests, corrected_t, corrected_r, strict=True)],
+        average=average,
+        average_label=results.average_label(shared),
+        moved=moved[:top],
+        only_in_one=sorted(set(a.languages) ^ set(b.languages)),
+    )
+
+
+def _comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:
+    """The shared languages; like is compared only with like."""
+    for result, path in ((a, path_a), (b, path_b)):
+        if result.kind != "measured":
+            raise DataError("a published result has no topic-level scores", where=str(path))
+        if measure not in result.evaluated.measures:
+            raise DataError(
+                f"has no {measure}", where=str(path), mend=f"choose among {', '.join(result.evaluated.measures)}"
+            )
+    if (a.split, a.evaluated.depth) != (b.split, b.evaluated.depth):
+        raise DataError("the two results are of different splits or depths", where=str(path_b))
+    shared = [lang for lang in a.language_codes() if lang in b.languages]
+    if not shared:
+        raise DataError("the two results share no language", where=str(path_b))
+    for lang in shared:
+        one, other = a.languages[lang].dataset, b.languages[lang].dataset
+        if one.fingerprint != other.fingerprint:
+            raise DataError(
+                f"the corpora of '{lang}' differ ({one.passages} and {other.passages} passages)",
+                where=str(path_b),
+                mend="run both systems on the same data",
+            )
+    return shared
+
+
+def _topics(path: Path, result: Result, lang: str):
+    entry = result.languages[lang].files.get("topics")
+    if entry is None:
+        raise DataError(f"keeps no topic-level scores of '{lang}'", where=str(path))
+    kept = path.parent / entry.path
+    if not kept.is_file() or file_sha256(kept) != entry.sha256:
+        raise DataError(
+            "is missing or not the file the result was recorded with", where=str(kept), mend="run the recipe again"
+        )
+    return read_topic_scores(kept)

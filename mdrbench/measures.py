@@ -1,0 +1,178 @@
+"""Per-topic scores, their means and intervals, and paired tests, with trec_eval's conventions.
+
+Scores come from trec_eval's own C code through pytrec_eval. The conventions are those of ``trec_eval -c -M 100``: the
+qrels set the denominator (a judged topic without hits scores 0), equal float32 scores are ordered by docid descending,
+and nothing below rank :data:`DEPTH` counts. ``Judged@k``, which trec_eval lacks, is ir-measures' definition (judged
+among the top k, divided by the hits there) under the same tie rule; a topic without hits has 0.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from mdrbench.errors import DataError, UsageError, did_you_mean
+from mdrbench.trec import check_hits, ranked
+from mdrbench.types import Qrels, Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DEPTH = 100
+"""Hits of a topic that count, trec_eval's ``-M``."""
+
+DEFAULT = ("nDCG@10", "Recall@100", "MRR@10", "MAP@100", "Judged@10")
+"""The measures of every leaderboard; the first one ranks."""
+
+_TREC_NAMES = {"nDCG": "ndcg_cut_{k}", "Recall": "recall_{k}", "MAP": "map_cut_{k}", "MRR": "recip_rank"}
+
+TopicScores = dict[str, dict[str, float]]
+"""qid -> measure -> score, one entry for every judged topic."""
+
+
+class Interval(NamedTuple):
+    """A mean with the ends of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def parse_measure(text: str) -> tuple[str, int]:
+    """``nDCG@10`` -> ``("nDCG", 10)``; known are nDCG, Recall, MRR, MAP and Judged at 1 to 100."""
+    match = re.fullmatch(r"([A-Za-z]+)@([1-9]\d*)", text)
+    known = [*_TREC_NAMES, "Judged"]
+    if not match or match[1] not in known:
+        raise UsageError(f"unknown measure '{text}'", mend=did_you_mean(text, list(DEFAULT)))
+    if int(match[2]) > DEPTH:
+        raise UsageError(f"'{text}' looks below rank {DEPTH}", mend=f"use a cut-off of at most {DEPTH}")
+    return match[1], int(match[2])
+
+
+def score_topics(run: Run, qrels: Qrels, measures: tuple[str, ...] = DEFAULT) -> TopicScores:
+    """Score every topic of ``qrels``; topics of ``run`` without judgments are left out.
+
+    Raises:
+        DataError: a topic ranks a passage twice or with a score that is not finite.
+    """
+    import pytrec_eval
+
+    wanted = {measure: parse_measure(measure) for measure in measures}
+    kept = {}
+    for qid in qrels:
+        hits = run.get(qid)
+        if hits:
+            check_hits(qid, hits, "run")
+            kept[qid] = dict(ranked(hits)[:DEPTH])
+    names = {_TREC_NAMES[name].format(k=k) for name, k in wanted.values() if name != "Judged"}
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {re.sub(r"_(\d+)$", r".\1", name) for name in names})
+    raw = evaluator.evaluate(kept) if names else {}
+    return {
+        qid: {
+            measure: _judged(kept.get(qid), qrels[qid], k) if name == "Judged" else _from_trec(raw.get(qid), name, k)
+            for measure, (name, k) in wanted.items()
+        }
+        for qid in qrels
+    }
+
+
+def _from_trec(scores: dict[str, float] | None, name: str, k: int) -> float:
+    if scores is None:  # judged, but no hit: trec_eval -c counts it as zero
+        return 0.0
+    value = scores[_TREC_NAMES[name].format(k=k)]
+    if name == "MRR":  # recip_rank is 1/rank of the first positive; below the cut-off it counts as none
+        return value if value > 1 / (k + 1) else 0.0
+    return value
+
+
+def _judged(hits: dict[str, float] | None, judged: dict[str, int], k: int) -> float:
+    top = list(hits)[:k] if hits else []
+    return sum(docid in judged for docid in top) / len(top) if top else 0.0
+
+
+def matrix(scores: TopicScores, measures: tuple[str, ...]) -> np.ndarray:
+    """Scores as an array of shape (topics, measures), topics in their order."""
+    import numpy as np
+
+    return np.array([[row[m] for m in measures] for row in scores.values()], dtype=np.float64)
+
+
+def bootstrap(groups: list[np.ndarray], *, confidence: float, resamples: int, seed: int) -> list[Interval]:
+    """Mean over groups of the mean over each group's topics, with percentile bootstrap intervals.
+
+    Topics are resampled with replacement within each group (language), so the interval of a macro average speaks of
+    these languages and other topics. Efron and Tibshirani 1993, chapter 13.
+
+    Args:
+        groups: one array a language, each of shape (topics, measures).
+
+    Returns:
+        One interval for each measure.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    total = np.zeros((resamples, groups[0].shape[1]))
+    for scores in groups:
+        if not len(scores):
+            raise DataError("no judged topic to average over", mend="check the qrels")
+        for row in range(resamples):
+            picks = rng.integers(0, len(scores), len(scores))
+            total[row] += scores[picks].mean(axis=0)
+    ends = np.quantile(total / len(groups), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    means = np.mean([scores.mean(axis=0) for scores in groups], axis=0)
+    return [Interval(float(m), float(low), float(high)) for m, low, high in zip(means, *ends, strict=True)]
+
+
+class PairedTest(NamedTuple):
+    """A against B over the same topics: means, their difference (A - B), topic counts and p values."""
+
+    topics: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    wins: int
+    ties: int
+    losses: int
+    p_t: float
+    p_randomisation: float
+
+
+def paired_test(a: np.ndarray, b: np.ndarray, *, seed: int, resamples: int = 10_000) -> PairedTest:
+    """Two-sided paired t test and Fisher's randomisation test on per-topic scores of shape (topics,).
+
+    The randomisation test flips the signs of the differences at random; its p value counts the observed assignment
+    among the resampled ones, so it is never 0 (Smucker, Allan and Carterette, CIKM 2007; Phipson and Smyth 2010).
+    Where all differences are equal, t is undefined: p is 1 when they are all zero, and otherwise 0.
+    """
+    import numpy as np
+    from scipy import stats
+
+    d = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    if len(d) < 2:
+        raise DataError(f"a paired test needs two topics, there are {len(d)}", mend="compare on more topics")
+    if np.ptp(d) == 0:
+        p_t = 1.0 if d[0] == 0 else 0.0
+    else:
+        p_t = float(stats.ttest_1samp(d, 0.0).pvalue)
+    rng = np.random.default_rng(seed)
+    nonzero = d[d != 0]
+    observed, extreme = abs(nonzero.sum()), 0
+    for _ in range(0, resamples, 1000):
+        signs = rng.integers(0, 2, (1000, len(nonzero)), dtype=np.int8) * 2 - 1
+        extreme += int((np.abs(signs @ nonzero) >= observed - 1e-12).sum())
+    batches = -(-resamples // 1000) * 1000
+    p_r = (extreme + 1) / (batches + 1)
+    wins, losses = int((d > 0).sum()), int((d < 0).sum())
+    means = float(np.mean(a)), float(np.mean(b))
+    return PairedTest(len(d), *means, float(d.mean()), wins, len(d) - wins - losses, losses, p_t, p_r)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Step-down adjusted p values that bound the family-wise error (Holm 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for step, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - step) * p_values[index]))
+        adjusted[index] = running
+    return adjusted

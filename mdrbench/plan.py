@@ -1,0 +1,160 @@
+"""Recipe x languages -> ordered steps with keys. Nothing heavy is imported and nothing is run here.
+
+A step's key is the hash of its stage (with that stage's VERSION), its parameters, the SHA-256 of the source files it
+reads and the keys of the steps before it: whatever has the same key is never computed twice, in any recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mdrbench import measures, registry
+from mdrbench.layout import MiraclFolder
+from mdrbench.recipe import Recipe
+from mdrbench.store import Store, key_of
+
+VERSIONS = {"corpus": 1, "topics": 1, "index": 1, "search": 1, "evaluate": 1, "average": 1}
+"""Raise a stage's number when its output changes for the same input: older artifacts are then made anew."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage applied to one scope; plain data, so that it can be sent to another process.
+
+    Attributes:
+        scope: a language, or ``all``.
+        params: JSON that the stage reads; part of the key.
+        sources: source file -> SHA-256; the hashes are part of the key, the paths are not.
+        inputs: role -> (stage, key) of the artifacts that are read.
+        size: estimated bytes of the artifact.
+    """
+
+    stage: str
+    scope: str
+    params: dict[str, Any]
+    sources: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    dataset: MiraclFolder | None = None
+    size: int = 0
+    key: str = ""
+
+    @property
+    def ref(self) -> tuple[str, str]:
+        """Stage and key: the address of the artifact."""
+        return self.stage, self.key
+
+    def made_of(self) -> dict[str, Any]:
+        """What is hashed into the key, kept in the manifest so that a number can be walked back."""
+        return {
+            "stage": self.stage,
+            "version": VERSIONS[self.stage],
+            "scope": self.scope,
+            "params": self.params,
+            "sources": {Path(path).name: digest for path, digest in sorted(self.sources.items())},
+            "inputs": {role: list(ref) for role, ref in sorted(self.inputs.items())},
+        }
+
+
+def _step(**fields: Any) -> Step:
+    step = Step(**fields)
+    return Step(**{**step.__dict__, "key": key_of(step.made_of())})
+
+
+@dataclass(frozen=True)
+class RecipePlan:
+    """The steps of one recipe, in an order in which they can run, and which of them its result is read from."""
+
+    recipe: Recipe
+    overrides: list[str]
+    dataset: MiraclFolder
+    split: str
+    languages: list[str]
+    by_language: dict[str, dict[str, Step]]
+    average: Step
+
+    def steps(self) -> list[Step]:
+        """All steps, language by language, the average last."""
+        return [step for steps in self.by_language.values() for step in steps.values()] + [self.average]
+
+    def targets(self) -> list[Step]:
+        """What a result is written from: runs, scores and the average."""
+        wanted = [steps[stage] for steps in self.by_language.values() for stage in ("search", "evaluate")]
+        return [*wanted, self.average]
+
+
+def plan_recipe(
+    recipe: Recipe, dataset: MiraclFolder, languages: list[str], split: str, store: Store, overrides: list[str]
+) -> RecipePlan:
+    """Plan a recipe; raises DataError where a source file is missing."""
+    member = registry.load("retrievers", recipe.retriever["name"])
+    retriever = member.build(member.Config.model_validate({k: v for k, v in recipe.retriever.items() if k != "name"}))
+    by_language = {}
+    for lang in languages:
+        conventions = {"retriever_version": member.VERSION, **retriever.conventions(lang)}
+        by_language[lang] = _plan_language(recipe, dataset, lang, split, store, conventions, retriever.estimate)
+    evaluated = {lang: steps["evaluate"].ref for lang, steps in by_language.items()}
+    average = _step(
+        stage="average",
+        scope="all",
+        params={"split": split, **_evaluation(recipe)},
+        inputs=evaluated,
+        size=2_000,
+    )
+    return RecipePlan(recipe, overrides, dataset, split, languages, by_language, average)
+
+
+def _evaluation(recipe: Recipe) -> dict[str, Any]:
+    return {**recipe.evaluation.model_dump(mode="json"), "depth": measures.DEPTH, "seed": recipe.seed}
+
+
+def _plan_language(recipe, dataset, lang, split, store, conventions, estimate) -> dict[str, Step]:
+    corpus_files = dataset.corpus_files(lang)
+    topic_files = [dataset.topics_file(lang, split), dataset.qrels_file(lang, split)]
+    hashes = {str(path): digest for path, digest in store.hash_files([*corpus_files, *topic_files]).items()}
+    corpus_bytes = sum(path.stat().st_size for path in corpus_files)
+    topic_bytes = sum(path.stat().st_size for path in topic_files)
+    corpus_sources = {str(path): hashes[str(path)] for path in corpus_files}
+    topic_sources = {str(path): hashes[str(path)] for path in topic_files}
+    corpus = _step(
+        stage="corpus", scope=lang, params={}, sources=corpus_sources, dataset=dataset, size=corpus_bytes // 30
+    )
+    topics = _step(
+        stage="topics",
+        scope=lang,
+        params={"split": split},
+        sources=topic_sources,
+        inputs={"corpus": corpus.ref},
+        dataset=dataset,
+        size=topic_bytes // 10,
+    )
+    index = _step(
+        stage="index",
+        scope=lang,
+        params={"retriever": recipe.retriever, "conventions": conventions},
+        sources=corpus_sources,
+        inputs={"corpus": corpus.ref},
+        dataset=dataset,
+        size=estimate(corpus_bytes),
+    )
+    search = _step(
+        stage="search",
+        scope=lang,
+        params={**index.params, "split": split, "depth": recipe.search.depth},
+        sources=topic_sources,
+        inputs={"index": index.ref, "topics": topics.ref},
+        dataset=dataset,
+        size=topic_bytes // 60 * recipe.search.depth,
+    )
+    evaluate = _step(
+        stage="evaluate",
+        scope=lang,
+        params={"split": split, **_evaluation(recipe)},
+        sources=topic_sources,
+        inputs={"search": search.ref},
+        dataset=dataset,
+        size=topic_bytes,
+    )
+    steps = (corpus, topics, index, search, evaluate)
+    return {step.stage: step for step in steps}

@@ -1,0 +1,111 @@
+"""Figures from the literature as result files: facts with their source, never mixed with measured ones.
+
+The input is a long CSV with the columns ``source, table, backbone, method, split, metric, lang, value``, one figure a
+row (``lang`` may be ``avg``, the average as printed). Every row becomes one cell with its source and table.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from statistics import fmean
+
+from mdrbench import results
+from mdrbench.errors import DataError
+from mdrbench.languages import ALL
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System
+from mdrbench.store import write_atomically
+
+COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")
+
+Row = dict[str, str]
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a figures file; a missing column or a value that is no number between 0 and 1 is an error."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(f"column '{missing[0]}' is missing", where=f"{path}:1", mend=f"columns: {','.join(COLUMNS)}")
+        rows = []
+        for row in reader:
+            try:
+                valid = 0 <= float(row["value"]) <= 1
+            except (TypeError, ValueError):
+                valid = False
+            if not valid:
+                raise DataError(
+                    f"value {row['value']!r} is no number from 0 to 1",
+                    where=f"{path}:{reader.line_num}",
+                    mend="write nDCG@10 of 39.4 as 0.394",
+                )
+            rows.append(row)
+    return rows
+
+
+def to_results(rows: list[Row], dataset: str = "miracl") -> dict[str, Result]:
+    """Group rows into results, one for each source, table, backbone, method and split; name -> result."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[c] for c in ("source", "table", "backbone", "method", "split")), []).append(row)
+    named = {}
+    for (source, table, backbone, method, split), group in groups.items():
+        slug = re.sub(r"[^a-z0-9]+", "-", f"{table} {backbone} {method} {split}".lower()).strip("-")
+        name = f"{source}/{slug}"
+        if name in named:
+            raise DataError(f"two groups of figures are both called '{name}'", mend="rename a table, backbone or method")
+        named[name] = _group(group, dataset, source, table, backbone, method, split)
+    return named
+
+
+def _group(rows: list[Row], dataset: str, source: str, table: str, backbone: str, method: str, split: str) -> Result:
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    languages: dict[str, LanguageResult] = {}
+    means: dict[str, Cell] = {}
+    for row in rows:
+        cell = Cell(value=float(row["value"]), source=source, table=table)
+        scores = means if row["lang"] == "avg" else languages.setdefault(row["lang"], LanguageResult(scores={})).scores
+        if row["metric"] in scores:
+            raise DataError(f"{backbone} {method} {row['metric']} {row['lang']} is there twice", where=source)
+        scores[row["metric"]] = cell
+    system = System(name=backbone if method == "as-released" else f"{backbone} + {method}", summary=f"{source}, {table}")
+    averages = []
+    covered = [lang for lang in ALL if lang in languages]
+    if means:
+        averages.append(Average(label=f"{results.average_label(covered)}, as printed", languages=covered, scores=means))
+    elif covered == list(ALL):
+        means = {name: _mean(languages, name, source, table) for name in names}
+        label = f"{results.average_label(covered)}, computed from the cells"
+        averages.append(Average(label=label, languages=covered, scores=means))
+    return Result(
+        kind="published",
+        dataset=dataset,
+        split=split,
+        system=system,
+        evaluated=Evaluated(
+            measures=names,
+            depth=100,
+            tie_rule="as in the source",
+            denominator="as in the source",
+            corpus_variant="full",
+        ),
+        languages=languages,
+        averages=averages,
+    )
+
+
+def _mean(languages: dict[str, LanguageResult], measure: str, source: str, table: str) -> Cell:
+    mean = fmean(languages[lang].scores[measure].value for lang in ALL)
+    return Cell(value=round(mean, 6), source=source, table=table)
+
+
+def write(rows: list[Row], root: Path) -> list[Path]:
+    """Write ``results/published/SOURCE/*.json``; returns the paths."""
+    written = []
+    for name, result in to_results(rows).items():
+        path = root / results.PUBLISHED / f"{name}.json"
+        write_atomically(path, results.dump(result))
+        written.append(path)
+    return written

@@ -1,0 +1,65 @@
+"""The folder is the registry.
+
+A family is a folder of the package (``retrievers/``, ``datasets/`` ...); a member is one file in it that exposes a
+docstring (its first line is the summary that ``mdrbench list FAMILY`` prints), ``VERSION``, a frozen pydantic
+``Config`` with unknown keys forbidden, and ``build(config)``. Summaries are read without importing the member, so a
+list costs no heavy import. Recipes and baselines are YAML files in folders of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from mdrbench.errors import UsageError, did_you_mean
+
+PACKAGE = Path(__file__).parent
+
+FAMILIES = ("datasets", "executors", "retrievers")
+
+
+def resource(name: str) -> Path:
+    """A top-level folder of the project (``baselines``, ``recipes``, ``site``, ``results``): packaged or checked out."""
+    packaged = PACKAGE / "_data" / name
+    return packaged if packaged.is_dir() else PACKAGE.parent / name
+
+
+def members(family: str) -> dict[str, str]:
+    """Names of a family's members with their one-line summaries."""
+    if family not in FAMILIES:
+        raise UsageError(f"unknown family '{family}'", mend=did_you_mean(family, list(FAMILIES)))
+    found = {}
+    for path in sorted((PACKAGE / family).glob("*.py")):
+        if not path.stem.startswith("_"):
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            found[path.stem.replace("_", "-")] = doc.split("\n", 1)[0]
+    return found
+
+
+def load(family: str, name: str) -> ModuleType:
+    """Import one member, e.g. ``load("retrievers", "bm25")``; unknown names answer with near ones."""
+    known = members(family)
+    if name not in known:
+        raise UsageError(f"no {name!r} among {family}", mend=did_you_mean(name, list(known)))
+    return importlib.import_module(f"mdrbench.{family}.{name.replace('-', '_')}")
+
+
+def recipe_files() -> dict[str, Path]:
+    """Shipped baselines and recipes, name -> YAML file."""
+    files = [*resource("baselines").glob("*.yaml"), *resource("recipes").glob("*.yaml")]
+    return {path.stem: path for path in sorted(files, key=lambda p: p.stem)}
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe given by name or by the path of a YAML file of one's own."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise UsageError("no such recipe file", where=name, mend="check the path, or see `mdrbench list`")
+        return path
+    known = recipe_files()
+    if name not in known:
+        raise UsageError(f"unknown recipe '{name}'", mend=did_you_mean(name, list(known)))
+    return known[name]

@@ -1,0 +1,246 @@
+"""The versioned result schema: one file a system and data set, measured here or carried over from a publication.
+
+::
+
+    results/DATASET/RECIPE.json                  a measured result (other splits than dev: RECIPE.SPLIT.json)
+    results/DATASET/RECIPE/LANG-SPLIT.run.trec.gz, LANG-SPLIT.topics.tsv.gz
+    results/DATASET/variants/RECIPE-DIGEST.json  the same for a run made with --set; never takes the recipe's place
+    results/published/SOURCE/....json            figures from the literature, in the same schema
+
+The JSON Schema (``mdrbench schema``) is exported from these models.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mdrbench.errors import DataError
+from mdrbench.languages import ALL
+
+SCHEMA_VERSION = 1
+
+PUBLISHED = "published"
+"""The folder of ``results/`` that holds figures from the literature."""
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a score is a finite number")
+    return value
+
+
+def _relative(value: str) -> str:
+    if Path(value).is_absolute() or ".." in Path(value).parts:
+        raise ValueError("a path inside the result's folder")
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Cell(_Model):
+    """One score. A measured cell has the ends of its bootstrap interval, a published one its source and table."""
+
+    value: Annotated[float, AfterValidator(_finite)]
+    low: float | None = None
+    high: float | None = None
+    source: str | None = Field(default=None, description="citation key of the publication, for published cells")
+    table: str | None = Field(default=None, description="table or file of the publication")
+
+
+class File(_Model):
+    """A file kept beside the result, relative to the result file's folder."""
+
+    path: Annotated[str, AfterValidator(_relative)]
+    bytes: int
+    sha256: str
+
+
+class StepRecord(_Model):
+    """One step of the run: when and where it was really computed, also when this run found it in the cache."""
+
+    key: str = Field(description="content address of the artifact")
+    made_at: str
+    seconds: float
+    peak_bytes: int = Field(description="peak resident memory of the process during the step")
+    peak_of: str = Field(description="'step', or 'process' where the system cannot reset its high-water mark")
+    environment: str = Field(description="key into the result's environments")
+
+
+class DatasetRecord(_Model):
+    """What was searched and judged, by counts and by the SHA-256 of every file's bytes."""
+
+    fingerprint: str = Field(description="SHA-256 over the passages in order, independent of compression and shards")
+    passages: int
+    topics: int
+    judged_topics: int
+    judgments: int
+    positives: int
+    files: dict[str, str] = Field(description="file name -> SHA-256 of its bytes")
+    warnings: dict[str, int] = Field(description="flaws that were tolerated, counted")
+
+
+class LanguageResult(_Model):
+    """All about one language. Published results have cells only."""
+
+    scores: dict[str, Cell] = Field(description="measure -> score")
+    dataset: DatasetRecord | None = None
+    conventions: dict[str, Any] = Field(default_factory=dict, description="how text was analysed, joined, cut, pooled")
+    steps: dict[str, StepRecord] = Field(default_factory=dict)
+    files: dict[str, File] = Field(default_factory=dict, description="'run' and 'topics'")
+    command: str | None = Field(default=None, description="the exact command that recorded this language")
+
+
+class Average(_Model):
+    """A labelled mean over languages."""
+
+    label: str
+    languages: list[str]
+    scores: dict[str, Cell]
+
+
+class System(_Model):
+    """What was run."""
+
+    name: str
+    summary: str
+    recipe: dict[str, Any] | None = Field(default=None, description="the resolved recipe")
+    recipe_digest: str | None = Field(default=None, description="hash of all recipe keys that can change a score")
+    variant_of: str | None = Field(default=None, description="the recipe that --set was applied to")
+    overrides: list[str] = Field(default_factory=list)
+
+
+class Evaluated(_Model):
+    """How every score in the file was computed."""
+
+    measures: list[str]
+    depth: int = Field(description="hits of a topic that count, trec_eval's -M")
+    tie_rule: str
+    denominator: str
+    confidence: float | None = None
+    resamples: int | None = None
+    seed: int | None = None
+    corpus_variant: str = Field(description="'full' (the whole corpus was searched) or the name of a pool")
+
+
+class Result(_Model):
+    """A result file."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["measured", "published"]
+    dataset: str
+    split: str
+    system: System
+    evaluated: Evaluated
+    languages: dict[str, LanguageResult]
+    averages: list[Average] = Field(default_factory=list)
+    environments: dict[str, dict[str, Any]] = Field(default_factory=dict, description="by hash: versions, hardware")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Result:
+        for average in self.averages:
+            absent = [lang for lang in average.languages if lang not in self.languages]
+            if absent:
+                raise ValueError(f"average '{average.label}' covers {absent[0]}, which the result lacks")
+        for lang, entry in self.languages.items():
+            for stage, step in entry.steps.items():
+                if step.environment not in self.environments:
+                    raise ValueError(f"step {stage} of '{lang}' ran on an environment the result lacks")
+        return self
+
+    def language_codes(self) -> list[str]:
+        """Languages in the order of every table, others (published de, yo) after them."""
+        return [c for c in ALL if c in self.languages] + sorted(set(self.languages) - set(ALL))
+
+
+def average_label(languages: list[str]) -> str:
+    """``16-language average`` is said only of exactly the 16 of the benchmark."""
+    if sorted(languages) == sorted(ALL):
+        return "16-language average"
+    return f"average of {len(languages)} language{'s' * (len(languages) != 1)}"
+
+
+def read(path: Path) -> Result:
+    """Read and check a result file; anything wrong in it is a DataError that names the file and the key."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except FileNotFoundError:
+        raise DataError("no such result", where=str(path), mend="see `mdrbench list results`") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"not a JSON file: {error}", where=str(path), mend="write it anew with `mdrbench run`") from None
+    found = data.get("schema_version") if isinstance(data, dict) else None
+    if found != SCHEMA_VERSION:
+        raise DataError(
+            f"schema version {found!r}, this mdrbench reads {SCHEMA_VERSION}",
+            where=str(path),
+            mend="use the mdrbench that wrote it, or run the recipe again",
+        )
+    try:
+        return Result.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "result"
+        raise DataError(
+            f"{place}: {first['msg']} ({error.error_count()} mistakes in all)",
+            where=str(path),
+            mend="result files are written by `mdrbench run`, not by hand",
+        ) from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def dump(result: Result) -> str:
+    """The result as JSON text, keys in the order of the schema, languages in the order of every table."""
+    ordered = result.model_copy(update={"languages": {c: result.languages[c] for c in result.language_codes()}})
+    data = ordered.model_dump(mode="json", exclude_none=True)
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def files(root: Path) -> list[Path]:
+    """All measured result files under a results folder, variants included, in a stable order."""
+    found = [*root.glob("*/*.json"), *root.glob("*/variants/*.json")]
+    return sorted(p for p in found if p.relative_to(root).parts[0] not in (PUBLISHED, "schema"))
+
+
+def published_files(root: Path) -> list[Path]:
+    """All published result files under a results folder."""
+    return sorted((root / PUBLISHED).glob("*/*.json"))
+
+
+def path_of(root: Path, result: Result) -> Path:
+    """Where a measured result belongs."""
+    suffix = "" if result.split == "dev" else f".{result.split}"
+    folder = root / result.dataset
+    if result.system.variant_of:
+        name = f"{result.system.variant_of}-{result.system.recipe_digest[:10]}"
+        return folder / "variants" / f"{name}{suffix}.json"
+    return folder / f"{result.system.name}{suffix}.json"
+
+
+def find(root: Path, name: str) -> Path:
+    """A result by path, by ``DATASET/RECIPE`` or by a recipe name that is unique under ``root``."""
+    if name.endswith(".json"):
+        return Path(name)
+    known = {str(path.relative_to(root).with_suffix("")): path for path in files(root)}
+    matches = [path for key, path in known.items() if key == name or key.rsplit("/", 1)[-1] == name]
+    if len(matches) == 1:
+        return matches[0]
+    from mdrbench.errors import UsageError, did_you_mean
+
+    if matches:
+        raise UsageError(f"'{name}' is ambiguous", mend=f"write one of {', '.join(k for k in known if k.endswith(name))}")
+    raise UsageError(f"no result '{name}' in {root}", mend=did_you_mean(name, list(known)))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a result file."""
+    schema = Result.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mdrbench result", **schema}

@@ -1,0 +1,30 @@
+"""Retrievers: one file each (see :mod:`mdrbench.registry`). ``docs/add-a-retriever.md`` walks through one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from mdrbench.types import Passage, Run, Topics
+
+
+class Retriever(Protocol):
+    """What a member's ``build(config)`` returns."""
+
+    def conventions(self, lang: str) -> dict:
+        """All that decides how this language is indexed and searched, as JSON: part of the artifacts' keys."""
+
+    def estimate(self, corpus_bytes: int) -> int:
+        """Rough size in bytes of the index of a corpus whose compressed files have ``corpus_bytes``."""
+
+    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
+        """Index a stream of passages into the folder ``out``.
+
+        Returns:
+            Facts for the manifest; ``indexed`` (passages in the index) and ``skipped`` (passages with nothing to
+            index) are checked against the corpus.
+        """
+
+    def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
+        """At most ``depth`` hits for every topic; a topic without hits has an empty list."""

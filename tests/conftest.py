@@ -1,0 +1,122 @@
+"""Shared fixtures: tiny data sets written on the spot, the real ones where they lie beside the project."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mdrbench import java
+from mdrbench.layout import MiraclFolder
+from mdrbench.store import Store
+
+PROJECT = Path(__file__).parent.parent
+WIKI16 = PROJECT.parent / "shared" / "data" / "wiki16"
+WIKI16_LITE = PROJECT.parent / "shared" / "data" / "wiki16-lite"
+
+
+def pytest_collection_modifyitems(items):
+    absent = pytest.mark.skip(reason="the wiki16 data is not beside the project")
+    for item in items:
+        if "wiki16" in item.keywords and not WIKI16.is_dir():
+            item.add_marker(absent)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def wiki16() -> MiraclFolder:
+    return MiraclFolder("wiki16", WIKI16)
+
+
+@pytest.fixture
+def wiki16_lite() -> MiraclFolder:
+    return MiraclFolder("wiki16-lite", WIKI16_LITE)
+
+
+PASSAGES = [
+    {"docid": "1#0", "title": "Saimaa", "text": "Saimaa is the largest lake in Finland."},
+    {"docid": "1#1", "title": "Saimaa", "text": "The ringed seal of Saimaa lives in fresh water."},
+    {"docid": "2#0", "title": "Inari", "text": "Lake Inari lies in Lapland and freezes in November."},
+]
+
+
+class FolderMaker:
+    """Writes a data set in MIRACL's layout; every part can be replaced by raw bytes to spoil it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def corpus(self, lang: str = "en", passages=PASSAGES, *, raw: bytes | None = None, shard: int = 0) -> Path:
+        path = self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}" / f"docs-{shard}.jsonl.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in passages).encode() if raw is None else raw
+        path.write_bytes(gzip.compress(text, mtime=0))
+        return path
+
+    def split(self, kind: str, text: str | bytes, lang: str = "en", split: str = "dev") -> Path:
+        folder = self.root / "miracl" / f"miracl-v1.0-{lang}" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{kind}.miracl-v1.0-{lang}-{split}.tsv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def whole(self, lang: str = "en", passages=PASSAGES) -> MiraclFolder:
+        self.corpus(lang, passages)
+        self.split("topics", "q1\twhere does the ringed seal live\nq2\tlargest lake in Finland\n", lang)
+        self.split("qrels", "q1\tQ0\t1#1\t1\nq2\tQ0\t1#0\t1\nq2\tQ0\t2#0\t0\n", lang)
+        return self.folder()
+
+    def folder(self) -> MiraclFolder:
+        return MiraclFolder(self.root.name, self.root)
+
+
+@pytest.fixture
+def maker(tmp_path) -> FolderMaker:
+    return FolderMaker(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trec_eval(tmp_path_factory) -> Callable[..., dict[str, dict[str, float]]]:
+    """NIST's trec_eval (the binary inside Anserini's jar): ``trec_eval(qrels, run, *flags)[qid][measure]``."""
+    binary = tmp_path_factory.mktemp("trec_eval") / "trec_eval"
+    platform = {"linux": "linux-amd64", "darwin": "macosx-aarch64"}[sys.platform]
+    with zipfile.ZipFile(java.anserini_jar()) as jar:
+        binary.write_bytes(jar.read(f"trec_eval/trec_eval-{platform}"))
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+
+    def run(qrels: Path, run_file: Path, *flags: str) -> dict[str, dict[str, float]]:
+        command = [str(binary), "-q", "-c", *flags, str(qrels), str(run_file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        scores: dict[str, dict[str, float]] = {}
+        for line in done.stdout.splitlines():
+            measure, qid, value = line.split()
+            if measure not in ("runid",):
+                scores.setdefault(qid, {})[measure] = float(value)
+        return scores
+
+    return run
+
+
+@pytest.fixture
+def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
+    """Run the command line in a process of its own, in ``tmp_path``, with a store of its own."""
+    environment = {**os.environ, "MDRBENCH_CACHE": str(tmp_path / "store"), "PYTHONPATH": str(PROJECT)}
+
+    def run(*words: str, **options) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "mdrbench", *map(str, words)]
+        extra = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(command, check=False, **extra)
+
+    return run

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import random
+
+import ir_measures
+import numpy as np
+import pytest
+from scipy import stats
+
+from mdrbench import measures, trec
+from mdrbench.errors import DataError, UsageError
+from mdrbench.types import Hit, Qrels, Run
+
+
+def collection(seed: int, topics: int = 60, depth: int = 150) -> tuple[Qrels, Run]:
+    """Random judgments and a run with ties, topics nobody retrieved for, and topics nobody judged."""
+    rng = random.Random(seed)
+    docs = [f"{i}#{j}" for i in range(100) for j in range(4)]
+    qrels = {f"q{i}": {d: rng.randint(0, 1) for d in rng.sample(docs, rng.randint(1, 12))} for i in range(topics)}
+    run = {f"q{i}": [Hit(d, rng.randint(0, 20) / 4) for d in rng.sample(docs, depth)] for i in range(5, topics + 5)}
+    run["q7"] = []
+    return qrels, run
+
+
+def save(tmp_path, qrels: Qrels, run: Run):
+    (tmp_path / "qrels").write_text("".join(f"{q} 0 {d} {g}\n" for q, j in qrels.items() for d, g in j.items()))
+    (tmp_path / "run").write_text("".join(f"{q} Q0 {h.docid} 0 {h.score!r} t\n" for q, hs in run.items() for h in hs))
+    return tmp_path / "qrels", tmp_path / "run"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_trec_evals_topic_by_topic(tmp_path, trec_eval, seed):
+    qrels, run = collection(seed)
+    files = save(tmp_path, qrels, run)
+    flags = ("-m", "ndcg_cut.10", "-m", "recall.100", "-m", "map_cut.100")
+    expected = trec_eval(*files, "-M", "100", *flags)
+    at_ten = trec_eval(*files, "-M", "10", "-m", "recip_rank")
+    means = expected.pop("all")
+    mean_mrr = at_ten.pop("all")["recip_rank"]
+    found = measures.score_topics(run, qrels, ("nDCG@10", "Recall@100", "MAP@100", "MRR@10"))
+    assert list(found) == list(qrels)
+    for qid in qrels:
+        if qid in expected:  # with -q trec_eval prints only topics that have hits, with -c it averages over all
+            assert found[qid]["nDCG@10"] == pytest.approx(expected[qid]["ndcg_cut_10"], abs=6e-5)
+            assert found[qid]["Recall@100"] == pytest.approx(expected[qid]["recall_100"], abs=6e-5)
+            assert found[qid]["MAP@100"] == pytest.approx(expected[qid]["map_cut_100"], abs=6e-5)
+            assert found[qid]["MRR@10"] == pytest.approx(at_ten[qid]["recip_rank"], abs=6e-5)
+        else:
+            assert set(found[qid].values()) == {0.0}
+    averages = measures.matrix(found, ("nDCG@10", "Recall@100", "MAP@100", "MRR@10")).mean(axis=0)
+    wanted = [means["ndcg_cut_10"], means["recall_100"], means["map_cut_100"], mean_mrr]
+    assert averages == pytest.approx(wanted, abs=6e-5)
+
+
+def test_an_empty_run_scores_zero_on_every_judged_topic():
+    qrels, _ = collection(0)
+    found = measures.score_topics({}, qrels)
+    assert len(found) == len(qrels)
+    assert measures.matrix(found, measures.DEFAULT).sum() == 0
+
+
+def test_judged_is_ir_measures_judged():
+    qrels, run = collection(3)
+    distinct = {q: [Hit(h.docid, float(i)) for i, h in enumerate(hits)] for q, hits in run.items() if hits}
+    as_dict = {q: {h.docid: h.score for h in hits} for q, hits in distinct.items()}
+    expected = {m.query_id: m.value for m in ir_measures.iter_calc([ir_measures.Judged @ 10], qrels, as_dict)}
+    found = measures.score_topics(distinct, qrels, ("Judged@10",))
+    assert {q: row["Judged@10"] for q, row in found.items() if q in expected} == expected
+    assert all(found[q]["Judged@10"] == 0 for q in found.keys() - expected.keys())
+
+
+def test_nothing_below_rank_100_counts():
+    run = {"q": [Hit(f"d{i:03}", -float(i)) for i in range(150)]}
+    found = measures.score_topics(run, {"q": {"d099": 1, "d100": 1}}, ("Recall@100", "MAP@100"))
+    assert found["q"] == {"Recall@100": 0.5, "MAP@100": pytest.approx(0.005)}
+
+
+@pytest.mark.parametrize(
+    ("hits", "said"),
+    [
+        ([Hit("a", float("nan"))], "scores 'a' nan"),
+        ([Hit("a", float("-inf"))], "scores 'a' -inf"),
+        ([Hit("a", 1.0), Hit("a", 1.0)], "ranks 'a' twice"),
+    ],
+)
+def test_scores_that_cannot_be_ranked_are_an_error(hits, said):
+    with pytest.raises(DataError, match=said):
+        measures.score_topics({"q": hits}, {"q": {"a": 1}})
+
+
+@pytest.mark.parametrize("text", ["ndcg@10", "nDCG", "nDCG@0", "P@10", "Recall@1000"])
+def test_an_unknown_measure_is_named(text):
+    with pytest.raises(UsageError, match=text):
+        measures.parse_measure(text)
+
+
+def test_the_bootstrap_interval_agrees_with_scipys_percentile_interval():
+    rng = np.random.default_rng(1)
+    groups = [rng.beta(2, 3, 80)[:, None], rng.beta(5, 2, 40)[:, None]]
+    [found] = measures.bootstrap(groups, confidence=0.95, resamples=4000, seed=7)
+    mean_of_means = stats.bootstrap(
+        [g[:, 0] for g in groups],
+        lambda x, y, axis=-1: (x.mean(axis=axis) + y.mean(axis=axis)) / 2,
+        method="percentile",
+        n_resamples=4000,
+        rng=np.random.default_rng(7),
+    ).confidence_interval
+    assert found.value == pytest.approx((groups[0].mean() + groups[1].mean()) / 2)
+    assert (found.low, found.high) == pytest.approx((mean_of_means.low, mean_of_means.high), abs=0.004)
+
+
+def test_the_bootstrap_repeats_itself_and_a_constant_has_no_width():
+    groups = [np.full((30, 2), [0.25, 0.5])]
+    first = measures.bootstrap(groups, confidence=0.9, resamples=100, seed=3)
+    assert first == [(0.25, 0.25, 0.25), (0.5, 0.5, 0.5)]
+    noisy = [np.random.default_rng(0).random((50, 1))]
+    settings = {"confidence": 0.95, "resamples": 500}
+    assert measures.bootstrap(noisy, seed=1, **settings) == measures.bootstrap(noisy, seed=1, **settings)
+    assert measures.bootstrap(noisy, seed=1, **settings) != measures.bootstrap(noisy, seed=2, **settings)
+
+
+def test_paired_tests_agree_with_scipy():
+    rng = np.random.default_rng(5)
+    a = np.round(rng.random(40), 1)
+    b = np.clip(a + np.round(rng.normal(0.05, 0.15, 40), 1), 0, 1)
+    found = measures.paired_test(a, b, seed=1, resamples=20_000)
+    assert found.p_t == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    reference = stats.permutation_test(
+        (a, b), lambda x, y, axis: (x - y).mean(axis=axis), permutation_type="samples", n_resamples=20_000,
+        vectorized=True, rng=np.random.default_rng(2),
+    ).pvalue  # fmt: skip
+    assert found.p_randomisation == pytest.approx(reference, abs=0.01)
+    assert (found.wins, found.ties, found.losses) == (int((a > b).sum()), int((a == b).sum()), int((a < b).sum()))
+    assert found.difference == pytest.approx(found.mean_a - found.mean_b)
+
+
+def test_identical_systems_do_not_differ():
+    scores = np.array([0.1, 0.5, 0.9])
+    found = measures.paired_test(scores, scores, seed=0, resamples=1000)
+    assert (found.p_t, found.p_randomisation, found.ties) == (1.0, 1.0, 3)
+
+
+def test_holm_on_a_worked_example():
+    assert measures.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert measures.holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+def test_reading_a_run_and_scoring_it_keeps_trec_evals_order(tmp_path, trec_eval):
+    """The whole way of a run: written by us, read by us and by trec_eval."""
+    qrels, run = collection(11)
+    trec.write_run(tmp_path / "run.gz", run, "t")
+    back = trec.read_run(tmp_path / "run.gz")
+    files = save(tmp_path, qrels, back)
+    mean = trec_eval(*files, "-M", "100", "-m", "ndcg_cut.10")["all"]["ndcg_cut_10"]
+    found = measures.score_topics(back, qrels, ("nDCG@10",))
+    assert measures.matrix(found, ("nDCG@10",)).mean() == pytest.approx(mean, abs=6e-5)
