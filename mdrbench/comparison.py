@@ -11,7 +11,6 @@ from mdrbench import measures, results
 from mdrbench.errors import DataError
 from mdrbench.measures import PairedTest
 from mdrbench.results import Result
-from mdrbench.stages import read_topic_scores
 from mdrbench.store import file_sha256
 
 
@@ -119,4 +118,4 @@ def _topics(path: Path, result: Result, lang: str):
         raise DataError(
             "is missing or not the file the result was recorded with", where=str(kept), mend="run the recipe again"
         )
-    return read_topic_scores(kept)
+    return measures.read_topic_scores(kept)

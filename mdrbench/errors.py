@@ -64,6 +64,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
     """A hint with the nearest known names, e.g. ``did you mean 'bm25'? (known: bm25, mdpr)``."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    folded = {known_name.lower(): known_name for known_name in known}
+    near = [folded[match] for match in get_close_matches(name.lower(), list(folded), n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
     return f"{hint}(known: {', '.join(sorted(known)) or 'none'})"

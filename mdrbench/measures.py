@@ -8,12 +8,16 @@ among the top k, divided by the hits there) under the same tie rule; a topic wit
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.errors import DataError, UsageError, did_you_mean
-from mdrbench.trec import check_hits, ranked
-from mdrbench.types import Qrels, Run
+from mdrbench.trec import check_hits, lines, ranked
+from mdrbench.types import Qrels, Run, Topics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +92,36 @@ def _from_trec(scores: dict[str, float] | None, name: str, k: int) -> float:
 def _judged(hits: dict[str, float] | None, judged: dict[str, int], k: int) -> float:
     top = list(hits)[:k] if hits else []
     return sum(docid in judged for docid in top) / len(top) if top else 0.0
+
+
+def write_topic_scores(path: Path, scores: TopicScores, queries: Topics, names: tuple[str, ...]) -> None:
+    """A gzipped table: a header, then qid, the measures' scores in full precision and the query, tab-separated."""
+    text = io.StringIO()
+    text.write("\t".join(["qid", *names, "query"]) + "\n")
+    for qid, row in scores.items():
+        text.write("\t".join([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)]))
+        text.write("\n")
+    with open(path, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
+        file.write(text.getvalue().encode("utf-8"))
+
+
+def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
+    """The scores and queries that :func:`write_topic_scores` wrote."""
+    scores: TopicScores = {}
+    queries: Topics = {}
+    names: list[str] = []
+    for number, line in lines(path):
+        fields = line.split("\t")
+        if number == 1:
+            names = fields[1:-1]
+            continue
+        if len(fields) != len(names) + 2:
+            raise DataError(
+                f"{len(fields)} columns, not {len(names) + 2}", where=f"{path}:{number}", mend="run the recipe again"
+            )
+        scores[fields[0]] = dict(zip(names, map(float, fields[1:-1]), strict=True))
+        queries[fields[0]] = json.loads(fields[-1])
+    return scores, queries
 
 
 def matrix(scores: TopicScores, measures: tuple[str, ...]) -> np.ndarray:

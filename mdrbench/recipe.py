@@ -172,11 +172,13 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
             )
         data = merge({k: v for k, v in parent.items() if k not in ("name", "published")}, data)
     data.setdefault("name", path.stem)
+    origin = {key: f"line {line}" for key, line in at.items()}
     if overrides:
         data = merge(data, parse_overrides(overrides))
+        origin.update({item.partition("=")[0]: "--set" for item in overrides})
     mistakes = _check(data)
     if mistakes:
-        listed = "\n".join(f"  - {_place(key, at)}{text}" for key, text in mistakes)
+        listed = "\n".join(f"  - {_place(key, origin)}{text}" for key, text in mistakes)
         raise UsageError(
             f"{len(mistakes)} mistake{'s' * (len(mistakes) > 1)} in the recipe:\n{listed}",
             where=str(path),
@@ -186,8 +188,8 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
     return Recipe.model_validate({**data, "retriever": retriever})
 
 
-def _place(path: str, at: dict[str, int]) -> str:
-    return f"{path} (line {at[path]}): " if path in at else f"{path}: "
+def _place(path: str, origin: dict[str, str]) -> str:
+    return f"{path} ({origin[path]}): " if path in origin else f"{path}: "
 
 
 def _config(family: str, section: dict[str, Any]) -> dict[str, Any]:

@@ -6,18 +6,14 @@ facts, JSON that goes into the artifact's manifest and from there into the resul
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mdrbench import layout, measures, registry, trec
-from mdrbench.errors import DataError, StepError
+from mdrbench.errors import StepError
 from mdrbench.layout import MiraclFolder
-from mdrbench.types import Topics
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def evaluate(job: Job) -> dict:
     queries = trec.read_topics(job.dataset.topics_file(job.scope, job.params["split"]))
     names = tuple(job.params["measures"])
     scores = measures.score_topics(trec.read_run(job.inputs["search"] / "run.trec.gz"), qrels, names)
-    write_topic_scores(job.out / "topics.tsv.gz", scores, queries, names)
+    measures.write_topic_scores(job.out / "topics.tsv.gz", scores, queries, names)
     return {"topics": len(scores), "scores": _intervals([measures.matrix(scores, names)], job.params)}
 
 
@@ -100,7 +96,7 @@ def _retriever(settings: dict[str, Any]):
 def average_scores(topic_files: list[Path], params: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Measure -> value, low and high of the macro average over languages, from their topic-level files."""
     names = tuple(params["measures"])
-    groups = [measures.matrix(read_topic_scores(path)[0], names) for path in topic_files]
+    groups = [measures.matrix(measures.read_topic_scores(path)[0], names) for path in topic_files]
     return _intervals(groups, params)
 
 
@@ -108,33 +104,3 @@ def _intervals(groups: list, params: dict[str, Any]) -> dict[str, dict[str, floa
     settings = {key: params[key] for key in ("confidence", "resamples", "seed")}
     found = measures.bootstrap(groups, **settings)
     return {name: interval._asdict() for name, interval in zip(params["measures"], found, strict=True)}
-
-
-def write_topic_scores(path: Path, scores: measures.TopicScores, queries: Topics, names: tuple[str, ...]) -> None:
-    """A gzipped table: a header, then qid, the measures' scores in full precision and the query, tab-separated."""
-    text = io.StringIO()
-    text.write("\t".join(["qid", *names, "query"]) + "\n")
-    for qid, row in scores.items():
-        text.write("\t".join([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)]))
-        text.write("\n")
-    with open(path, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
-        file.write(text.getvalue().encode("utf-8"))
-
-
-def read_topic_scores(path: Path) -> tuple[measures.TopicScores, Topics]:
-    """The scores and queries that :func:`write_topic_scores` wrote."""
-    scores: measures.TopicScores = {}
-    queries: Topics = {}
-    names: list[str] = []
-    for number, line in trec.lines(path):
-        fields = line.split("\t")
-        if number == 1:
-            names = fields[1:-1]
-            continue
-        if len(fields) != len(names) + 2:
-            raise DataError(
-                f"{len(fields)} columns, not {len(names) + 2}", where=f"{path}:{number}", mend="run the recipe again"
-            )
-        scores[fields[0]] = dict(zip(names, map(float, fields[1:-1]), strict=True))
-        queries[fields[0]] = json.loads(fields[-1])
-    return scores, queries

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from mdrbench import recipe, registry
+from mdrbench.errors import UsageError
+
+
+def write(tmp_path, text: str, name: str = "mine.yaml") -> str:
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+GOOD = "summary: mine\nretriever: {name: bm25, k1: 1.2}\n"
+
+
+def test_every_shipped_recipe_loads():
+    names = list(registry.recipe_files())
+    assert names == ["bm25"]
+    for name in names:
+        assert recipe.load(name).name == name
+
+
+def test_every_shipped_recipe_opens_with_what_it_is_and_how_to_run_it():
+    for name, path in registry.recipe_files().items():
+        header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        for word in ("Prerequisites:", "Run:", f"mdrbench run {name}", "Published:", "Cost:"):
+            assert any(word in line for line in header), f"{path.name}: the header lacks '{word}'"
+
+
+def test_defaults_are_filled_in_and_the_name_is_the_files(tmp_path):
+    found = recipe.load(write(tmp_path, GOOD))
+    assert found.name == "mine"
+    assert found.retriever == {"name": "bm25", "k1": 1.2, "b": 0.4, "title_separator": "\n", "thai": "auto"}
+    assert found.search.depth == 100
+
+
+def test_all_mistakes_are_reported_at_once_with_path_line_and_near_name(tmp_path):
+    text = """\
+summary: bad
+retriever:
+  name: bm25
+  k2: 1.2
+  b: 7
+search:
+  dpeth: 50
+evaluation:
+  measures: [nDCG@10, ndgc@5]
+  confidence: high
+colour: red
+"""
+    with pytest.raises(UsageError) as error:
+        recipe.load(write(tmp_path, text))
+    said = str(error.value)
+    assert "6 mistakes" in said
+    for part in (
+        "retriever.k2 (line 4): unknown key; did you mean 'k1'",
+        "retriever.b (line 5): Input should be less than or equal to 1, not 7",
+        "search.dpeth (line 7): unknown key; did you mean 'depth'",
+        "evaluation.measures.1: unknown measure 'ndgc@5'; did you mean 'nDCG@10'",
+        "evaluation.confidence (line 10): Input should be a valid number",
+        "colour (line 11): unknown key",
+    ):
+        assert part in said
+
+
+def test_an_unknown_retriever_and_an_unknown_recipe_answer_with_near_names(tmp_path):
+    with pytest.raises(UsageError, match=r"retriever\.name.*no 'bm52'.*did you mean 'bm25'"):
+        recipe.load(write(tmp_path, "summary: x\nretriever: {name: bm52}\n"))
+    with pytest.raises(UsageError, match=r"unknown recipe 'bm52'[\s\S]*did you mean 'bm25'"):
+        recipe.load("bm52")
+
+
+def test_extends_merges_one_parent_and_refuses_two(tmp_path):
+    child = write(tmp_path, "extends: bm25\nsummary: deeper\nretriever: {b: 0.75}\nsearch: {depth: 1000}\n")
+    found = recipe.load(child)
+    assert found.retriever["k1"] == 0.9
+    assert found.retriever["b"] == 0.75
+    assert (found.search.depth, found.summary, found.published) == (1000, "deeper", None)
+    with pytest.raises(UsageError, match=r"grand\.yaml:1: .*extend"):
+        recipe.load(write(tmp_path, f"extends: {child}\nsummary: x\n", "grand.yaml"))
+
+
+def test_set_overrides_a_key_and_reads_numbers_as_people_write_them():
+    found = recipe.load("bm25", ["retriever.k1=1e-1", "search.depth=50"])
+    assert found.retriever["k1"] == 0.1
+    assert found.search.depth == 50
+    assert found.digest != recipe.load("bm25").digest
+    with pytest.raises(UsageError, match=r"retriever\.k1 \(--set\): Input should be a valid number.* not 'fast'"):
+        recipe.load("bm25", ["retriever.k1=fast"])
+    with pytest.raises(UsageError, match="is not KEY=VALUE"):
+        recipe.load("bm25", ["retriever.k1"])
+
+
+def test_the_digest_ignores_what_cannot_change_a_score(tmp_path):
+    one = recipe.load(write(tmp_path, GOOD))
+    two = recipe.load(write(tmp_path, GOOD.replace("mine", "another summary"), "other.yaml"))
+    three = recipe.load(write(tmp_path, GOOD + "seed: 7\n", "third.yaml"))
+    assert one.digest == two.digest != three.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("summary: a\nsummary: b\n", r"mine\.yaml: key 'summary' is given twice \(lines 1 and 2\)"),
+        ("summary: [a\n", r"mine\.yaml:2: not valid YAML"),
+        ("- a\n", "a recipe is a mapping"),
+    ],
+)
+def test_broken_yaml_names_the_line(tmp_path, text, said):
+    with pytest.raises(UsageError, match=said):
+        recipe.load(write(tmp_path, text))
