@@ -50,7 +50,7 @@ def parse_size(text: str) -> int:
 
 
 def collect(store: Store, older_than: float, max_size: str | None, dry_run: bool) -> str:
-    """Delete what was not used for ``older_than`` days, damaged artifacts, and the least recently used beyond
+    """Delete what was not used for ``older_than`` days or more, damaged artifacts, and the least recently used beyond
     ``max_size``; artifacts in use stay. Returns a sentence on what was done."""
     limit = parse_size(max_size) if max_size else None
     found = rows(store)
@@ -58,7 +58,7 @@ def collect(store: Store, older_than: float, max_size: str | None, dry_run: bool
     doomed = []
     for row in found:
         too_much = limit is not None and keep_bytes > limit
-        if row["damaged"] or row["age_days"] > older_than or too_much:
+        if row["damaged"] or row["age_days"] >= older_than or too_much:
             doomed.append(row)
             keep_bytes -= row["bytes"]
     size = sum(row["bytes"] for row in doomed)
@@ -66,9 +66,8 @@ def collect(store: Store, older_than: float, max_size: str | None, dry_run: bool
         return f"would delete {len(doomed)} of {len(found)} artifacts, {size} bytes"
     busy = sum(not store.remove(row["stage"], row["key"]) for row in doomed)
     cleared = store.clear_work()
-    return (
-        f"deleted {len(doomed) - busy} of {len(found)} artifacts, {size} bytes, and {cleared} unfinished"
-        + (f"; {busy} in use were kept" if busy else "")
+    return f"deleted {len(doomed) - busy} of {len(found)} artifacts, {size} bytes, and {cleared} unfinished" + (
+        f"; {busy} in use were kept" if busy else ""
     )
 
 

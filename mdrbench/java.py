@@ -93,18 +93,13 @@ def anserini_version() -> str:
     return re.match(r"anserini-(.+)-fatjar", anserini_jar().stem)[1]
 
 
-_started: Java | None = None
-
-
+@cache
 def start() -> Java:
     """Start the JVM in this process, once, with Anserini on its class path; afterwards pyserini may be imported.
 
     Raises:
         SetupError: no usable runtime, or another library started a JVM without Anserini before.
     """
-    global _started
-    if _started:
-        return _started
     java = find()
     os.environ["JAVA_HOME"] = str(java.home)  # where jnius looks for libjvm
     import jnius_config
@@ -121,8 +116,11 @@ def start() -> Java:
     import jnius
 
     _quieten(jnius.autoclass)
-    _started = java
     return java
+
+
+_HELD: list[object] = []
+"""Keeps the configured logger alive: java.util.logging itself holds its loggers weakly."""
 
 
 def _quieten(autoclass) -> None:
@@ -131,7 +129,7 @@ def _quieten(autoclass) -> None:
     autoclass("org.apache.logging.log4j.core.config.Configurator").setRootLevel(levels.WARN)
     logger = autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
     logger.setLevel(autoclass("java.util.logging.Level").SEVERE)
-    globals()["_lucene_logger"] = logger  # java.util.logging holds its loggers weakly
+    _HELD.append(logger)
 
 
 def breaks_thai() -> bool:

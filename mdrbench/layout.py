@@ -89,9 +89,7 @@ class MiraclFolder:
             )
         return path
 
-    def numbered_passages(
-        self, lang: str, warnings: Counter[str] | None = None
-    ) -> Iterator[tuple[Path, int, Passage]]:
+    def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
         """Every passage of a corpus with its file and line, repeated docids included."""
         for path in self.corpus_files(lang):
             for number, line in lines(path, warnings):
@@ -232,7 +230,9 @@ def check_corpus(
     if extra:
         warnings["repeated passage ignored"] = extra
     progress(total)
-    return CorpusReport(total - extra, characters, digest.hexdigest(), duplicates, empty, dict(sorted(warnings.items())))
+    return CorpusReport(
+        total - extra, characters, digest.hexdigest(), duplicates, empty, dict(sorted(warnings.items()))
+    )
 
 
 def _confirm_duplicates(folder: MiraclFolder, lang: str, hashes: set[int]) -> tuple[list[str], int]:

@@ -185,10 +185,7 @@ def paired_test(a: np.ndarray, b: np.ndarray, *, seed: int, resamples: int = 10_
     d = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     if len(d) < 2:
         raise DataError(f"a paired test needs two topics, there are {len(d)}", mend="compare on more topics")
-    if np.ptp(d) == 0:
-        p_t = 1.0 if d[0] == 0 else 0.0
-    else:
-        p_t = float(stats.ttest_1samp(d, 0.0).pvalue)
+    p_t = float(stats.ttest_1samp(d, 0.0).pvalue) if np.ptp(d) else float(d[0] == 0)
     rng = np.random.default_rng(seed)
     nonzero = d[d != 0]
     observed, extreme = abs(nonzero.sum()), 0

@@ -28,7 +28,9 @@ def read_csv(path: Path) -> list[Row]:
         reader = csv.DictReader(file)
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
-            raise DataError(f"column '{missing[0]}' is missing", where=f"{path}:1", mend=f"columns: {','.join(COLUMNS)}")
+            raise DataError(
+                f"column '{missing[0]}' is missing", where=f"{path}:1", mend=f"columns: {','.join(COLUMNS)}"
+            )
         rows = []
         for row in reader:
             try:
@@ -55,7 +57,9 @@ def to_results(rows: list[Row], dataset: str = "miracl") -> dict[str, Result]:
         slug = re.sub(r"[^a-z0-9]+", "-", f"{table} {backbone} {method} {split}".lower()).strip("-")
         name = f"{source}/{slug}"
         if name in named:
-            raise DataError(f"two groups of figures are both called '{name}'", mend="rename a table, backbone or method")
+            raise DataError(
+                f"two groups of figures are both called '{name}'", mend="rename a table, backbone or method"
+            )
         named[name] = _group(group, dataset, source, table, backbone, method, split)
     return named
 
@@ -70,7 +74,9 @@ def _group(rows: list[Row], dataset: str, source: str, table: str, backbone: str
         if row["metric"] in scores:
             raise DataError(f"{backbone} {method} {row['metric']} {row['lang']} is there twice", where=source)
         scores[row["metric"]] = cell
-    system = System(name=backbone if method == "as-released" else f"{backbone} + {method}", summary=f"{source}, {table}")
+    system = System(
+        name=backbone if method == "as-released" else f"{backbone} + {method}", summary=f"{source}, {table}"
+    )
     averages = []
     covered = [lang for lang in ALL if lang in languages]
     if means:

@@ -93,16 +93,21 @@ def _draft(plan: RecipePlan) -> Result:
     )
 
 
-def _language(plan, lang, evaluated: Artifact, files: dict[str, File], command, environments) -> LanguageResult:
+def _language(
+    plan: RecipePlan,
+    lang: str,
+    evaluated: Artifact,
+    files: dict[str, File],
+    command: str,
+    environments: dict[str, dict],
+) -> LanguageResult:
     lineage = evaluated.manifest["lineage"]
     steps = {}
     for stage in ("corpus", "topics", "index", "search", "evaluate"):
         entry = lineage[stage]
         environment = key_of(entry["environment"])[:12]
         environments[environment] = entry["environment"]
-        steps[stage] = StepRecord(
-            key=entry["key"], made_at=entry["made_at"], environment=environment, **entry["usage"]
-        )
+        steps[stage] = StepRecord(key=entry["key"], made_at=entry["made_at"], environment=environment, **entry["usage"])
     corpus, topics = lineage["corpus"]["facts"], lineage["topics"]["facts"]
     sources = {**plan.by_language[lang]["index"].sources, **plan.by_language[lang]["evaluate"].sources}
     dataset = DatasetRecord(

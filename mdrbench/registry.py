@@ -21,7 +21,7 @@ FAMILIES = ("datasets", "executors", "retrievers")
 
 
 def resource(name: str) -> Path:
-    """A top-level folder of the project (``baselines``, ``recipes``, ``site``, ``results``): packaged or checked out."""
+    """A top-level folder of the project (``baselines``, ``recipes``, ``site``, ``results``), packaged or not."""
     packaged = PACKAGE / "_data" / name
     return packaged if packaged.is_dir() else PACKAGE.parent / name
 

@@ -173,7 +173,9 @@ def read(path: Path) -> Result:
     except FileNotFoundError:
         raise DataError("no such result", where=str(path), mend="see `mdrbench list results`") from None
     except (ValueError, OSError) as error:
-        raise DataError(f"not a JSON file: {error}", where=str(path), mend="write it anew with `mdrbench run`") from None
+        raise DataError(
+            f"not a JSON file: {error}", where=str(path), mend="write it anew with `mdrbench run`"
+        ) from None
     found = data.get("schema_version") if isinstance(data, dict) else None
     if found != SCHEMA_VERSION:
         raise DataError(
@@ -236,7 +238,9 @@ def find(root: Path, name: str) -> Path:
     from mdrbench.errors import UsageError, did_you_mean
 
     if matches:
-        raise UsageError(f"'{name}' is ambiguous", mend=f"write one of {', '.join(k for k in known if k.endswith(name))}")
+        raise UsageError(
+            f"'{name}' is ambiguous", mend=f"write one of {', '.join(k for k in known if k.endswith(name))}"
+        )
     raise UsageError(f"no result '{name}' in {root}", mend=did_you_mean(name, list(known)))
 
 

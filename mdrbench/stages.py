@@ -31,9 +31,7 @@ class Job:
 
 def corpus(job: Job) -> dict:
     """Read the corpus once: check every line, count, fingerprint, and write the table of docids."""
-    report = layout.check_corpus(
-        job.dataset, job.scope, job.out / "docids.u64", lambda done: job.progress(done, None)
-    )
+    report = layout.check_corpus(job.dataset, job.scope, job.out / "docids.u64", lambda done: job.progress(done, None))
     return asdict(report)
 
 

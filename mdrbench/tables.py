@@ -82,8 +82,15 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict]:
         state = "hit" if artifact else "miss" if step.ref in making else "not needed"
         size = artifact.bytes if artifact else step.size
         rows.append(
-            {"recipe": plan.recipe.name, "scope": step.scope, "stage": step.stage, "key": step.key, "state": state,
-             "bytes": size, "estimated": artifact is None}
+            {
+                "recipe": plan.recipe.name,
+                "scope": step.scope,
+                "stage": step.stage,
+                "key": step.key,
+                "state": state,
+                "bytes": size,
+                "estimated": artifact is None,
+            }
         )
     return rows
 

@@ -20,32 +20,36 @@ from mdrbench.types import Hit, Qrels, Run, Topics
 
 
 def lines(path: Path, warnings: Counter[str] | None = None) -> Iterator[tuple[int, str]]:
-    """Numbered lines (from 1) of a UTF-8 text file, plain or ``.gz``, without line ends and without a byte-order mark."""
+    """Numbered lines (from 1) of a UTF-8 text file, plain or ``.gz``, without line ends or a byte-order mark."""
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
         with opener(path, "rb") as file:
             for number, raw in enumerate(file, 1):
-                if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
-                    raw = raw[3:]
-                    count(warnings, "byte-order mark ignored")
-                raw = raw.removesuffix(b"\n")
-                if raw.endswith(b"\r"):
-                    raw = raw[:-1]
-                    count(warnings, "DOS line end ignored")
-                try:
-                    yield number, raw.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"not UTF-8: byte 0x{raw[error.start]:02x} at column {error.start + 1}",
-                        where=f"{path}:{number}",
-                        mend="convert the file, e.g. `iconv -f latin1 -t utf-8`",
-                    ) from None
+                yield number, _decode(raw, number, path, warnings)
     except FileNotFoundError:
         raise DataError("file not found", where=str(path), mend="check the path and the folder's layout") from None
     except (OSError, EOFError, gzip.zlib.error) as error:  # a damaged gzip stream raises any of the three
         raise DataError(
             f"cannot be read after line {number}: {error}", where=str(path), mend="fetch or copy the file again"
+        ) from None
+
+
+def _decode(raw: bytes, number: int, path: Path, warnings: Counter[str] | None) -> str:
+    line = raw.removesuffix(b"\n")
+    if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+        line = line[3:]
+        count(warnings, "byte-order mark ignored")
+    if line.endswith(b"\r"):
+        line = line[:-1]
+        count(warnings, "DOS line end ignored")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not UTF-8: byte 0x{line[error.start]:02x} at column {error.start + 1}",
+            where=f"{path}:{number}",
+            mend="convert the file, e.g. `iconv -f latin1 -t utf-8`",
         ) from None
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from conftest import PROJECT, WIKI16_LITE
+
 from mdrbench import java, trec
 from mdrbench.datasets import sample
 from mdrbench.errors import SetupError

@@ -4,10 +4,10 @@ import json
 import tracemalloc
 
 import pytest
+from conftest import PASSAGES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import PASSAGES
 from mdrbench.errors import DataError
 from mdrbench.layout import DocidTable, check_corpus, check_topics
 

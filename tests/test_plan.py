@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import PROJECT
+
 from mdrbench import recipe
 from mdrbench.errors import DataError
 from mdrbench.plan import plan_recipe
@@ -57,9 +57,11 @@ def test_languages_and_files_that_are_missing_are_said_before_anything_runs(make
 def test_planning_loads_nothing_heavy(maker, tmp_path):
     maker.whole()
     script = (
-        "import sys; from pathlib import Path; from mdrbench.running import plan_all; from mdrbench.store import Store; "
+        "import sys; from pathlib import Path; "
+        "from mdrbench.running import plan_all; from mdrbench.store import Store; "
         f"plan_all(['bm25'], {str(maker.root)!r}, 'en', 'dev', [], Store(Path({str(tmp_path / 's')!r}))); "
-        "print([m for m in ('torch', 'transformers', 'pyserini', 'jnius', 'scipy', 'faiss', 'mteb') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'pyserini', 'jnius', 'scipy', 'faiss', 'mteb'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout == "[]\n"

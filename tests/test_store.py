@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from conftest import PROJECT
+
 from mdrbench import caching
 from mdrbench.errors import UsageError
 from mdrbench.store import Store, key_of

