@@ -2,8 +2,8 @@
 
     python benchmarks/evaluate.py [--topics 13000] [--depth 100] [--repeat 3]
 
-All compute nDCG@10, Recall@100, MRR@10 and MAP@100 of the same run from Python dictionaries in the same process; ours also
-Judged@10. The means must agree. Reading the run from its gzipped file is timed apart.
+All compute nDCG@10, Recall@100, MRR@10 and MAP@100 of the same run from Python objects in the same process; ours and
+ir-measures also Judged@10. The means must agree. Reading the run from its gzipped file is timed apart.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.errors import DataError, UsageError, did_you_mean
-from mdrbench.trec import check_hits, lines, ranked
+from mdrbench.trec import GZIP_LEVEL, by_tie_rule, check_hits, lines
 from mdrbench.types import Qrels, Run, Topics
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def score_topics(run: Run, qrels: Qrels, measures: tuple[str, ...] = DEFAULT) ->
         hits = run.get(qid)
         if hits:
             check_hits(qid, hits, "run")
-            kept[qid] = dict(ranked(hits)[:DEPTH])
+            kept[qid] = {docid: score for score, docid in by_tie_rule(hits)[:DEPTH]}
     names = {_TREC_NAMES[name].format(k=k) for name, k in wanted.values() if name != "Judged"}
     evaluator = pytrec_eval.RelevanceEvaluator(qrels, {re.sub(r"_(\d+)$", r".\1", name) for name in names})
     raw = evaluator.evaluate(kept) if names else {}
@@ -101,7 +101,7 @@ def write_topic_scores(path: Path, scores: TopicScores, queries: Topics, names: 
     for qid, row in scores.items():
         text.write("\t".join([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)]))
         text.write("\n")
-    with open(path, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0) as file:
         file.write(text.getvalue().encode("utf-8"))
 
 

@@ -115,6 +115,11 @@ def test_a_truncated_gzip_names_its_file(tmp_path):
         trec.read_run(path)
 
 
+def test_a_run_without_a_hit_reads_back_empty(tmp_path):
+    trec.write_run(tmp_path / "run.gz", {"q": []}, "tag")
+    assert trec.read_run(tmp_path / "run.gz") == {}
+
+
 def test_a_missing_file_names_itself(tmp_path):
     with pytest.raises(DataError, match="nowhere: file not found"):
         trec.read_topics(tmp_path / "nowhere")
