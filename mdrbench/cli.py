@@ -60,6 +60,7 @@ def run(
     changes: Set = None,
     results: Results = Path("results"),
     cache: Cache = None,
+    executor: Annotated[str, typer.Option(help="Where steps run: local, or ray (needs mdrbench[ray]).")] = "local",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +72,7 @@ def run(
     store = _store(cache)
     plans = _plans(recipes, data, langs, split, changes, store)
     command = shlex.join(["mdrbench", *sys.argv[1:]])
-    found, error = run_plans(plans, store, results, command, quiet)
+    found, error = run_plans(plans, store, results, command, quiet, executor)
     if as_json:
         _print_json([result.model_dump(mode="json", exclude_none=True) for _, result in found])
     else:

@@ -23,8 +23,9 @@ def _name(event: Event) -> str:
 
 @contextmanager
 def listener(quiet: bool, planned: int):
-    """A callable for pipeline events, chosen by ``quiet`` and by whether standard error is a terminal."""
-    if quiet:
+    """A callable for pipeline events, chosen by ``quiet``, by whether there is anything to make and by whether standard
+    error is a terminal."""
+    if quiet or not planned:
         yield _quiet
     elif sys.stderr.isatty():
         yield from _live(planned)

@@ -33,7 +33,7 @@ def plan_all(
 
 
 def run_plans(
-    plans: list[RecipePlan], store: Store, results_root: Path, command: str, quiet: bool
+    plans: list[RecipePlan], store: Store, results_root: Path, command: str, quiet: bool, executor_name: str = "local"
 ) -> tuple[list[tuple[Path, Result]], MdrbenchError | None]:
     """Run all plans together (shared steps once) and write a result for each that has a language to show.
 
@@ -44,7 +44,7 @@ def run_plans(
         record.target(plan, results_root)  # refuse before the work, not after
     steps = {step.ref: step for plan in plans for step in plan.steps()}
     targets = [step for plan in plans for step in plan.targets()]
-    member = registry.load("executors", "local")
+    member = registry.load("executors", executor_name)
     executor = member.build(member.Config())
     planned = len(pipeline.needed(targets, steps, store)[0])
     with progress.listener(quiet, planned) as listen:
