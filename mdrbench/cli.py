@@ -81,6 +81,7 @@ def run(
         console = tables.console()
         for _, result in found:
             tables.print_result(console, result)
+            tables.print_costs(console, result)
         if len(found) > 1:
             tables.print_several(console, [result for _, result in found])
         for path, _ in found:
@@ -184,7 +185,7 @@ def compare(
             row["test"] = row["test"]._asdict()
         _print_json({**rows, "average": found.average._asdict()})
     else:
-        tables.print_comparison(tables.console(), found, f"{path_a.stem} - {path_b.stem}")
+        tables.print_comparison(tables.console(), found)
 
 
 @app.command()
@@ -310,3 +311,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(4)

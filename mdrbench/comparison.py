@@ -72,10 +72,13 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
     corrected_r = measures.holm([test.p_randomisation for test in tests])
     [average] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=seed)
     moved.sort(key=lambda m: (-abs(m.a - m.b), m.lang, m.qid))
+    names = [" ".join([result.system.name, *result.system.overrides]) for result in (a, b)]
+    if names[0] == names[1]:
+        names = [f"{name} ({mark})" for name, mark in zip(names, "AB", strict=True)]
     return Comparison(
         measure=measure,
-        a=a.system.name,
-        b=b.system.name,
+        a=names[0],
+        b=names[1],
         languages=[LanguageComparison(*row) for row in zip(shared, tests, corrected_t, corrected_r, strict=True)],
         average=average,
         average_label=results.average_label(shared),

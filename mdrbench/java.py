@@ -113,6 +113,8 @@ def start() -> Java:
     jnius_config.add_options("-Xss4m", "-Dfile.encoding=UTF-8")
     if java.major >= 22:
         jnius_config.add_options("--enable-native-access=ALL-UNNAMED")
+    if java.major >= 24:  # Lucene's memory mapping draws a warning from there on
+        jnius_config.add_options("--sun-misc-unsafe-memory-access=allow")
     import jnius
 
     _quieten(jnius.autoclass)

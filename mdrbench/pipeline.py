@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,11 +91,14 @@ def _touched(store: Store, step: Step) -> Artifact:
 def run_step(step: Step, root: Path, listen: Listener) -> None:
     """Make one step under its lock, or find that another process has made it meanwhile.
 
+    The inputs are locked too, shared, so that nobody clears them away while they are read.
+
     Raises:
         MdrbenchError: bad data, a machine that lacks something, or (StepError) anything unexpected in the stage.
     """
     store = Store(root)
-    with store.locked(step.key, on_wait=lambda: listen(Event("wait", step))):
+    with ExitStack() as held:
+        held.enter_context(store.locked(step.key, on_wait=lambda: listen(Event("wait", step))))
         if store.find(*step.ref):
             listen(Event("hit", step))
             return
@@ -104,6 +108,7 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
         _check_sources(step, store)
         inputs = {}
         for role, ref in step.inputs.items():
+            held.enter_context(store.locked(ref[1], shared=True))
             inputs[role] = require(store.find(*ref), *ref)
             store.touch(inputs[role])
         work = store.work_dir(step.key)

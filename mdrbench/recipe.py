@@ -184,6 +184,13 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
             where=str(path),
             mend="`mdrbench show RECIPE` prints every key with its value",
         )
+    shipped = registry.recipe_files().get(data["name"])
+    if shipped is not None and shipped.resolve() != path.resolve():
+        raise UsageError(
+            f"'{data['name']}' is the name of a shipped recipe",
+            where=str(path),
+            mend="rename the file or give the recipe a `name` of its own, so that results cannot be mixed up",
+        )
     retriever = {"name": data["retriever"]["name"], **_config("retrievers", data["retriever"])}
     return Recipe.model_validate({**data, "retriever": retriever})
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 from mdrbench import pipeline, progress, recipe, record, registry, results
-from mdrbench.errors import MdrbenchError, StepError
+from mdrbench.errors import MdrbenchError, StepError, UsageError
 from mdrbench.languages import parse_langs
 from mdrbench.layout import MiraclFolder
 from mdrbench.plan import RecipePlan, plan_recipe
@@ -27,6 +29,9 @@ def plan_all(
 ) -> list[RecipePlan]:
     """One plan a recipe; nothing is run."""
     loaded = [recipe.load(name, overrides) for name in dict.fromkeys(names)]
+    by_name = Counter(one.name for one in loaded)
+    if (twice := by_name.most_common(1)) and twice[0][1] > 1:
+        raise UsageError(f"two of the recipes are called '{twice[0][0]}'", mend="give each a `name` of its own")
     dataset = open_dataset(data)
     languages = parse_langs(langs, dataset.languages())
     return [plan_recipe(one, dataset, languages, split, store, overrides) for one in loaded]
@@ -50,10 +55,13 @@ def run_plans(
     with progress.listener(quiet, planned) as listen:
         outcome = pipeline.run(list(steps.values()), targets, store, executor, listen)
     written = []
-    for plan in plans:
-        if any(step["evaluate"].ref in outcome.artifacts for step in plan.by_language.values()):
-            path = record.write(plan, outcome.artifacts, results_root, command)
-            written.append((path, results.read(path)))
+    with ExitStack() as held:
+        for step in targets:
+            held.enter_context(store.locked(step.key, shared=True))
+        for plan in plans:
+            if any(step["evaluate"].ref in outcome.artifacts for step in plan.by_language.values()):
+                path = record.write(plan, outcome.artifacts, results_root, command)
+                written.append((path, results.read(path)))
     return written, _summary(outcome, steps)
 
 

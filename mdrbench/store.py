@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdrbench.errors import StepError, UsageError
+from mdrbench.errors import SetupError, StepError, UsageError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -91,8 +91,15 @@ class Store:
 
     def __init__(self, root: Path):
         self.root = root
-        for name in ("artifacts", "work", "locks"):
-            (root / name).mkdir(parents=True, exist_ok=True)
+        try:
+            for name in ("artifacts", "work", "locks"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(
+                f"the artifact store cannot be made: {error.strerror}",
+                where=str(root),
+                mend="set MDRBENCH_CACHE (or --cache) to a folder that you may write to",
+            ) from None
 
     # -- looking up -------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,19 @@ def print_result(out: Console, result: Result) -> None:
     out.print(table)
 
 
+def print_costs(out: Console, result: Result) -> None:
+    """What each stage cost, summed over languages, as it was really computed (cached steps keep their cost)."""
+    table = _table("cost", "stage", ["steps", "seconds", "slowest", "peak memory"])
+    stages = dict.fromkeys(stage for entry in result.languages.values() for stage in entry.steps)
+    for stage in stages:
+        steps = {lang: entry.steps[stage] for lang, entry in result.languages.items() if stage in entry.steps}
+        slowest = max(steps, key=lambda lang: steps[lang].seconds)
+        seconds = sum(step.seconds for step in steps.values())
+        peak = human_bytes(max(step.peak_bytes for step in steps.values()))
+        table.add_row(stage, str(len(steps)), f"{seconds:.1f}", f"{slowest} {steps[slowest].seconds:.1f}", peak)
+    out.print(table)
+
+
 def print_several(out: Console, found: list[Result]) -> None:
     """Several results: languages x systems for the measure that all share first."""
     measure = found[0].evaluated.measures[0]
@@ -109,10 +122,10 @@ def print_plan(out: Console, rows: list[dict]) -> None:
     out.print(f"{len(missing)} of {len(rows)} steps to make, about {total} of artifacts")
 
 
-def print_comparison(out: Console, found: Comparison, caption: str) -> None:
+def print_comparison(out: Console, found: Comparison) -> None:
     """Per-language tests and the topics that moved most."""
     columns = ["topics", found.a, found.b, "diff", "W/T/L", "t p", "t Holm", "rand. p", "rand. Holm"]
-    table = _table(f"{found.measure}: {found.a} against {found.b} ({caption})", "", columns)
+    table = _table(f"{found.measure}: {found.a} against {found.b}", "", columns)
     for row in found.languages:
         t = row.test
         ps = [t.p_t, row.p_t_holm, t.p_randomisation, row.p_randomisation_holm]

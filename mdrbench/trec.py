@@ -73,6 +73,8 @@ def read_topics(path: Path, warnings: Counter[str] | None = None) -> Topics:
             continue
         if not tab or not qid.strip():
             raise DataError("a topic line must be qid, tab, query", where=where, mend="put a tab after the qid")
+        if any(ch.isspace() for ch in qid):
+            raise DataError(f"qid '{qid}' holds white space", where=where, mend="runs are split at white space")
         if not text.strip():
             raise DataError(f"topic '{qid}' has no text", where=where, mend="write the query or drop the line")
         if qid in topics:

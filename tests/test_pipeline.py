@@ -12,6 +12,7 @@ import pytest
 from conftest import PASSAGES, PROJECT
 
 from mdrbench import pipeline, recipe, registry
+from mdrbench.errors import DataError
 from mdrbench.plan import plan_recipe
 from mdrbench.store import Store
 
@@ -110,6 +111,20 @@ def test_the_manifest_tells_what_made_it_on_what_and_at_what_cost(maker, store):
         assert entry["usage"]["peak_bytes"] > 10_000_000
         assert entry["environment"]["packages"]["pyserini"] == "1.6.0"
     assert manifest["made_of"]["inputs"]["search"] == list(plan.by_language["en"]["search"].ref)
+
+
+def test_inputs_in_use_are_not_cleared_away(maker, store, monkeypatch):
+    plan = planned(maker.whole(), ["en"], store)
+    steps = plan.by_language["en"]
+    cleared = {}
+
+    def search(job):
+        cleared.update({stage: store.remove(*steps[stage].ref) for stage in ("index", "topics", "corpus")})
+        raise DataError("enough")
+
+    monkeypatch.setitem(pipeline.STAGES, "search", search)
+    run(plan, store)
+    assert cleared == {"index": False, "topics": False, "corpus": True}
 
 
 def command(tmp_path: Path, *extra: str) -> list[str]:

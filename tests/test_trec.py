@@ -73,6 +73,7 @@ def test_a_bad_run_is_an_error_that_says_what_and_where(tmp_path, text, said):
     [
         ("q1 no tab\n", "topics:1: a topic line must be qid, tab, query"),
         ("q1\tfine\nq1\tagain\n", "topics:2: topic 'q1' occurs twice"),
+        ("q 1\tfine\n", "topics:1: qid 'q 1' holds white space"),
         ("q1\t \n", "topics:1: topic 'q1' has no text"),
         ("", "topics: holds no topic"),
         ("q1\tfine\nq2\tcaf\xe9\n".encode("latin-1"), "topics:2: not UTF-8: byte 0xe9 at column 7"),

@@ -14,6 +14,9 @@ from mdrbench.layout import MiraclFolder
 
 VERSION = 1
 
+RESERVED = ("published", "sample", "schema")
+"""Folders of ``results/`` that mean something else."""
+
 
 class Config(BaseModel):
     """``path``: the folder that holds ``miracl/`` and ``miracl-corpus/``."""
@@ -27,4 +30,6 @@ def build(config: Config) -> MiraclFolder:
     root = config.path.resolve()
     if not root.is_dir():
         raise DataError("no such folder", where=str(config.path), mend="give a folder in MIRACL's layout, or `sample`")
+    if root.name in RESERVED:
+        raise DataError(f"a data set cannot be called '{root.name}'", where=str(root), mend="rename the folder")
     return MiraclFolder(name=root.name, root=root)

@@ -27,6 +27,10 @@ def test_a_run_prints_its_table_and_writes_its_result(cli, tmp_path):
     assert "bm25 on sample (dev)" in done.stdout
     assert [line.split()[0] for line in done.stdout.splitlines() if line[1:3] in ("fi", "sw")] == ["fi", "sw"]
     assert "avg of 2" in done.stdout
+    costs = done.stdout[done.stdout.index("peak memory") :]
+    assert [line.split()[:2] for line in costs.splitlines() if " MB" in line or " GB" in line] == [
+        [stage, "2"] for stage in ("corpus", "topics", "index", "search", "evaluate")
+    ]
     assert "written: results/sample/bm25.json" in done.stdout
     assert done.stderr.split()[:2] == ["fi", "corpus"]
     again = cli("run", "bm25", "--data", "sample", "--langs", "fi,sw", "--json")
@@ -48,6 +52,18 @@ def test_several_recipes_share_steps_and_are_shown_together(cli, tmp_path):
     assert row["lang"] == "sw"
 
 
+def test_a_recipe_of_ones_own_cannot_take_anothers_place(cli, tmp_path):
+    (tmp_path / "bm25.yaml").write_text("extends: bm25\nsummary: mine\nretriever: {k1: 3}\n")
+    done = cli("run", "bm25.yaml", "--data", "sample", "--langs", "sw")
+    assert done.returncode == 2
+    assert "bm25.yaml: 'bm25' is the name of a shipped recipe" in done.stderr
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("extends: bm25\nsummary: mine\nname: twin\n")
+    done = cli("run", "a.yaml", "b.yaml", "--data", "sample", "--langs", "sw")
+    assert done.returncode == 2
+    assert "two of the recipes are called 'twin'" in done.stderr
+
+
 def test_set_marks_the_run_and_leaves_the_recipes_result_alone(cli, tmp_path):
     cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q")
     before = (tmp_path / "results/sample/bm25.json").read_bytes()
@@ -58,7 +74,7 @@ def test_set_marks_the_run_and_leaves_the_recipes_result_alone(cli, tmp_path):
     assert (tmp_path / "results/sample/bm25.json").read_bytes() == before
     done = cli("compare", "bm25", variant.stem)
     assert done.returncode == 0, done.stderr
-    assert "bm25 - " in done.stdout
+    assert "nDCG@10: bm25 against bm25 retriever.b=1 seed=7" in done.stdout
 
 
 def test_plan_tells_hit_from_miss_and_runs_nothing(cli, tmp_path):
@@ -120,6 +136,8 @@ def test_cache_commands(cli, tmp_path):
         (("run", "bm25", "--data", "sample", "--split", "test-a"), 3, "no topics for language 'ar', split 'test-a'"),
         (("run", "bm25"), 2, "Missing option '--data'"),
         (("frobnicate",), 2, "No such command"),
+        (("run", "bm25", "--data", "sample", "--cache", "/dev/null/store"), 4, "artifact store cannot be made"),
+        (("run", "bm25", "--data", "sample", "--langs", "sw", "--results", "/dev/null/x"), 4, "/dev/null/x"),
         (("compare", "a", "b"), 2, "no result 'a'"),
         (("report",), 0, ""),
     ],
