@@ -1,4 +1,4 @@
-"""The commands. At top level this module imports nothing but typer, so that ``--help`` answers at once."""
+"""The commands. At top level this imports typer and a module that does no more, so that ``--help`` answers at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+
+from mdrbench import cli_data, cli_models
+from mdrbench.output import print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,9 +22,11 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(no_args_is_help=True, help="Look after the artifact store.")
 app.add_typer(cache_app, name="cache")
+app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_models.app, name="models")
 
 Recipes = Annotated[list[str], typer.Argument(help="Recipe names (see `list`) or YAML files.", show_default=False)]
-Data = Annotated[str, typer.Option(help="A folder in MIRACL's layout, or `sample`.", show_default=False)]
+Data = Annotated[str, typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")]
 Langs = Annotated[str, typer.Option(help="Codes such as ar,bn, or all.")]
 Split = Annotated[str, typer.Option(help="Topics and qrels to evaluate on.")]
 Set = Annotated[Optional[list[str]], typer.Option("--set", help="Change a key: --set retriever.k1=1.2; repeatable.")]
@@ -39,22 +44,16 @@ def _store(cache: Path | None):
     return Store(cache or default_root())
 
 
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _plans(names: list[str], data: str, langs: str, split: str, changes: list[str] | None, store) -> list:
+def _plans(names: list[str], data: str, langs: str, split: str, changes: list[str] | None, store, **options) -> list:
     from mdrbench.running import plan_all
 
-    return plan_all(names, data, langs, split, changes or [], store)
+    return plan_all(names, data, langs, split, changes or [], store, **options)
 
 
 @app.command()
 def run(
     recipes: Recipes,
-    data: Data,
+    data: Data = "miracl",
     langs: Langs = "all",
     split: Split = "dev",
     changes: Set = None,
@@ -70,11 +69,11 @@ def run(
     from mdrbench.running import run_plans
 
     store = _store(cache)
-    plans = _plans(recipes, data, langs, split, changes, store)
+    plans = _plans(recipes, data, langs, split, changes, store, fetch=True, quiet=quiet)
     command = shlex.join(["mdrbench", *sys.argv[1:]])
     found, error = run_plans(plans, store, results, command, quiet, executor)
     if as_json:
-        _print_json([result.model_dump(mode="json", exclude_none=True) for _, result in found])
+        print_json([result.model_dump(mode="json", exclude_none=True) for _, result in found])
     else:
         from mdrbench import tables
 
@@ -93,7 +92,7 @@ def run(
 @app.command()
 def plan(
     recipes: Recipes,
-    data: Data,
+    data: Data = "miracl",
     langs: Langs = "all",
     split: Split = "dev",
     changes: Set = None,
@@ -108,7 +107,7 @@ def plan(
         row for plan in _plans(recipes, data, langs, split, changes, store) for row in tables.plan_rows(plan, store)
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         tables.print_plan(tables.console(), rows)
 
@@ -136,7 +135,7 @@ def list_(
     else:
         rows = registry.members(what)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     width = max(map(len, rows), default=0)
     for name, summary in rows.items():
@@ -153,7 +152,7 @@ def show(
     found = recipes.load(recipe, changes)
     resolved = found.model_dump(mode="json", exclude_none=True)
     if as_json:
-        _print_json({**resolved, "digest": found.digest})
+        print_json({**resolved, "digest": found.digest})
     else:
         import yaml
 
@@ -183,7 +182,7 @@ def compare(
         rows = dataclasses.asdict(found)
         for row in rows["languages"]:
             row["test"] = row["test"]._asdict()
-        _print_json({**rows, "average": found.average._asdict()})
+        print_json({**rows, "average": found.average._asdict()})
     else:
         tables.print_comparison(tables.console(), found)
 
@@ -199,7 +198,7 @@ def report(
 
     page = site.build(results, out).resolve()
     if as_json:
-        _print_json({"page": str(page)})
+        print_json({"page": str(page)})
     else:
         print(f"page: {page.as_uri()}")
 
@@ -212,7 +211,7 @@ def doctor(cache: Cache = None, as_json: AsJson = False) -> None:
 
     found = checks.run(cache or default_root())
     if as_json:
-        _print_json([check._asdict() for check in found])
+        print_json([check._asdict() for check in found])
     else:
         for check in found:
             print(f"{check.status:<4}  {check.name:<9} {check.found}")
@@ -227,7 +226,7 @@ def schema() -> None:
     """Print the JSON Schema of result files."""
     from mdrbench.results import json_schema
 
-    _print_json(json_schema())
+    print_json(json_schema())
 
 
 @app.command("import-published")
@@ -249,7 +248,7 @@ def cache_ls(cache: Cache = None, as_json: AsJson = False) -> None:
 
     found = rows(_store(cache))
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from mdrbench.tables import human_bytes
 
@@ -265,7 +264,7 @@ def cache_verify(cache: Cache = None, as_json: AsJson = False) -> None:
 
     problems = verify(_store(cache))
     if as_json:
-        _print_json(problems)
+        print_json(problems)
     else:
         for row in problems:
             print(f"{row['stage']} {row['key'][:12]}: {row['problem']}")

@@ -70,6 +70,16 @@ def _cpu_model() -> str:
     return platform.processor() or "unknown"
 
 
+@cache
+def cpu_has_bf16() -> bool:
+    """Whether this CPU computes in bfloat16 itself (AVX512-BF16 or AMX) instead of emulating it."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def _memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

@@ -111,7 +111,7 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
             held.enter_context(store.locked(ref[1], shared=True))
             inputs[role] = require(store.find(*ref), *ref)
             store.touch(inputs[role])
-        work = store.work_dir(step.key)
+        work = store.work_dir(step.key, resume=step.resumable)
         job = Job(
             scope=step.scope,
             params=step.params,

@@ -33,6 +33,7 @@ class Step:
         sources: source file -> SHA-256; the hashes are part of the key, the paths are not.
         inputs: role -> (stage, key) of the artifacts that are read.
         size: estimated bytes of the artifact.
+        resumable: whether the stage can go on from what an interrupted attempt left.
     """
 
     stage: str
@@ -42,6 +43,7 @@ class Step:
     inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
     dataset: MiraclFolder | None = None
     size: int = 0
+    resumable: bool = False
     key: str = ""
 
     @property
@@ -93,11 +95,13 @@ def plan_recipe(
 ) -> RecipePlan:
     """Plan a recipe; raises DataError where a source file is missing."""
     member = registry.load("retrievers", recipe.retriever["name"])
-    retriever = member.build(member.Config.model_validate({k: v for k, v in recipe.retriever.items() if k != "name"}))
+    retriever = registry.build("retrievers", recipe.retriever)
     by_language = {}
     for lang in languages:
         conventions = {"retriever_version": member.VERSION, **retriever.conventions(lang)}
-        by_language[lang] = _plan_language(recipe, dataset, lang, split, store, conventions, retriever.estimate)
+        by_language[lang] = _plan_language(
+            recipe, dataset, lang, split, store, conventions, retriever.estimate, member.RESUMABLE
+        )
     evaluated = {lang: steps["evaluate"].ref for lang, steps in by_language.items()}
     average = _step(
         stage="average",
@@ -121,6 +125,7 @@ def _plan_language(
     store: Store,
     conventions: dict[str, Any],
     estimate: Callable[[int], int],
+    resumable: bool,
 ) -> dict[str, Step]:
     """The five steps of a language by stage, in the order in which they can run."""
     corpus_files = dataset.corpus_files(lang)
@@ -151,6 +156,7 @@ def _plan_language(
         inputs={"corpus": corpus.ref},
         dataset=dataset,
         size=estimate(corpus_bytes),
+        resumable=resumable,
     )
     search = _step(
         stage="search",

@@ -191,8 +191,7 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
             where=str(path),
             mend="rename the file or give the recipe a `name` of its own, so that results cannot be mixed up",
         )
-    retriever = {"name": data["retriever"]["name"], **_config("retrievers", data["retriever"])}
-    return Recipe.model_validate({**data, "retriever": retriever})
+    return Recipe.model_validate({**data, "retriever": _config("retrievers", data["retriever"])})
 
 
 def _place(path: str, origin: dict[str, str]) -> str:
@@ -200,9 +199,12 @@ def _place(path: str, origin: dict[str, str]) -> str:
 
 
 def _config(family: str, section: dict[str, Any]) -> dict[str, Any]:
+    """A section with the defaults of its member, and of the members that its parts name, filled in."""
     module = registry.load(family, section["name"])
     rest = {key: value for key, value in section.items() if key != "name"}
-    return module.Config.model_validate(rest).model_dump(mode="json")
+    for part, part_family in getattr(module, "PARTS", {}).items():
+        rest[part] = _config(part_family, rest[part])
+    return {"name": section["name"], **module.Config.model_validate(rest).model_dump(mode="json")}
 
 
 def _check(data: dict[str, Any]) -> list[tuple[str, str]]:
@@ -212,19 +214,27 @@ def _check(data: dict[str, Any]) -> list[tuple[str, str]]:
         Recipe.model_validate(data)
     except ValidationError as error:
         mistakes += _explain(error, Recipe, "")
-    section = data.get("retriever")
-    if isinstance(section, dict):
-        if "name" not in section:
-            known = ", ".join(registry.members("retrievers"))
-            mistakes.append(("retriever.name", f"missing; choose among {known}"))
-        else:
-            try:
-                _config("retrievers", section)
-            except UsageError as error:
-                mistakes.append(("retriever.name", f"{error.message}; {error.mend}"))
-            except ValidationError as error:
-                model = registry.load("retrievers", section["name"]).Config
-                mistakes += _explain(error, model, "retriever.")
+    if isinstance(data.get("retriever"), dict):
+        mistakes += _check_section("retrievers", data["retriever"], "retriever.")
+    return mistakes
+
+
+def _check_section(family: str, section: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
+    """The mistakes of a section that names a member of a family, its parts included."""
+    if "name" not in section:
+        return [(f"{prefix}name", f"missing; choose among {', '.join(registry.members(family))}")]
+    try:
+        module = registry.load(family, section["name"])
+    except UsageError as error:
+        return [(f"{prefix}name", f"{error.message}; {error.mend}")]
+    mistakes: list[tuple[str, str]] = []
+    try:
+        module.Config.model_validate({key: value for key, value in section.items() if key != "name"})
+    except ValidationError as error:
+        mistakes += _explain(error, module.Config, prefix)
+    for part, part_family in getattr(module, "PARTS", {}).items():
+        if isinstance(section.get(part), dict):
+            mistakes += _check_section(part_family, section[part], f"{prefix}{part}.")
     return mistakes
 
 

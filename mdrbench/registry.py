@@ -12,12 +12,13 @@ import ast
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mdrbench.errors import UsageError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 
-FAMILIES = ("datasets", "executors", "retrievers")
+FAMILIES = ("datasets", "encoders", "executors", "retrievers")
 
 
 def resource(name: str) -> Path:
@@ -44,6 +45,13 @@ def load(family: str, name: str) -> ModuleType:
     if name not in known:
         raise UsageError(f"no {name!r} among {family}", mend=did_you_mean(name, list(known)))
     return importlib.import_module(f"mdrbench.{family}.{name.replace('-', '_')}")
+
+
+def build(family: str, settings: dict[str, Any]) -> Any:
+    """The object that a member makes of its settings; ``settings["name"]`` names the member."""
+    rest = dict(settings)
+    member = load(family, rest.pop("name"))
+    return member.build(member.Config.model_validate(rest))
 
 
 def recipe_files() -> dict[str, Path]:

@@ -45,7 +45,7 @@ def index(job: Job) -> dict:
     """Index the corpus with the recipe's retriever; every passage of the corpus must be in the index."""
     corpus_facts = job.facts["corpus"]
     total = corpus_facts["passages"]
-    retriever = _retriever(job.params["retriever"])
+    retriever = registry.build("retrievers", job.params["retriever"])
     passages = job.dataset.passages(job.scope, corpus_facts["duplicates"])
     facts = retriever.index(job.scope, passages, job.out / "index", lambda done: job.progress(done, total))
     expected = total - facts["skipped"]
@@ -61,7 +61,7 @@ def index(job: Job) -> dict:
 def search(job: Job) -> dict:
     """Search every topic of a split; the run is the artifact."""
     queries = trec.read_topics(job.dataset.topics_file(job.scope, job.params["split"]))
-    retriever = _retriever(job.params["retriever"])
+    retriever = registry.build("retrievers", job.params["retriever"])
     run = retriever.search(job.scope, job.inputs["index"] / "index", queries, job.params["depth"])
     trec.write_run(job.out / "run.trec.gz", run, tag=job.params["retriever"]["name"])
     job.progress(len(queries), len(queries))
@@ -84,11 +84,6 @@ def average(job: Job) -> dict:
 
 
 STAGES: dict[str, Callable[[Job], dict]] = {f.__name__: f for f in (corpus, topics, index, search, evaluate, average)}
-
-
-def _retriever(settings: dict[str, Any]):
-    member = registry.load("retrievers", settings["name"])
-    return member.build(member.Config.model_validate({k: v for k, v in settings.items() if k != "name"}))
 
 
 def average_scores(topic_files: list[Path], params: dict[str, Any]) -> dict[str, dict[str, float]]:

@@ -21,7 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,11 +166,13 @@ class Store:
             return None
         return file
 
-    def work_dir(self, key: str) -> Path:
-        """An empty folder to make a key in; the caller holds its lock, so leftovers are a killed process's."""
+    def work_dir(self, key: str, *, resume: bool = False) -> Path:
+        """The folder to make a key in. The caller holds its lock, so what lies there is an interrupted process's: it
+        is deleted, or with ``resume`` left for a stage that can go on from it."""
         path = self.root / "work" / key
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
+        if not resume:
+            shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True, exist_ok=True)
         return path
 
     def commit(self, stage: str, key: str, work: Path, manifest: dict) -> Artifact:
@@ -235,26 +237,27 @@ class Store:
                 cleared += 1
         return cleared
 
-    # -- source files -----------------------------------------------------------------------------------------------
-
     def hash_files(self, paths: list[Path]) -> dict[Path, str]:
         """SHA-256 of source files; one whose path, inode, size and times did not change is not read again."""
-        book = self.root / "file-hashes.json"
-        try:
-            known = json.loads(book.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            known = {}
-        result, fresh = {}, {}
-        for path in paths:
-            mark = stat_mark(path)
-            entry = known.get(str(path))
-            if not entry or entry[0] != mark:
-                entry = [mark, file_sha256(path)]
-                fresh[str(path)] = entry
-            result[path] = entry[1]
-        if fresh:
-            write_atomically(book, json.dumps({**known, **fresh}, indent=0))
-        return result
+        return hash_files(paths, self.root / "file-hashes.json")
+
+
+def hash_files(paths: list[Path], book: Path) -> dict[Path, str]:
+    """SHA-256 of files, remembered in ``book`` by path and :func:`stat_mark`."""
+    try:
+        known = json.loads(book.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    fresh = {}
+    for path in paths:
+        mark = stat_mark(path)
+        if known.get(str(path), [""])[0] != mark:
+            fresh[str(path)] = [mark, file_sha256(path)]
+    known |= fresh
+    if fresh:
+        with suppress(OSError):  # where it cannot be written, files are read again the next time
+            write_atomically(book, json.dumps(known, indent=0))
+    return {path: known[str(path)][1] for path in paths}
 
 
 def stat_mark(path: Path) -> str:

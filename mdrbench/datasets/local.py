@@ -14,8 +14,8 @@ from mdrbench.layout import MiraclFolder
 
 VERSION = 1
 
-RESERVED = ("published", "sample", "schema")
-"""Folders of ``results/`` that mean something else."""
+RESERVED = ("miracl", "published", "sample", "schema")
+"""Folders of ``results/`` that mean something else: a local folder is never taken for MIRACL itself."""
 
 
 class Config(BaseModel):

@@ -10,7 +10,14 @@ from mdrbench.types import Passage, Run, Topics
 
 
 class Retriever(Protocol):
-    """What a member's ``build(config)`` returns."""
+    """What a member's ``build(config)`` returns.
+
+    Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family) and
+    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``).
+    """
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch what is needed before planning (a model), telling ``say`` about it."""
 
     def conventions(self, lang: str) -> dict:
         """All that decides how this language is indexed and searched, as JSON: part of the artifacts' keys."""

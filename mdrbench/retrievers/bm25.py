@@ -1,8 +1,8 @@
 """BM25 with Lucene through pyserini, the analyzer of each language as in Pyserini's MIRACL regressions.
 
 A passage is indexed as title, separator, text in one field. Languages with an analyzer of Lucene's use it (Kuromoji for
-Japanese, Nori for Korean, bigrams for Chinese, Porter and stop words for English); Swahili is split at white space.
-Thai needs a word breaker that only a full JDK has: see :class:`Config`.
+Japanese, Nori for Korean, bigrams for Chinese, Porter and stop words for English); Swahili and Yoruba are split at
+white space. Thai needs a word breaker that only a full JDK has: see :class:`Config`.
 
 Indexing goes through pyserini's ``LuceneIndexer``; searching through the Anserini class that pyserini's
 ``LuceneSearcher`` wraps, reached through ``pyserini.pyclass``: importing ``pyserini.search.lucene`` itself would load
@@ -28,11 +28,16 @@ from mdrbench.types import Hit, Passage, Run, Topics
 
 VERSION = 1
 
+PARTS: dict[str, str] = {}
+
+RESUMABLE = False
+
 BATCH = 1000  # passages handed to Lucene at once
 
 ANALYZERS = {
     "ar": "ArabicAnalyzer",
     "bn": "BengaliAnalyzer",
+    "de": "GermanAnalyzer",
     "en": "DefaultEnglishAnalyzer (Porter, stop words)",
     "es": "SpanishAnalyzer",
     "fa": "PersianAnalyzer",
@@ -46,9 +51,10 @@ ANALYZERS = {
     "sw": "WhitespaceAnalyzer",
     "te": "TeluguAnalyzer",
     "th": "ThaiAnalyzer",
+    "yo": "WhitespaceAnalyzer",
     "zh": "CJKAnalyzer",
 }
-"""What Anserini's ``-language`` (or, for Swahili, ``-pretokenized``) selects."""
+"""What Anserini's ``-language`` (or, for Swahili and Yoruba, ``-pretokenized``) selects."""
 
 
 class Config(BaseModel):
@@ -77,6 +83,9 @@ class BM25:
     def __init__(self, config: Config):
         self.config = config
 
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Nothing to fetch."""
+
     def conventions(self, lang: str) -> dict:
         """Model, parameters, analyzer and engine versions."""
         facts = {
@@ -99,7 +108,7 @@ class BM25:
         return self.config.thai == "pythainlp"
 
     def _whitespace(self, lang: str) -> bool:
-        return lang == "sw" or (lang == "th" and self._segments_thai())
+        return lang in ("sw", "yo") or (lang == "th" and self._segments_thai())
 
     def estimate(self, corpus_bytes: int) -> int:
         """Measured on wiki16: an index has 0.6 (en, ja) to 1.7 (zh) of the compressed corpus."""

@@ -1,0 +1,114 @@
+"""A model repository of the hub at one commit: resolved, downloaded through huggingface_hub, every file verified.
+
+``snapshot_download`` resumes and runs in parallel, but takes what comes for what was announced; here each file is held
+against the hub's SHA-256 or git blob id.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mdrbench.errors import DataError, SetupError, did_you_mean
+from mdrbench.hub import git_blob_id
+from mdrbench.store import file_sha256
+
+
+class Unreachable(SetupError):
+    """The hub does not answer, or not now."""
+
+
+class Snapshot(NamedTuple):
+    """A repository at a commit; ``files`` maps names to what the hub says of them (size, checksum)."""
+
+    repo: str
+    endpoint: str
+    commit: str
+    files: dict[str, Any]
+
+
+def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:
+    """Ask the hub for the commit behind a revision and its files; ``near`` are names to suggest for an unknown one.
+
+    Raises:
+        Unreachable: the hub does not answer.
+        SetupError: a token is wanted.
+        DataError: no such repository or revision.
+    """
+    from huggingface_hub import HfApi
+
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    with _errors(repo, revision, endpoint, near, Unreachable):
+        info = HfApi(endpoint).model_info(repo, revision=revision, files_metadata=True)
+    return Snapshot(repo, endpoint, info.sha, {sibling.rfilename: sibling for sibling in info.siblings})
+
+
+def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) -> None:
+    """Fetch files into ``work``, going on from what an earlier attempt left there, and verify each.
+
+    Raises:
+        SetupError: the hub broke off.
+        DataError: a file is not what the hub announced.
+    """
+    from glob import escape
+
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import tqdm
+
+    class Bar(tqdm):
+        """A progress bar on a terminal, none elsewhere."""
+
+        def __init__(self, *words, **options):
+            super().__init__(*words, **{"disable": None, **options})
+
+    with _errors(snapshot.repo, snapshot.commit, snapshot.endpoint, near, SetupError):
+        options = {"allow_patterns": [escape(name) for name in names], "endpoint": snapshot.endpoint}
+        snapshot_download(snapshot.repo, revision=snapshot.commit, local_dir=work, tqdm_class=Bar, **options)
+    for name in names:
+        _verify(work / name, snapshot.files[name])
+    shutil.rmtree(work / ".cache", ignore_errors=True)
+
+
+@contextmanager
+def _errors(repo: str, revision: str, endpoint: str, near: list[str], unreachable: type[SetupError]) -> Iterator[None]:
+    """Turn what huggingface_hub raises into our errors; ``unreachable`` is for a hub that does not answer."""
+    from huggingface_hub import errors
+
+    where = f"{endpoint}/{repo}"
+    again = "check the network and HF_ENDPOINT, then run again: what has come is kept"
+    try:
+        yield
+    except errors.GatedRepoError:
+        mend = f"accept the terms at {where}, then set HF_TOKEN to a token of yours"
+        raise SetupError(f"{repo} is gated", where=where, mend=mend) from None
+    except errors.RepositoryNotFoundError:
+        mend = f"{did_you_mean(repo, near)}; a private one needs HF_TOKEN"
+        raise DataError(f"the hub has no {repo}, or it is closed to you", where=where, mend=mend) from None
+    except errors.RevisionNotFoundError:
+        mend = "give a commit, tag or branch of this repository"
+        raise DataError(f"the hub has no revision '{revision}'", where=where, mend=mend) from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        kind = unreachable if status in (408, 429) or status >= 500 else SetupError
+        raise kind(f"the hub answers {status}", where=where, mend=again) from None
+    except Exception as error:
+        # huggingface_hub 1 brings httpx, 2 httpx2; the base class of their network errors has the same name
+        network = any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
+        if not network and not isinstance(error, (ConnectionError, errors.EntryNotFoundError)):
+            raise
+        raise unreachable(f"the hub cannot be reached ({type(error).__name__})", where=where, mend=again) from None
+
+
+def _verify(path: Path, announced: Any) -> None:
+    """Hold a file against the hub's SHA-256 or git blob id; a DataError, and the file is gone, where it differs."""
+    mend = "run again; if it stays so, a mirror or proxy (HF_ENDPOINT) alters files"
+    if not path.is_file():
+        raise SetupError("the hub broke off before this file", where=path.name, mend=mend)
+    right = file_sha256(path) == announced.lfs.sha256 if announced.lfs else git_blob_id(path) == announced.blob_id
+    if not right:
+        path.unlink()
+        raise DataError("what came is not what the hub announced", where=path.name, mend=mend)

@@ -1,0 +1,172 @@
+"""A hub on this machine: resolve URLs, redirects to a content network elsewhere, gating, and faults on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import defaultdict
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+
+class Request(NamedTuple):
+    """One request as it came: ``at`` is hub or cdn, ``path`` the file's path in its repository."""
+
+    at: str
+    method: str
+    path: str
+    range: str | None
+    token: str | None
+
+
+class FakeHub:
+    """Holds repositories; answers as the hub does: LFS files from a CDN, small ones through ``/api/resolve-cache``.
+
+    Attributes:
+        commits: repository -> full commit that its answers name.
+        gated: repositories that want ``token``.
+        faults: path -> faults, one a GET of the bytes (or, where the name begins with ``head``, a HEAD), oldest first:
+            429, 503, truncate, corrupt, refuse-range, head-429.
+    """
+
+    def __init__(self):
+        self.files: dict[tuple[str, str], bytes] = {}
+        self.commits: dict[str, str] = {}
+        self.gated: set[str] = set()
+        self.token = "hf_good"
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        self.log: list[Request] = []
+        self.url = self.cdn = ""
+
+    def put(self, repo: str, path: str, body: bytes) -> None:
+        self.files[repo, path] = body
+        self.commits.setdefault(repo, hashlib.sha1(repo.encode()).hexdigest())
+
+    def bodies(self) -> list[Request]:
+        """The requests for bytes."""
+        return [r for r in self.log if r.method == "GET" and not (r.at == "hub" and self.large(r.path))]
+
+    @staticmethod
+    def large(path: str) -> bool:
+        return path.endswith(".gz")
+
+    def fault(self, path: str, kinds: tuple[str, ...]) -> str | None:
+        if self.faults[path] and self.faults[path][0] in kinds:
+            return self.faults[path].pop(0)
+        return None
+
+    @contextmanager
+    def running(self):
+        hub = self
+
+        class Hub(_Handler):
+            fake, at = hub, "hub"
+
+        class Cdn(_Handler):
+            fake, at = hub, "cdn"
+
+        servers = [_Server(("127.0.0.1", 0), kind) for kind in (Hub, Cdn)]
+        threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in servers]
+        for thread in threads:
+            thread.start()
+        self.url, self.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
+        try:
+            yield self
+        finally:
+            for server, thread in zip(servers, threads, strict=True):
+                server.shutdown()
+                server.server_close()
+                thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        """A client that hangs up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    fake: FakeHub
+    at: str
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *words):
+        """Nothing on standard error."""
+
+    def do_HEAD(self):
+        self.answer()
+
+    def do_GET(self):
+        self.answer()
+
+    def answer(self):
+        """``/datasets/A/B/resolve/REVISION/PATH``, also below ``/api/resolve-cache``; on the CDN ``/blob/A/B/PATH``."""
+        path = unquote(urlsplit(self.path).path).removeprefix("/api/resolve-cache").removeprefix("/blob")
+        if self.at == "hub":
+            repo, _, rest = path.removeprefix("/datasets/").partition("/resolve/")
+            _, _, path = rest.partition("/")
+        else:
+            owner, name, path = path.lstrip("/").split("/", 2)
+            repo = f"{owner}/{name}"
+        token = self.headers.get("Authorization")
+        cached = "/api/resolve-cache" in self.path
+        if not cached:
+            self.fake.log.append(Request(self.at, self.command, path, self.headers.get("Range"), token))
+        head_fault = self.command == "HEAD" and self.fake.fault(path, ("head-429",))
+        if head_fault:
+            return self.reply(429, {"Retry-After": "0"})
+        if self.at == "hub" and repo in self.fake.gated and token != f"Bearer {self.fake.token}":
+            return self.reply(401, {"X-Error-Code": "GatedRepo"})
+        body = self.fake.files.get((repo, path))
+        if body is None:
+            return self.reply(404, {"X-Error-Code": "EntryNotFound"})
+        if self.at == "hub":
+            return self.hub_answer(repo, path, body, cached)
+        return self.serve(path, body, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+
+    def hub_answer(self, repo: str, path: str, body: bytes, cached: bool):
+        commit = {"X-Repo-Commit": self.fake.commits[repo]}
+        if self.fake.large(path):
+            linked = {"X-Linked-Etag": f'"{hashlib.sha256(body).hexdigest()}"', "X-Linked-Size": str(len(body))}
+            where = f"{self.fake.cdn}/blob/{repo}/{path}?signed=1"
+            return self.reply(302, {**commit, **linked, "ETag": '"pointer"', "Location": where}, b"Found")
+        blob = hashlib.sha1(f"blob {len(body)}\0".encode() + body).hexdigest()
+        if not cached:
+            where = f"/api/resolve-cache{self.path}"
+            return self.reply(307, {**commit, "Location": where}, b"Temporary Redirect")
+        return self.serve(path, body, {**commit, "ETag": f'W/"{blob}"'})
+
+    def serve(self, path: str, body: bytes, headers: dict[str, str]):
+        """The bytes, or a range of them, or one of the faults."""
+        if self.command == "HEAD":
+            return self.reply(200, headers, body)
+        fault = self.fake.fault(path, ("429", "503", "truncate", "corrupt", "refuse-range"))
+        if fault == "429":
+            return self.reply(429, {"Retry-After": "1"})
+        if fault == "503":
+            return self.reply(503, {})
+        status, start = 200, 0
+        if (wanted := self.headers.get("Range")) and fault != "refuse-range":
+            start = int(wanted.removeprefix("bytes=").partition("-")[0])
+            if start >= len(body):
+                return self.reply(416, {})
+            status = 206
+            headers = {**headers, "Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+        part = body[start:]
+        if fault == "corrupt":
+            part = bytes([part[0] ^ 255]) + part[1:]
+        return self.reply(status, headers, part, cut=fault == "truncate")
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes = b"", cut: bool = False):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[: len(body) * 2 // 3] if cut else body)
+        if cut:
+            self.close_connection = True

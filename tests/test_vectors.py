@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mdrbench import vectors
+from mdrbench.errors import StepError
+
+
+def write(folder, matrix, sizes):
+    folder.mkdir(exist_ok=True)
+    start = 0
+    for number, size in enumerate(sizes):
+        docids = [f"d{i}" for i in range(start, start + size)]
+        vectors.write_shard(folder, number, docids, matrix[start : start + size])
+        start += size
+
+
+@pytest.fixture
+def matrix():
+    return np.random.default_rng(0).normal(size=(1000, 32)).astype(np.float16).astype(np.float32)
+
+
+@pytest.mark.parametrize("depth", [1, 10, 100, 2000])
+def test_exact_search_is_the_whole_matrix_product_sorted(tmp_path, matrix, depth):
+    write(tmp_path, matrix, [400, 1, 599])
+    queries = np.random.default_rng(1).normal(size=(20, 32)).astype(np.float32)
+    expected = queries @ matrix.T
+    scores, rows = vectors.top(tmp_path, torch.from_numpy(queries), depth, block=64)
+    hits = vectors.exact_search(tmp_path, torch.from_numpy(queries), depth)
+    for number, row in enumerate(expected):
+        best = np.argsort(-row)[:depth]
+        assert rows[number].tolist() == best.tolist()
+        assert scores[number].tolist() == pytest.approx(row[best].tolist(), rel=1e-5, abs=1e-5)
+        assert [hit.docid for hit in hits[number]] == [f"d{i}" for i in best]
+
+
+def test_the_result_does_not_depend_on_blocks_or_shards(tmp_path, matrix):
+    queries = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 32)).astype(np.float32))
+    write(tmp_path / "one", matrix, [1000])
+    write(tmp_path / "many", matrix, [3, 500, 497])
+    rankings = [
+        vectors.top(tmp_path / name, queries, 50, block=block)[1].tolist()
+        for name, block in (("one", 10_000), ("one", 7), ("many", 64), ("many", 1))
+    ]
+    assert all(ranking == rankings[0] for ranking in rankings)
+
+
+def test_embeddings_that_are_not_finite_are_an_error_that_names_the_passage(tmp_path, matrix):
+    matrix[3, 5] = 1e6  # beyond float16
+    with pytest.raises(StepError, match="embedding of 'd3' is not finite"):
+        write(tmp_path, matrix, [10])
+
+
+def test_a_shard_counts_only_when_it_is_whole_and_unchanged(tmp_path, matrix):
+    write(tmp_path, matrix, [100, 100, 100])
+    assert [len(shard.docids) for shard in vectors.shards(tmp_path)] == [100, 100, 100]
+    with (tmp_path / "shard-00001.npy").open("r+b") as file:
+        file.seek(-2, 2)
+        file.write(b"\x00\x3c")
+    assert len(list(vectors.shards(tmp_path, check=True))) == 1
+    (tmp_path / "shard-00000.json").unlink()
+    assert list(vectors.shards(tmp_path)) == []
