@@ -334,8 +334,7 @@ def _seal(work: Path, folder: Path, asked: _Asked, commit: str, names: list[str]
 
 def _from_hub(asked: _Asked, root: Path, say: Say) -> LocalModel:
     """Resolve the revision to a commit, fetch its files, hold each against the hub's checksum."""
-    near = [pin.repo for pin in SHORT.values()]
-    at = model_hub.resolve(asked.name, asked.revision, near)
+    at = model_hub.resolve(asked.name, asked.revision, near := [pin.repo for pin in SHORT.values()])
     folder = asked.folder(root) / at.commit
     if there := _read(folder):  # known by another name so far
         marker = _marker(folder)
@@ -347,6 +346,5 @@ def _from_hub(asked: _Asked, root: Path, say: Say) -> LocalModel:
         where = f"{at.endpoint}/{asked.name}"
         raise DataError("no weights for PyTorch in this repository", where=where, mend="choose another model")
     say(f"pulling {asked.name} at {at.commit} from {at.endpoint}: {len(names)} files")
-    work = folder.with_name(f".{at.commit}.part")
-    model_hub.download(at, names, work, near)
+    model_hub.download(at, names, work := folder.with_name(f".{at.commit}.part"), near)
     return _seal(work, folder, asked._replace(source="hub"), at.commit, names, f"from {at.endpoint}")

@@ -15,7 +15,3 @@ def print_json(value: object) -> None:
 def say(text: str) -> None:
     """One line of news on standard error."""
     print(text, file=sys.stderr, flush=True)
-
-
-def nobody(text: str) -> None:
-    """Where news go in a quiet run."""

@@ -99,9 +99,7 @@ def plan_recipe(
     by_language = {}
     for lang in languages:
         conventions = {"retriever_version": member.VERSION, **retriever.conventions(lang)}
-        by_language[lang] = _plan_language(
-            recipe, dataset, lang, split, store, conventions, retriever.estimate, member.RESUMABLE
-        )
+        by_language[lang] = _plan_language(recipe, dataset, lang, split, store, conventions, retriever.estimate)
     evaluated = {lang: steps["evaluate"].ref for lang, steps in by_language.items()}
     average = _step(
         stage="average",
@@ -125,56 +123,51 @@ def _plan_language(
     store: Store,
     conventions: dict[str, Any],
     estimate: Callable[[int], int],
-    resumable: bool,
 ) -> dict[str, Step]:
     """The five steps of a language by stage, in the order in which they can run."""
     corpus_files = dataset.corpus_files(lang)
     topic_files = [dataset.topics_file(lang, split), dataset.qrels_file(lang, split)]
-    hashes = {str(path): digest for path, digest in store.hash_files([*corpus_files, *topic_files]).items()}
+    hashes = store.hash_files([*corpus_files, *topic_files])
     corpus_bytes = sum(path.stat().st_size for path in corpus_files)
     with open(topic_files[0], "rb") as lines:
         topic_count = sum(1 for _ in lines)
-    corpus_sources = {str(path): hashes[str(path)] for path in corpus_files}
-    topic_sources = {str(path): hashes[str(path)] for path in topic_files}
-    corpus = _step(
-        stage="corpus", scope=lang, params={}, sources=corpus_sources, dataset=dataset, size=corpus_bytes // 30
-    )
-    topics = _step(
-        stage="topics",
-        scope=lang,
-        params={"split": split},
-        sources=topic_sources,
-        inputs={"corpus": corpus.ref},
-        dataset=dataset,
-        size=0,
-    )
+    member = registry.load("retrievers", recipe.retriever["name"])
+    on_corpus = {"scope": lang, "dataset": dataset, "sources": {str(path): hashes[path] for path in corpus_files}}
+    on_topics = {"scope": lang, "dataset": dataset, "sources": {str(path): hashes[path] for path in topic_files}}
+    corpus = _step(stage="corpus", params={}, size=corpus_bytes // 30, **on_corpus)
+    topics = _step(stage="topics", params={"split": split}, inputs={"corpus": corpus.ref}, **on_topics)
     index = _step(
         stage="index",
-        scope=lang,
-        params={"retriever": recipe.retriever, "conventions": conventions},
-        sources=corpus_sources,
+        params={
+            "retriever": _without(recipe.retriever, member.SEARCH_ONLY),
+            "conventions": _without(conventions, member.SEARCH_ONLY),
+        },
         inputs={"corpus": corpus.ref},
-        dataset=dataset,
         size=estimate(corpus_bytes),
-        resumable=resumable,
+        resumable=member.RESUMABLE,
+        **on_corpus,
     )
     search = _step(
         stage="search",
-        scope=lang,
-        params={**index.params, "split": split, "depth": recipe.search.depth},
-        sources=topic_sources,
+        params={
+            "retriever": recipe.retriever,
+            "conventions": conventions,
+            "split": split,
+            "depth": recipe.search.depth,
+        },
         inputs={"index": index.ref, "topics": topics.ref},
-        dataset=dataset,
         size=topic_count * recipe.search.depth * BYTES_PER_HIT,
+        **on_topics,
     )
     evaluate = _step(
         stage="evaluate",
-        scope=lang,
         params={"split": split, **_evaluation(recipe)},
-        sources=topic_sources,
         inputs={"search": search.ref},
-        dataset=dataset,
         size=topic_count * BYTES_PER_SCORED_TOPIC,
+        **on_topics,
     )
-    steps = (corpus, topics, index, search, evaluate)
-    return {step.stage: step for step in steps}
+    return {step.stage: step for step in (corpus, topics, index, search, evaluate)}
+
+
+def _without(settings: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}

