@@ -16,7 +16,7 @@ from mdrbench.layout import MiraclFolder
 from mdrbench.recipe import Recipe
 from mdrbench.store import Store, key_of
 
-VERSIONS = {"corpus": 1, "topics": 1, "index": 1, "search": 1, "evaluate": 1, "average": 1}
+VERSIONS = {"corpus": 1, "topics": 1, "index": 2, "search": 2, "evaluate": 1, "average": 1}
 """Raise a stage's number when its output changes for the same input: older artifacts are then made anew."""
 
 BYTES_PER_HIT, BYTES_PER_SCORED_TOPIC = 11, 35
