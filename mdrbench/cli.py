@@ -1,4 +1,4 @@
-"""The commands. At top level this imports typer and a module that does no more, so that ``--help`` answers at once."""
+"""The commands. At top level this imports typer and modules that do no more, so that ``--help`` answers at once."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def plan(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="recipes, results, or a family: datasets, executors, retrievers.")
+        str, typer.Argument(help="recipes, results, or a family: datasets, encoders, executors, retrievers.")
     ] = "recipes",
     results: Results = Path("results"),
     as_json: AsJson = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mdrbench import environment, java
+from mdrbench.downloads import endpoint
 from mdrbench.errors import MdrbenchError
 
 HUB_TIMEOUT = 5  # seconds
@@ -138,12 +138,12 @@ def _hub() -> Check:
     import urllib.error
     import urllib.request
 
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    hub = endpoint()
     try:
-        with urllib.request.urlopen(endpoint, timeout=HUB_TIMEOUT):
-            return Check("hub", "ok", f"{endpoint} answers")
+        with urllib.request.urlopen(hub, timeout=HUB_TIMEOUT):
+            return Check("hub", "ok", f"{hub} answers")
     except urllib.error.HTTPError as error:
-        return Check("hub", "ok", f"{endpoint} answers ({error.code})")
+        return Check("hub", "ok", f"{hub} answers ({error.code})")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return Check("hub", "warn", f"{endpoint}: {reason}", "set HF_ENDPOINT to a mirror; local data needs no hub")
+        return Check("hub", "warn", f"{hub}: {reason}", "set HF_ENDPOINT to a mirror; local data needs no hub")

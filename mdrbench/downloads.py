@@ -19,6 +19,11 @@ from mdrbench.store import write_atomically
 MANIFEST = "manifest.json"
 
 
+def endpoint() -> str:
+    """The hub: ``HF_ENDPOINT``, else huggingface.co; without a slash at its end."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
 class Remote(NamedTuple):
     """A file of a data set repository; ``revision`` is a commit, its beginning, or a branch."""
 
@@ -28,8 +33,7 @@ class Remote(NamedTuple):
 
     def url(self, revision: str) -> str:
         """Where the hub serves the file at a revision."""
-        endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-        return f"{endpoint}/datasets/{self.repo}/resolve/{quote(revision, safe='')}/{quote(self.path)}"
+        return f"{endpoint()}/datasets/{self.repo}/resolve/{quote(revision, safe='')}/{quote(self.path)}"
 
 
 class Wanted(NamedTuple):

@@ -15,7 +15,6 @@ id. The first answer of a repository fixes its commit; from then on that commit 
 from __future__ import annotations
 
 import email.utils
-import fcntl
 import hashlib
 import os
 import re
@@ -30,7 +29,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mdrbench.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
 from mdrbench.errors import DataError, SetupError
-from mdrbench.store import file_sha256
+from mdrbench.store import file_lock, file_sha256
 
 if TYPE_CHECKING:
     import requests
@@ -101,7 +100,12 @@ def fetch(root: Path, wanted: Iterable[Wanted], jobs: int = 4, listen: Listen = 
     if all(manifest.has(one.local) for one in wanted):
         return
     root.mkdir(parents=True, exist_ok=True)
-    with _alone(root, listen), _session(jobs) as session, ThreadPoolExecutor(jobs) as pool:
+    waiting = Event("note", "", text=f"another process is fetching into {root}; waiting")
+    with (
+        file_lock(root / ".lock", on_wait=lambda: listen(waiting)),
+        _session(jobs) as session,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         manifest = Manifest(root)
         missing = [one for one in wanted if not manifest.has(one.local)]
         listen(Event("begin", str(root), total=len(missing)))
@@ -115,18 +119,6 @@ def fetch(root: Path, wanted: Iterable[Wanted], jobs: int = 4, listen: Listen = 
             for future in futures:
                 future.cancel()
             raise
-
-
-@contextmanager
-def _alone(root: Path, listen: Listen):
-    """Hold the folder's lock: two processes never write one file."""
-    with open(root / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            listen(Event("note", "", text=f"another process is fetching into {root}; waiting"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdrbench.errors import DataError
-from mdrbench.languages import ALL
+from mdrbench.languages import ALL, SURPRISE
 from mdrbench.trec import count, iter_qrels, lines, read_qrels, read_topics
 from mdrbench.types import Passage
 
@@ -51,6 +51,10 @@ class MiraclFolder:
                 mend="point --data at the folder that contains miracl/ and miracl-corpus/ (see docs/data.md)",
             )
         return found
+
+    def surprise(self) -> list[str]:
+        """MIRACL's surprise languages for which there is a corpus folder: part of no average, taken by name only."""
+        return [lang for lang in SURPRISE if self._corpus_dir(lang).is_dir()]
 
     def _corpus_dir(self, lang: str) -> Path:
         return self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}"

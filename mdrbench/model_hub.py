@@ -6,13 +6,13 @@ against the hub's SHA-256 or git blob id.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdrbench.downloads import endpoint
 from mdrbench.errors import DataError, SetupError, did_you_mean
 from mdrbench.hub import git_blob_id
 from mdrbench.store import file_sha256
@@ -41,10 +41,10 @@ def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:
     """
     from huggingface_hub import HfApi
 
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    with _errors(repo, revision, endpoint, near, Unreachable):
-        info = HfApi(endpoint).model_info(repo, revision=revision, files_metadata=True)
-    return Snapshot(repo, endpoint, info.sha, {sibling.rfilename: sibling for sibling in info.siblings})
+    hub = endpoint()
+    with _errors(repo, revision, hub, near, Unreachable):
+        info = HfApi(hub).model_info(repo, revision=revision, files_metadata=True)
+    return Snapshot(repo, hub, info.sha, {sibling.rfilename: sibling for sibling in info.siblings})
 
 
 def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) -> None:

@@ -15,7 +15,6 @@ stays at the commit it had then; give ``revision`` to move.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -28,7 +27,7 @@ from typing import Literal, NamedTuple
 from mdrbench import e5_small, model_hub
 from mdrbench.errors import DataError, SetupError, UsageError, did_you_mean
 from mdrbench.store import default_root as cache_root
-from mdrbench.store import file_sha256, hash_files, key_of, write_atomically
+from mdrbench.store import file_lock, file_sha256, hash_files, key_of, write_atomically
 
 MARKER = "mdrbench-model.json"
 SOURCES = ("auto", "hub", "pypi", "local")
@@ -294,12 +293,7 @@ def _alone(folder: Path, say: Say) -> Iterator[None]:
     except OSError as error:
         mend = "set MDRBENCH_MODELS to a folder that you may write to"
         raise SetupError(f"cannot be made: {error.strerror}", where=str(folder), mend=mend) from None
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process is pulling into {folder}; waiting")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with file_lock(folder / ".lock", on_wait=lambda: say(f"another process is pulling into {folder}; waiting")):
         yield
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mdrbench.errors import DataError
+from mdrbench.errors import DataError, UsageError, did_you_mean
 from mdrbench.languages import ALL
 
 SCHEMA_VERSION = 1
@@ -235,8 +235,6 @@ def find(root: Path, name: str) -> Path:
     matches = [path for key, path in known.items() if key == name or key.rsplit("/", 1)[-1] == name]
     if len(matches) == 1:
         return matches[0]
-    from mdrbench.errors import UsageError, did_you_mean
-
     if matches:
         raise UsageError(
             f"'{name}' is ambiguous", mend=f"write one of {', '.join(k for k in known if k.endswith(name))}"

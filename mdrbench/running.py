@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from mdrbench import downloads, output, pipeline, progress, recipe, record, registry, results
 from mdrbench.errors import DataError, MdrbenchError, StepError, UsageError
-from mdrbench.languages import SURPRISE, parse_langs
+from mdrbench.languages import parse_langs
 from mdrbench.layout import MiraclFolder
 from mdrbench.plan import RecipePlan, plan_recipe
 from mdrbench.results import Result
@@ -18,9 +18,7 @@ from mdrbench.store import Store
 
 @runtime_checkable
 class Fetchable(Protocol):
-    """A data set that is downloaded, such as :mod:`mdrbench.datasets.miracl`; ``surprise`` lists further languages."""
-
-    def surprise(self) -> list[str]: ...
+    """A data set that is downloaded, such as :mod:`mdrbench.datasets.miracl`."""
 
     def fetched(self, split: str | None = None) -> list[str]: ...
 
@@ -42,10 +40,7 @@ def open_dataset(name: str) -> MiraclFolder:
 
 def available(dataset: MiraclFolder) -> list[str]:
     """What ``--langs`` may name: the benchmark languages of a data set, then its surprise languages."""
-    if isinstance(dataset, Fetchable):
-        return [*dataset.languages(), *dataset.surprise()]
-    corpora = dataset.root / "miracl-corpus"
-    return [*dataset.languages(), *(code for code in SURPRISE if (corpora / f"miracl-corpus-v1.0-{code}").is_dir())]
+    return [*dataset.languages(), *dataset.surprise()]
 
 
 def require(dataset: MiraclFolder, languages: list[str], split: str) -> None:

@@ -58,6 +58,20 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+@contextmanager
+def file_lock(path: Path, *, shared: bool = False, on_wait: Callable[[], None] = lambda: None):
+    """Hold the kernel's lock on a file, made where it is missing; ``on_wait`` is called once when another process
+    holds it. The lock goes with the process, however it ends."""
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, kind)
+        yield
+
+
 def default_root() -> Path:
     """``$MDRBENCH_CACHE``, else ``$XDG_CACHE_HOME/mdrbench``, else ``~/.cache/mdrbench``."""
     if cache := os.environ.get("MDRBENCH_CACHE"):
@@ -147,13 +161,7 @@ class Store:
     @contextmanager
     def locked(self, key: str, *, shared: bool = False, on_wait: Callable[[], None] = lambda: None):
         """Hold the lock of a key; ``on_wait`` is called once when another process holds it."""
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        with open(self.root / "locks" / f"{key}.lock", "w") as file:
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(file, kind)
+        with file_lock(self.root / "locks" / f"{key}.lock", shared=shared, on_wait=on_wait):
             yield
 
     def _try_lock(self, key: str):

@@ -19,7 +19,7 @@ from mdrbench.errors import DataError
 from mdrbench.types import Hit, Qrels, Run, Topics
 
 GZIP_LEVEL = 6
-"""A third of the time of level 9 for one part in a hundred more bytes."""
+"""Measured on a run of wiki16: half the time of level 9 for three in a hundred more bytes."""
 
 
 def lines(path: Path, warnings: Counter[str] | None = None) -> Iterator[tuple[int, str]]:

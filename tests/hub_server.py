@@ -11,6 +11,55 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 
+class Answering(BaseHTTPRequestHandler):
+    """Sends every HEAD and GET to ``answer``, which a subclass has, and says nothing on standard error."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *words):
+        """Nothing on standard error."""
+
+    def do_HEAD(self):
+        self.answer()
+
+    def do_GET(self):
+        self.answer()
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes = b"", cut: bool = False):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[: len(body) * 2 // 3] if cut else body)
+        if cut:
+            self.close_connection = True
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        """A client that hangs up is no news."""
+
+
+@contextmanager
+def serving(*handlers: type[BaseHTTPRequestHandler]):
+    """Serve each handler on a port of its own while the block runs; yields their URLs."""
+    servers = [_Server(("127.0.0.1", 0), handler) for handler in handlers]
+    threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield [f"http://127.0.0.1:{server.server_address[1]}" for server in servers]
+    finally:
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
 class Request(NamedTuple):
     """One request as it came: ``at`` is hub or cdn, ``path`` the file's path in its repository."""
 
@@ -67,41 +116,13 @@ class FakeHub:
         class Cdn(_Handler):
             fake, at = hub, "cdn"
 
-        servers = [_Server(("127.0.0.1", 0), kind) for kind in (Hub, Cdn)]
-        threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in servers]
-        for thread in threads:
-            thread.start()
-        self.url, self.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
-        try:
+        with serving(Hub, Cdn) as (self.url, self.cdn):
             yield self
-        finally:
-            for server, thread in zip(servers, threads, strict=True):
-                server.shutdown()
-                server.server_close()
-                thread.join()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request, client_address):
-        """A client that hangs up is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Answering):
     fake: FakeHub
     at: str
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words):
-        """Nothing on standard error."""
-
-    def do_HEAD(self):
-        self.answer()
-
-    def do_GET(self):
-        self.answer()
 
     def answer(self):
         """``/datasets/A/B/resolve/REVISION/PATH``, also below ``/api/resolve-cache``; on the CDN ``/blob/A/B/PATH``."""
@@ -160,13 +181,3 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "corrupt":
             part = bytes([part[0] ^ 255]) + part[1:]
         return self.reply(status, headers, part, cut=fault == "truncate")
-
-    def reply(self, status: int, headers: dict[str, str], body: bytes = b"", cut: bool = False):
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body[: len(body) * 2 // 3] if cut else body)
-        if cut:
-            self.close_connection = True

@@ -6,11 +6,10 @@ import hashlib
 import json
 import shutil
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from hub_server import Answering, serving
 from typer.testing import CliRunner
 
 from mdrbench import cli_models, e5_small, models
@@ -60,18 +59,8 @@ class Hub:
         return sorted(path.split("/", 5)[-1] for method, path in self.log if method == "GET" and "/resolve/" in path)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     hub: Hub
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words):
-        """Nothing on standard error."""
-
-    def do_HEAD(self):
-        self.answer()
-
-    def do_GET(self):
-        self.answer()
 
     def answer(self):
         path, hub = unquote(urlsplit(self.path).path), self.hub
@@ -121,32 +110,16 @@ class Handler(BaseHTTPRequestHandler):
     def json(self, value: object):
         return self.reply(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
-    def reply(self, status: int, headers: dict[str, str], body: bytes = b""):
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
 
 @pytest.fixture
 def hub(monkeypatch):
     """A hub that has ``lab/tiny``."""
     hub = Hub()
     hub.put(REPO, FILES)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
-    server.daemon_threads = True
-    server.block_on_close = False
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_TOKEN", "hf_good")
-    yield hub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(type("Bound", (Handler,), {"hub": hub})) as [hub.url]:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", "hf_good")
+        yield hub
 
 
 @pytest.fixture
