@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ class Encoder(Protocol):
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Float32 embeddings of shape (len(texts), dim)."""
 
-    def encode_passages(
-        self, texts: Iterable[str], window: int, progress: Callable[[int], None]
-    ) -> Iterator[np.ndarray]:
-        """Float32 embeddings of shape (at most ``window``, dim), in order, a window of texts at a time."""
+    def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
+        """Float32 embeddings of shape (len(texts), dim); ``progress`` is told how many are done.
+
+        A corpus is cut into windows by the caller: what an encoder holds in memory is one window.
+        """

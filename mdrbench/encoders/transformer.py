@@ -1,20 +1,22 @@
 """A transformer from a local folder, the hub or PyPI: first-token or mean pooling, prefixes, lengths.
 
-Texts are tokenised a window at a time, sorted by their number of tokens and batched by a token budget, so that little
-is padded; embeddings come back in the order of the texts. The budget is halved when the device runs out of memory.
+Texts are sorted by their number of tokens and batched by a token budget; embeddings come back in the order of the
+texts. BERT and its relatives run without padding in fp32 on a CPU (:mod:`mdrbench.encoders._flat`), everything else in
+padded batches. The budget is halved when a GPU runs out of memory.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mdrbench import environment, models
+from mdrbench.encoders import _flat
 from mdrbench.environment import package_version
 from mdrbench.errors import SetupError
 
@@ -22,7 +24,18 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-VERSION = 1
+    Batches = Iterator[tuple[list[int], np.ndarray]]  # positions of texts, and their embeddings: (len(positions), dim)
+
+VERSION = 2
+
+RUN_ONLY = ("batch_tokens",)
+"""Settings that cannot change what comes out."""
+
+TEXTS_TOKENISED = 1024
+"""Texts given to the tokenizer at once: it keeps a hundred bytes and more a token until they are done."""
+
+CACHED_TOKENS = 512
+"""Tokens of a batch without padding: what the widest layer gives (3 MB at a width of 1,536) stays in the cache."""
 
 
 class Config(BaseModel):
@@ -78,7 +91,8 @@ class Transformer:
     @cached_property
     def dim(self) -> int:
         """Width of an embedding, from the model's config.json."""
-        return json.loads((self.files.path / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+        config = json.loads((self.files.path / "config.json").read_text(encoding="utf-8"))
+        return next(config[key] for key in ("hidden_size", "dim", "d_model") if key in config)
 
     @cached_property
     def device(self) -> str:
@@ -97,6 +111,7 @@ class Transformer:
         settings = self.config.model_dump(mode="json", exclude={"batch_tokens", "revision", "source"})
         return {
             **settings,
+            "encoder_version": VERSION,
             "model": self.files.name,
             "model_source": self.files.source,
             "model_revision": self.files.revision,
@@ -106,81 +121,124 @@ class Transformer:
             "transformers": package_version("transformers"),
         }
 
-    @property
-    def _tokenizer(self):
-        return _load(str(self.files.path), self.precision, self.device)[0]
-
-    @property
-    def _model(self) -> torch.nn.Module:
-        return _load(str(self.files.path), self.precision, self.device)[1]
-
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Float32 embeddings of shape (len(texts), dim)."""
-        return self._encode([self.config.query_prefix + text for text in texts], self.config.query_length)
+        return self._encode(self.config.query_prefix, texts, self.config.query_length, lambda done: None)
 
-    def encode_passages(
-        self, texts: Iterable[str], window: int, progress: Callable[[int], None]
-    ) -> Iterator[np.ndarray]:
-        """Float32 embeddings of shape (at most ``window``, dim), in order; memory holds one window."""
-        stream = (self.config.passage_prefix + text for text in texts)
-        done = 0
-        while part := list(islice(stream, window)):
-            start = done
-            yield self._encode(part, self.config.passage_length, lambda n, start=start: progress(start + n))
-            done += len(part)
+    def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
+        """Float32 embeddings of shape (len(texts), dim)."""
+        return self._encode(self.config.passage_prefix, texts, self.config.passage_length, progress)
 
-    def _encode(
-        self, texts: list[str], max_length: int, progress: Callable[[int], None] = lambda done: None
-    ) -> np.ndarray:
+    def _encode(self, prefix: str, texts: list[str], max_length: int, progress: Callable[[int], None]) -> np.ndarray:
         import numpy as np
-        import torch
 
-        tokens = self._tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+        tokenizer, model, flat = _load(str(self.files.path), self.precision, self.device)
+        tokens = _tokens(tokenizer, prefix, texts, max_length)
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
         result = np.empty((len(texts), self.dim), dtype=np.float32)
+        encode = self._without_padding if flat else self._padded
+        done = 0
+        for rows, vectors in encode(tokenizer, model, tokens, order):
+            result[rows] = vectors
+            done += len(rows)
+            progress(done)
+        return result
+
+    def _without_padding(self, _, model: torch.nn.Module, tokens: list[np.ndarray], order: list[int]) -> Batches:
+        """A batch a core, each on one thread: cores never wait for each other inside a layer."""
+        import torch
+
+        def embed(rows: list[int]) -> np.ndarray:
+            with torch.inference_mode():
+                return self._flat(model, [tokens[i].tolist() for i in rows])
+
+        batches, at, budget = [], 0, min(self._budget, CACHED_TOKENS)
+        while at < len(order):
+            batches.append(order[at : at + max(1, budget // len(tokens[order[at]]))])
+            at += len(batches[-1])
+        threads = torch.get_num_threads()
+        if len(batches) < threads:
+            yield from ((rows, embed(rows)) for rows in batches)
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield from zip(batches, pool.map(embed, batches), strict=True)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _padded(self, tokenizer, model: torch.nn.Module, tokens: list[np.ndarray], order: list[int]) -> Batches:
+        """Batches padded to their longest text, halved when the device runs out of memory."""
+        import torch
+
         at = 0
         while at < len(order):
-            batch = order[at : at + max(1, self._budget // len(tokens[order[at]]))]
+            rows = order[at : at + max(1, self._budget // len(tokens[order[at]]))]
             try:
-                result[batch] = self._forward([tokens[i] for i in batch])
+                with torch.inference_mode():
+                    vectors = self._pad(tokenizer, model, [tokens[i].tolist() for i in rows])
             except torch.OutOfMemoryError:
-                if len(batch) == 1:
+                if len(rows) == 1:
                     raise
                 torch.cuda.empty_cache()
                 self._budget //= 2
                 continue
-            at += len(batch)
-            progress(at)
-        return result
+            at += len(rows)
+            yield rows, vectors
 
-    def _forward(self, batch: list[list[int]]) -> np.ndarray:
-        """One padded batch through the model; float32, shape (len(batch), dim)."""
+    def _flat(self, model: torch.nn.Module, batch: list[list[int]]) -> np.ndarray:
+        """Embeddings of shape (len(batch), dim), computed without padding."""
         import torch
 
-        padded = self._tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(self.device)
-        with torch.inference_mode():
-            hidden = self._model(
-                input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]
-            ).last_hidden_state  # (B, L, dim)
-            if self.config.pooling == "cls":
-                pooled = hidden[:, 0].float()
-            else:
-                mask = padded["attention_mask"].unsqueeze(-1)  # (B, L, 1)
-                pooled = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
-            if self.config.normalize:
-                pooled = torch.nn.functional.normalize(pooled, dim=-1)
-        return pooled.cpu().numpy()
+        first = self.config.pooling == "cls"
+        groups = _flat.hidden_states(model, batch)  # each (passages, length, dim)
+        return self._finish(torch.cat([group[:, 0] if first else group.mean(dim=1) for group in groups]))
+
+    def _pad(self, tokenizer, model: torch.nn.Module, batch: list[list[int]]) -> np.ndarray:
+        """Embeddings of shape (len(batch), dim) of a batch padded to its longest member."""
+        padded = tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(self.device)
+        mask = padded["attention_mask"]  # (B, L)
+        hidden = model(input_ids=padded["input_ids"], attention_mask=mask).last_hidden_state  # (B, L, dim)
+        if self.config.pooling == "cls":
+            return self._finish(hidden[:, 0])
+        mask = mask.unsqueeze(-1)
+        return self._finish((hidden.float() * mask).sum(dim=1) / mask.sum(dim=1))
+
+    def _finish(self, pooled: torch.Tensor) -> np.ndarray:
+        """Float32, normalised where the model's conventions say so."""
+        import torch
+
+        pooled = pooled.float()
+        return (torch.nn.functional.normalize(pooled, dim=-1) if self.config.normalize else pooled).cpu().numpy()
+
+
+def _tokens(tokenizer, prefix: str, texts: list[str], max_length: int) -> list[np.ndarray]:
+    """The int32 token ids of each text behind its prefix, special tokens included."""
+    import numpy as np
+
+    found: list[np.ndarray] = []
+    for start in range(0, len(texts), TEXTS_TOKENISED):
+        part = [prefix + text for text in texts[start : start + TEXTS_TOKENISED]]
+        ids = tokenizer(part, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"]
+        found.extend(np.asarray(row, dtype=np.int32) for row in ids)
+    return found
 
 
 @lru_cache(maxsize=1)
 def _load(path: str, precision: str, device: str):
-    """Tokenizer and model of a folder; the last one is kept, so that 32 steps of a run load it once."""
+    """Tokenizer and model of a folder, and whether the model runs without padding.
+
+    The last one is kept, so that 32 steps of a run load it once.
+    """
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    model = AutoModel.from_pretrained(path, dtype=dtype, local_files_only=True)
-    return tokenizer, model.eval().to(device)
+    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    flat = device == "cpu" and precision == "fp32" and _flat.suits(config)
+    settings = {"dtype": dtype, "local_files_only": True, "config": config}
+    if flat:
+        settings["attn_implementation"] = _flat.register()
+    return tokenizer, AutoModel.from_pretrained(path, **settings).eval().to(device), flat

@@ -1,0 +1,174 @@
+"""Our encoder against SentenceTransformer.encode: same run, device, precision and passages.
+
+    python benchmarks/encode.py MODEL_FOLDER --data FOLDER [--langs sw,en] [--passages 400] [--precision fp32]
+
+MODEL_FOLDER is a checkpoint in sentence-transformers' layout; both take its pooling and normalisation. The contenders
+take turns, ``--repeat`` rounds, and medians are printed. A machine busy with other things slows all of them: CPU time
+tells more there than the clock, and with one thread (``--threads 1``) it tells most. Peak memory is the whole
+process's, sampled (on a GPU: torch's own count). The share of the GPU's peak counts the multiplications of the layers
+and of attention over real tokens only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+import torch
+from rich.console import Console
+from rich.table import Table
+from sentence_transformers import SentenceTransformer
+
+from mdrbench import registry
+from mdrbench.layout import MiraclFolder
+
+DENSE_BF16_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L4": 121.0, "L40S": 362.0, "A10": 125.0}
+"""Peak of a card without sparsity, from the makers' data sheets (SXM where there are several)."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Memory:
+    """The peak memory of a block in MiB: torch's on a GPU, else the process's, sampled every 20 ms."""
+
+    def __enter__(self) -> Memory:
+        gc.collect()
+        self._done = threading.Event()
+        self._rss, self._process = 0, psutil.Process()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._rss = max(self._rss, self._process.memory_info().rss)
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.peak = (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else self._rss) / 2**20
+
+
+def texts_of(folder: Path, langs: list[str], number: int) -> list[str]:
+    """``number`` passages spread evenly over each language's corpus, languages one after the other."""
+    texts = []
+    for lang in langs:
+        data = MiraclFolder("benchmark", folder)
+        step = max(1, sum(1 for _ in data.passages(lang)) // number)
+        texts += [f"{p.title} {p.text}" for p in islice(data.passages(lang), 0, step * number, step)]
+    return texts
+
+
+def our_encoder(folder: str, reference: SentenceTransformer, precision: str):
+    """The encoder with the pooling and normalisation that the checkpoint names."""
+    kinds = {type(module).__name__: module for module in reference}
+    settings = {"model": folder, "precision": precision, "pooling": kinds["Pooling"].pooling_mode}
+    lengths = {"query_length": reference.max_seq_length, "passage_length": reference.max_seq_length}
+    return registry.build("encoders", {"name": "transformer", "normalize": "Normalize" in kinds, **settings, **lengths})
+
+
+def flops(config, lengths: list[int]) -> float:
+    """Multiplications and additions of a BERT-like encoder: linear layers by token, attention by pair of tokens."""
+    width, inner = config.hidden_size, config.intermediate_size
+    a_token = 2 * (4 * width * width + 2 * width * inner)
+    return config.num_hidden_layers * sum(n * a_token + 4 * n * n * width for n in lengths)
+
+
+class Cost(NamedTuple):
+    """Of one contender: medians of wall-clock and of the process's CPU seconds, peak memory in MiB, embeddings."""
+
+    seconds: float
+    cpu: float
+    memory: float
+    embeddings: np.ndarray
+
+
+def measure(contenders: dict[str, Callable[[list[str]], np.ndarray]], texts: list[str], repeat: int) -> dict[str, Cost]:
+    """What each contender takes for the texts; they take turns, after a few texts each that are not counted."""
+    taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in contenders}
+    embeddings = {}
+    for encode in contenders.values():
+        encode(texts[:8])
+    for _ in range(repeat):
+        for name, encode in contenders.items():
+            with Memory() as memory:
+                start, cpu = time.perf_counter(), time.process_time()
+                embeddings[name] = encode(texts)
+                seconds = time.perf_counter() - start, time.process_time() - cpu
+            taken[name].append((*seconds, memory.peak))
+    columns = {name: list(zip(*rows, strict=True)) for name, rows in taken.items()}
+    return {
+        name: Cost(statistics.median(wall), statistics.median(cpu), max(memory), embeddings[name])
+        for name, (wall, cpu, memory) in columns.items()
+    }
+
+
+def peak_tflops(stated: float | None) -> float | None:
+    """What the option says, else what is known of this card; None where neither knows."""
+    if stated or not torch.cuda.is_available():
+        return stated
+    name = torch.cuda.get_device_name().replace("-", " ").split()
+    return next((value for card, value in DENSE_BF16_TFLOPS.items() if card in name), None)
+
+
+def table(title: str, found: dict[str, Cost], lengths: list[int], work: float, peak: float | None) -> Table:
+    """One row a contender; ours first."""
+    best = min(cost.seconds for name, cost in found.items() if name != "mdrbench")
+    rows = Table("", "passages/s", "tokens/s", "CPU ms/passage", "peak MiB", "x best ST", "max difference", title=title)
+    if peak:
+        rows.add_column("of peak")
+    for name, cost in found.items():
+        cells = [f"{len(lengths) / cost.seconds:.1f}", f"{sum(lengths) / cost.seconds:,.0f}"]
+        cells += [f"{1000 * cost.cpu / len(lengths):.1f}", f"{cost.memory:,.0f}", f"{best / cost.seconds:.2f}"]
+        cells.append(f"{np.abs(cost.embeddings - found['mdrbench'].embeddings).max():.1e}")
+        rows.add_row(name, *cells, *([f"{work / cost.seconds / peak / 1e12:.1%}"] if peak else []))
+    return rows
+
+
+def main() -> None:
+    """Print one table a language."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--langs", default="sw,en")
+    parser.add_argument("--passages", type=int, default=400, help="of each language")
+    parser.add_argument("--precision", choices=sorted(DTYPES), default="fp32")
+    parser.add_argument("--batches", default="4,8,16,32,64", help="batch sizes of SentenceTransformer.encode")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--peak-tflops", type=float, help="of the GPU in this precision, to show the share reached")
+    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads or torch.get_num_threads())
+    settings = {"model_kwargs": {"dtype": DTYPES[options.precision]}, "local_files_only": True}
+    reference = SentenceTransformer(options.model, **settings)
+    encoder = our_encoder(options.model, reference, options.precision)
+    print(f"{options.model}, {options.precision}, {encoder.device}, {torch.get_num_threads()} threads")
+    for lang in options.langs.split(","):
+        texts = texts_of(options.data, [lang], options.passages)
+        lengths = [
+            len(ids)
+            for ids in reference.tokenizer(texts, truncation=True, max_length=reference.max_seq_length)["input_ids"]
+        ]
+        contenders = {"mdrbench": lambda part: encoder.encode_passages(part, lambda done: None)}
+        for size in map(int, options.batches.split(",")):
+            contenders[f"ST, batch {size}"] = partial(reference.encode, batch_size=size)
+        title = f"{lang}: {len(texts)} passages, {sum(lengths) / len(lengths):.0f} tokens on average"
+        work = flops(reference[0].auto_model.config, lengths)
+        found = measure(contenders, texts, options.repeat)
+        Console(width=120).print(table(title, found, lengths, work, peak_tflops(options.peak_tflops)))
+
+
+if __name__ == "__main__":
+    main()
