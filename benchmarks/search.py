@@ -57,9 +57,9 @@ def main() -> None:
         bare = median_seconds(lambda: query_tensor @ as_torch.T, options.repeat)
         print(f"  bare product              {bare:6.2f} s")
         for depth in (100, 1000):
-            ours = median_seconds(partial(vectors.top, Path(folder), query_tensor, depth), options.repeat)
+            ours = median_seconds(partial(vectors.top, Path(folder), queries, depth), options.repeat)
             theirs = median_seconds(partial(index.search, queries, depth), options.repeat)
-            found = vectors.top(Path(folder), query_tensor, depth)[1].tolist()
+            found = vectors.top(Path(folder), queries, depth)[1].tolist()
             expected = index.search(queries, depth)[1].tolist()
             same = np.mean([len({*a} & {*b}) / depth for a, b in zip(found, expected, strict=True)])
             print(

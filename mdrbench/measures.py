@@ -207,3 +207,18 @@ def holm(p_values: list[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - step) * p_values[index]))
         adjusted[index] = running
     return adjusted
+
+
+def overlap(found: np.ndarray, exact: np.ndarray, k: int) -> float:
+    """Recall of approximate search: the mean share of each query's ``k`` exact rows among the first ``k`` found.
+
+    Args:
+        found, exact: row numbers, best first, shape (queries, at least k); negative numbers are no rows.
+    """
+    import numpy as np
+
+    shares = []
+    for mine, true in zip(found[:, :k], exact[:, :k], strict=True):
+        wanted = true[true >= 0]
+        shares.append(np.isin(wanted, mine).mean() if len(wanted) else 1.0)
+    return float(np.mean(shares))

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from mdrbench import environment
 from mdrbench.errors import DataError, MdrbenchError, StepError
-from mdrbench.plan import Step
-from mdrbench.stages import STAGES, Job
+from mdrbench.stages import STAGES
+from mdrbench.steps import Job, Step
 from mdrbench.store import Artifact, Store, require
 
 
@@ -112,15 +112,7 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
             inputs[role] = require(store.find(*ref), *ref)
             store.touch(inputs[role])
         work = store.work_dir(step.key, resume=step.resumable)
-        job = Job(
-            scope=step.scope,
-            params=step.params,
-            dataset=step.dataset,
-            inputs={role: artifact.path for role, artifact in inputs.items()},
-            facts={role: artifact.facts for role, artifact in inputs.items()},
-            out=work,
-            progress=lambda done, total: listen(Event("progress", step, done=done, total=total)),
-        )
+        job = job_of(step, inputs, work, lambda done, total: listen(Event("progress", step, done=done, total=total)))
         facts, usage = _measured_stage(step, job)
         _check_sources(step, store)
         manifest = {
@@ -134,6 +126,19 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
         manifest["lineage"] = _lineage(step, manifest, inputs)
         store.commit(step.stage, step.key, work, manifest)
     listen(Event("done", step, seconds=usage.seconds))
+
+
+def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Callable[[int, int | None], None]) -> Job:
+    """What the step's stage gets."""
+    return Job(
+        scope=step.scope,
+        params={**step.params, **step.run_only},
+        dataset=step.dataset,
+        inputs={role: artifact.path for role, artifact in inputs.items()},
+        facts={role: artifact.facts for role, artifact in inputs.items()},
+        out=out,
+        progress=progress,
+    )
 
 
 def _measured_stage(step: Step, job: Job):
@@ -154,14 +159,19 @@ def _measured_stage(step: Step, job: Job):
 def _lineage(step: Step, manifest: dict, inputs: dict[str, Artifact]) -> dict:
     """Key, facts, usage and environment of this step and of all before it, so that a result needs one manifest.
 
-    A step over all languages keeps its own entry only: the languages' entries are in their results.
+    Entries go by their stage; where inputs bring different artifacts of one stage (the parts of a hybrid), by the
+    input's role and the stage: ``bm25/index``. A step over all languages keeps its own entry only: the languages'
+    entries are in their results.
     """
     own = {key: manifest[key] for key in ("made_at", "facts", "usage", "environment")}
-    entries = {step.stage: {"key": step.key, **own}}
+    entries: dict[str, dict] = {}
     if step.scope != "all":
-        for artifact in inputs.values():
-            entries = {**artifact.manifest["lineage"], **entries}
-    return entries
+        before = {role: artifact.manifest["lineage"] for role, artifact in inputs.items()}
+        for role, lineage in before.items():
+            for name, entry in lineage.items():
+                alike = all(other[name]["key"] == entry["key"] for other in before.values() if name in other)
+                entries[name if alike else f"{role}/{name}"] = entry
+    return {**entries, step.stage: {"key": step.key, **own}}
 
 
 def _check_sources(step: Step, store: Store) -> None:

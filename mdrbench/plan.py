@@ -6,66 +6,28 @@ reads and the keys of the steps before it: whatever has the same key is never co
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mdrbench import measures, registry
 from mdrbench.layout import MiraclFolder
 from mdrbench.recipe import Recipe
-from mdrbench.store import Store, key_of
-
-VERSIONS = {"corpus": 1, "topics": 1, "index": 2, "search": 2, "evaluate": 1, "average": 1}
-"""Raise a stage's number when its output changes for the same input: older artifacts are then made anew."""
+from mdrbench.steps import Step, step
+from mdrbench.store import Store
 
 BYTES_PER_HIT, BYTES_PER_SCORED_TOPIC = 11, 35
 """Measured on wiki16's gzipped runs and topic files; for the estimates of a plan only."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One stage applied to one scope; plain data, so that it can be sent to another process.
+class LanguagePlan:
+    """The steps of a language, in an order in which they can run; those whose artifacts a result is read from."""
 
-    Attributes:
-        scope: a language, or ``all``.
-        params: JSON that the stage reads; part of the key.
-        sources: source file -> SHA-256; the hashes are part of the key, the paths are not.
-        inputs: role -> (stage, key) of the artifacts that are read.
-        size: estimated bytes of the artifact.
-        resumable: whether the stage can go on from what an interrupted attempt left.
-    """
-
-    stage: str
-    scope: str
-    params: dict[str, Any]
-    sources: dict[str, str] = field(default_factory=dict)
-    inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
-    dataset: MiraclFolder | None = None
-    size: int = 0
-    resumable: bool = False
-    key: str = ""
-
-    @property
-    def ref(self) -> tuple[str, str]:
-        """Stage and key: the address of the artifact."""
-        return self.stage, self.key
-
-    def made_of(self) -> dict[str, Any]:
-        """What is hashed into the key, kept in the manifest so that a number can be walked back."""
-        return {
-            "stage": self.stage,
-            "version": VERSIONS[self.stage],
-            "scope": self.scope,
-            "params": self.params,
-            "sources": {Path(path).name: digest for path, digest in sorted(self.sources.items())},
-            "inputs": {role: list(ref) for role, ref in sorted(self.inputs.items())},
-        }
-
-
-def _step(**fields: Any) -> Step:
-    step = Step(**fields)
-    return Step(**{**step.__dict__, "key": key_of(step.made_of())})
+    steps: list[Step]
+    run: Step
+    evaluate: Step
 
 
 @dataclass(frozen=True)
@@ -77,16 +39,16 @@ class RecipePlan:
     dataset: MiraclFolder
     split: str
     languages: list[str]
-    by_language: dict[str, dict[str, Step]]
+    by_language: dict[str, LanguagePlan]
     average: Step
 
     def steps(self) -> list[Step]:
         """All steps, language by language, the average last."""
-        return [step for steps in self.by_language.values() for step in steps.values()] + [self.average]
+        return [step for plan in self.by_language.values() for step in plan.steps] + [self.average]
 
     def targets(self) -> list[Step]:
         """What a result is written from: runs, scores and the average."""
-        wanted = [steps[stage] for steps in self.by_language.values() for stage in ("search", "evaluate")]
+        wanted = [step for plan in self.by_language.values() for step in (plan.run, plan.evaluate)]
         return [*wanted, self.average]
 
 
@@ -94,19 +56,12 @@ def plan_recipe(
     recipe: Recipe, dataset: MiraclFolder, languages: list[str], split: str, store: Store, overrides: list[str]
 ) -> RecipePlan:
     """Plan a recipe; raises DataError where a source file is missing."""
-    member = registry.load("retrievers", recipe.retriever["name"])
-    retriever = registry.build("retrievers", recipe.retriever)
-    by_language = {}
-    for lang in languages:
-        conventions = {"retriever_version": member.VERSION, **retriever.conventions(lang)}
-        by_language[lang] = _plan_language(recipe, dataset, lang, split, store, conventions, retriever.estimate)
-    evaluated = {lang: steps["evaluate"].ref for lang, steps in by_language.items()}
-    average = _step(
+    by_language = {lang: _plan_language(recipe, Planner(dataset, lang, store), split) for lang in languages}
+    average = step(
         stage="average",
         scope="all",
         params={"split": split, **_evaluation(recipe)},
-        inputs=evaluated,
-        size=0,
+        inputs={lang: plan.evaluate.ref for lang, plan in by_language.items()},
     )
     return RecipePlan(recipe, overrides, dataset, split, languages, by_language, average)
 
@@ -115,58 +70,152 @@ def _evaluation(recipe: Recipe) -> dict[str, Any]:
     return {**recipe.evaluation.model_dump(mode="json"), "depth": measures.DEPTH, "seed": recipe.seed}
 
 
-def _plan_language(
-    recipe: Recipe,
-    dataset: MiraclFolder,
-    lang: str,
-    split: str,
-    store: Store,
-    conventions: dict[str, Any],
-    estimate: Callable[[int], int],
-) -> dict[str, Step]:
-    """The five steps of a language by stage, in the order in which they can run."""
-    corpus_files = dataset.corpus_files(lang)
-    topic_files = [dataset.topics_file(lang, split), dataset.qrels_file(lang, split)]
-    hashes = store.hash_files([*corpus_files, *topic_files])
-    corpus_bytes = sum(path.stat().st_size for path in corpus_files)
-    with open(topic_files[0], "rb") as lines:
-        topic_count = sum(1 for _ in lines)
-    member = registry.load("retrievers", recipe.retriever["name"])
-    on_corpus = {"scope": lang, "dataset": dataset, "sources": {str(path): hashes[path] for path in corpus_files}}
-    on_topics = {"scope": lang, "dataset": dataset, "sources": {str(path): hashes[path] for path in topic_files}}
-    corpus = _step(stage="corpus", params={}, size=corpus_bytes // 30, **on_corpus)
-    topics = _step(stage="topics", params={"split": split}, inputs={"corpus": corpus.ref}, **on_topics)
-    index = _step(
-        stage="index",
-        params={
-            "retriever": _without(recipe.retriever, member.SEARCH_ONLY),
-            "conventions": _without(conventions, member.SEARCH_ONLY),
-        },
-        inputs={"corpus": corpus.ref},
-        size=estimate(corpus_bytes),
-        resumable=member.RESUMABLE,
-        **on_corpus,
-    )
-    search = _step(
-        stage="search",
-        params={
-            "retriever": recipe.retriever,
-            "conventions": conventions,
-            "split": split,
-            "depth": recipe.search.depth,
-        },
-        inputs={"index": index.ref, "topics": topics.ref},
-        size=topic_count * recipe.search.depth * BYTES_PER_HIT,
-        **on_topics,
-    )
-    evaluate = _step(
+def _plan_language(recipe: Recipe, planner: Planner, split: str) -> LanguagePlan:
+    run = planner.ranking(recipe.retriever, split, recipe.search.depth)
+    evaluate = planner.add(
         stage="evaluate",
         params={"split": split, **_evaluation(recipe)},
-        inputs={"search": search.ref},
-        size=topic_count * BYTES_PER_SCORED_TOPIC,
-        **on_topics,
+        sources=planner.split_sources(split),
+        inputs={"run": run.ref},
+        size=planner.topic_count(split) * BYTES_PER_SCORED_TOPIC,
     )
-    return {step.stage: step for step in (corpus, topics, index, search, evaluate)}
+    return LanguagePlan(list(planner.steps.values()), run, evaluate)
+
+
+class Planner:
+    """Plans the steps of one language; what is asked for twice is planned once."""
+
+    def __init__(self, dataset: MiraclFolder, lang: str, store: Store):
+        self.dataset = dataset
+        self.lang = lang
+        self.store = store
+        self.steps: dict[tuple[str, str], Step] = {}
+
+    def add(self, **fields: Any) -> Step:
+        """A step of this language, appended unless it is planned already."""
+        new = step(scope=self.lang, dataset=self.dataset, **fields)
+        return self.steps.setdefault(new.ref, new)
+
+    def _hashes(self, files: list[Path]) -> dict[str, str]:
+        return {str(path): digest for path, digest in self.store.hash_files(files).items()}
+
+    @cached_property
+    def corpus_sources(self) -> dict[str, str]:
+        """The corpus' files with their hashes."""
+        return self._hashes(self.dataset.corpus_files(self.lang))
+
+    @cached_property
+    def _corpus_bytes(self) -> int:
+        return sum(Path(path).stat().st_size for path in self.corpus_sources)
+
+    def split_sources(self, split: str) -> dict[str, str]:
+        """Topics and qrels of a split with their hashes."""
+        return self._hashes([self.dataset.topics_file(self.lang, split), self.dataset.qrels_file(self.lang, split)])
+
+    def topic_count(self, split: str) -> int:
+        """Lines of a split's topics, for estimates."""
+        with open(self.dataset.topics_file(self.lang, split), "rb") as lines:
+            return sum(1 for _ in lines)
+
+    def corpus(self) -> Step:
+        """The corpus, checked and counted."""
+        return self.add(stage="corpus", params={}, sources=self.corpus_sources, size=self._corpus_bytes // 30)
+
+    def topics(self, split: str) -> Step:
+        """Topics and qrels of a split, checked against the corpus."""
+        return self.add(
+            stage="topics",
+            params={"split": split},
+            sources=self.split_sources(split),
+            inputs={"corpus": self.corpus().ref},
+        )
+
+    def index(self, settings: dict[str, Any]) -> Step:
+        """The index of a retriever that combines no others."""
+        member = registry.load("retrievers", settings["name"])
+        retriever = registry.build("retrievers", settings)
+        conventions = {"retriever_version": member.VERSION, **retriever.conventions(self.lang)}
+        return self.add(
+            stage="index",
+            params={
+                "retriever": _without(registry.keyed("retrievers", settings), member.SEARCH_ONLY),
+                "conventions": _without(conventions, member.SEARCH_ONLY),
+            },
+            run_only={"retriever": settings},
+            sources=self.corpus_sources,
+            inputs={"corpus": self.corpus().ref},
+            size=retriever.estimate(self._corpus_bytes),
+            resumable=member.RESUMABLE,
+        )
+
+    def index_inputs(self, settings: dict[str, Any]) -> dict[str, tuple[str, str]] | None:
+        """The indexes that a retriever searches, by role; None for one that combines runs."""
+        combines = getattr(registry.load("retrievers", settings["name"]), "COMBINES", None)
+        if combines == "runs":
+            return None
+        if combines == "indexes":
+            return {f"index {part}": self.index(of).ref for part, of in settings["of"].items()}
+        return {"index": self.index(settings).ref}
+
+    def ranking(self, settings: dict[str, Any], split: str, depth: int, generated: Step | None = None) -> Step:
+        """The step whose artifact is the run of a split's topics by a retriever.
+
+        Args:
+            generated: the step that generated queries, where those are searched in the topics' place.
+        """
+        topics = self.topics(split)  # checked before anything is indexed
+        inputs = self.index_inputs(settings)
+        if inputs is None:
+            return self._fused(settings, split, depth, generated)
+        if "index" in inputs and (structure := self._structure(settings, self.index(settings))):
+            inputs["structure"] = structure.ref
+        inputs["topics"] = topics.ref
+        if generated is not None:
+            inputs["queries"] = generated.ref
+        return self.add(
+            stage="search",
+            params={**self.convened(settings), "split": split, "depth": depth},
+            run_only={"retriever": settings},
+            sources=self.split_sources(split),
+            inputs=inputs,
+            size=self.topic_count(split) * depth * BYTES_PER_HIT,
+        )
+
+    def _fused(self, settings: dict[str, Any], split: str, depth: int, generated: Step | None) -> Step:
+        parts = {label: self.ranking(of, split, settings["depth"], generated) for label, of in settings["of"].items()}
+        return self.add(
+            stage="fuse",
+            params={**self.convened(settings), "split": split, "depth": depth},
+            run_only={"retriever": settings},
+            inputs={label: part.ref for label, part in parts.items()},
+            size=self.topic_count(split) * depth * BYTES_PER_HIT,
+        )
+
+    def _structure(self, settings: dict[str, Any], index: Step) -> Step | None:
+        """The search structure over a dense index, where the recipe wants one."""
+        wanted = settings.get("index")
+        if wanted is None or not (member := registry.load("indexes", wanted["name"])).BUILT:
+            return None
+        conventions = registry.build("indexes", wanted).conventions()
+        return self.add(
+            stage="structure",
+            params={
+                "index": _without(registry.keyed("indexes", wanted), member.SEARCH_ONLY),
+                "conventions": {"version": member.VERSION, **_without(conventions, member.SEARCH_ONLY)},
+            },
+            run_only={"index": wanted},
+            inputs={"index": index.ref},
+            size=index.size,
+        )
+
+    def convened(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """A retriever's settings and conventions, as parameters of a step."""
+        member = registry.load("retrievers", settings["name"])
+        conventions = registry.build("retrievers", settings).conventions(self.lang)
+        return {
+            "retriever": registry.keyed("retrievers", settings),
+            "conventions": {"retriever_version": member.VERSION, **conventions},
+        }
 
 
 def _without(settings: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -7,18 +7,14 @@ overrides single keys. Errors carry the path of the key, the line of the file an
 
 from __future__ import annotations
 
-import types
-import typing
-from collections.abc import Hashable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from mdrbench import measures, registry
-from mdrbench.errors import MdrbenchError, UsageError, did_you_mean
+from mdrbench import measures, registry, sections
+from mdrbench.errors import MdrbenchError, UsageError
 from mdrbench.store import key_of
+from mdrbench.yaml_files import merge, parse_overrides, read_yaml
 
 
 def _measure(value: str) -> str:
@@ -53,12 +49,29 @@ class Published(_Section):
     systems: tuple[str, ...]
 
 
+class Negatives(_Section):
+    """Where hard negatives come from: mined from a ranking, judged, and topped up through generated queries."""
+
+    retriever: dict[str, Any] | None = Field(default=None, description="whose ranking is mined; None: the recipe's own")
+    mining: dict[str, Any] = Field(description="a member of the family mining")
+    judged_zeros: Literal["keep", "drop"] = Field(default="keep", description="may passages judged 0 be negatives?")
+    judge: dict[str, Any] = Field(default={"name": "none"}, description="a member of the family judges")
+    reference: bool = Field(default=True, description="whether the judge sees a positive of the query")
+    keep: Literal["irrelevant", "not-relevant"] = Field(
+        default="irrelevant", description="grades that stay: 0 alone (the paper's text), or 0 and 1 (its appendix)"
+    )
+    unreadable: Literal["drop", "keep"] = Field(default="drop", description="candidates without a readable verdict")
+    generation: dict[str, Any] = Field(default={"name": "none"}, description="a member of the family generation")
+    size: int = Field(default=30, ge=1, description="negatives a query; what is missing is topped up by generation")
+
+
 class Recipe(_Section):
     """A resolved recipe. ``retriever`` is the member's complete configuration, defaults included, with its name."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     summary: str = Field(min_length=1)
     retriever: dict[str, Any]
+    negatives: Negatives | None = None
     search: Search = Search()
     evaluation: Evaluation = Evaluation()
     seed: int = Field(default=42, ge=0)
@@ -67,89 +80,23 @@ class Recipe(_Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that can change a score: all but name, summary, parent and published rows."""
-        return key_of(self.model_dump(mode="json", exclude={"name", "summary", "extends", "published"}))
+        """SHA-256 of all that can change a score: not name, summary, parent, published rows and what only says how
+        to run (``RUN_ONLY``)."""
+        data = self.model_dump(mode="json", exclude={"name", "summary", "extends", "published"}, exclude_none=True)
+        for place, family in FAMILY_OF.items():
+            if (section := _at(data, place)) is not None:
+                data = _replaced(data, place, registry.keyed(family, section))
+        return key_of(data)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without silent loss: a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if key in seen:
-                raise UsageError(
-                    f"key '{key}' is given twice (lines {seen[key]} and {line})", mend="keep one of the two"
-                )
-            seen[key] = line
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """A YAML mapping and the line of each of its keys by dotted path."""
-    text = path.read_text(encoding="utf-8")
-    try:
-        data = yaml.load(text, Loader=_Loader)
-        root = yaml.compose(text, Loader=_Loader)
-    except UsageError as error:
-        raise UsageError(error.message, where=str(path), mend=error.mend) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(
-            f"not valid YAML: {getattr(error, 'problem', error)}", where=where, mend="mend the line"
-        ) from None
-    if not isinstance(data, dict) or not isinstance(root, yaml.MappingNode):
-        raise UsageError("a recipe is a mapping of keys", where=str(path), mend="see `mdrbench show bm25`")
-    found: dict[str, int] = {}
-    _note_lines(root, "", found)
-    return data, found
-
-
-def _note_lines(node: yaml.MappingNode, prefix: str, found: dict[str, int]) -> None:
-    for key_node, value_node in node.value:
-        path = f"{prefix}{key_node.value}"
-        found[path] = key_node.start_mark.line + 1
-        if isinstance(value_node, yaml.MappingNode):
-            _note_lines(value_node, f"{path}.", found)
-
-
-def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """Child over parent; mappings are merged key by key, anything else is replaced.
-
-    A mapping that names another family member than the parent's replaces the parent's as a whole.
-    """
-    result = dict(parent)
-    for key, value in child.items():
-        old = result.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
-            result[key] = merge(old, value)
-        else:
-            result[key] = value
-    return result
-
-
-def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """``["search.depth=50"]`` -> ``{"search": {"depth": 50}}``; values are read as YAML."""
-    result: dict[str, Any] = {}
-    for item in items:
-        path, equals, text = item.partition("=")
-        keys = path.split(".")
-        if not equals or not all(keys):
-            raise UsageError(f"--set '{item}' is not KEY=VALUE", mend="write for instance --set retriever.k1=1.2")
-        try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError:
-            raise UsageError(f"--set '{item}': the value is not valid YAML", mend="quote the value") from None
-        here = result
-        for key in keys[:-1]:
-            here = here.setdefault(key, {})
-            if not isinstance(here, dict):
-                raise UsageError(f"--set '{item}' contradicts another --set", mend="give one of the two")
-        here[keys[-1]] = value
-    return result
+FAMILY_OF = {
+    "retriever": "retrievers",
+    "negatives.retriever": "retrievers",
+    "negatives.mining": "mining",
+    "negatives.judge": "judges",
+    "negatives.generation": "generation",
+}
+"""Dotted path of each section that names a family's member -> the family."""
 
 
 def load(name: str, overrides: list[str] | None = None) -> Recipe:
@@ -159,22 +106,10 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
         UsageError: with all that is wrong with it, a line for each mistake.
     """
     path = registry.recipe_file(name)
-    data, at = read_yaml(path)
-    parent_name = data.get("extends")
-    if parent_name is not None:
-        parent_path = registry.recipe_file(str(parent_name))
-        parent, _ = read_yaml(parent_path)
-        if "extends" in parent:
-            raise UsageError(
-                f"'{parent_name}' itself extends '{parent['extends']}'",
-                where=f"{path}:{at['extends']}",
-                mend="extend one level only",
-            )
-        data = merge({k: v for k, v in parent.items() if k not in ("name", "published")}, data)
+    data, origin = _read(name)
     data.setdefault("name", path.stem)
-    origin = {key: f"line {line}" for key, line in at.items()}
     if overrides:
-        data = merge(data, parse_overrides(overrides))
+        data = _expanded(merge(data, parse_overrides(overrides)), (name,))
         origin.update({item.partition("=")[0]: "--set" for item in overrides})
     mistakes = _check(data)
     if mistakes:
@@ -191,20 +126,46 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
             where=str(path),
             mend="rename the file or give the recipe a `name` of its own, so that results cannot be mixed up",
         )
-    return Recipe.model_validate({**data, "retriever": _config("retrievers", data["retriever"])})
+    defaults = Recipe.model_validate(data).model_dump(mode="json", exclude_none=True)
+    for place, family in FAMILY_OF.items():
+        if (section := _at(defaults, place)) is not None:
+            defaults = _replaced(defaults, place, sections.resolve(family, section))
+    return Recipe.model_validate(defaults)
+
+
+def _read(name: str, before: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, str]]:
+    """A recipe's YAML with its parent merged in and recipe names written out, and where each key comes from."""
+    if name in before:
+        raise UsageError(
+            f"recipes name each other in a circle: {' -> '.join([*before, name])}", mend="break the circle"
+        )
+    path = registry.recipe_file(name)
+    data, at = read_yaml(path)
+    parent_name = data.get("extends")
+    if parent_name is not None:
+        parent, _ = _read(str(parent_name), (*before, name))
+        if "extends" in parent:
+            raise UsageError(
+                f"'{parent_name}' itself extends '{parent['extends']}'",
+                where=f"{path}:{at['extends']}",
+                mend="extend one level only",
+            )
+        data = _expanded(data, (*before, name))
+        data = merge({k: v for k, v in parent.items() if k not in ("name", "published")}, data)
+    return _expanded(data, (*before, name)), {key: f"line {line}" for key, line in at.items()}
+
+
+def _expanded(data: dict[str, Any], before: tuple[str, ...]) -> dict[str, Any]:
+    for place, family in FAMILY_OF.items():
+        if (section := _at(data, place)) is not None:
+            data = _replaced(
+                data, place, sections.expand(family, section, lambda name: _read(name, before)[0].get("retriever", {}))
+            )
+    return data
 
 
 def _place(path: str, origin: dict[str, str]) -> str:
     return f"{path} ({origin[path]}): " if path in origin else f"{path}: "
-
-
-def _config(family: str, section: dict[str, Any]) -> dict[str, Any]:
-    """A section with the defaults of its member, and of the members that its parts name, filled in."""
-    module = registry.load(family, section["name"])
-    rest = {key: value for key, value in section.items() if key != "name"}
-    for part, part_family in getattr(module, "PARTS", {}).items():
-        rest[part] = _config(part_family, rest[part])
-    return {"name": section["name"], **module.Config.model_validate(rest).model_dump(mode="json")}
 
 
 def _check(data: dict[str, Any]) -> list[tuple[str, str]]:
@@ -213,54 +174,23 @@ def _check(data: dict[str, Any]) -> list[tuple[str, str]]:
     try:
         Recipe.model_validate(data)
     except ValidationError as error:
-        mistakes += _explain(error, Recipe, "")
-    if isinstance(data.get("retriever"), dict):
-        mistakes += _check_section("retrievers", data["retriever"], "retriever.")
+        mistakes += sections.explain(error, Recipe, "")
+    for path, family in FAMILY_OF.items():
+        section = _at(data, path)
+        if isinstance(section, dict):
+            mistakes += sections.check(family, section, f"{path}.")
     return mistakes
 
 
-def _check_section(family: str, section: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
-    """The mistakes of a section that names a member of a family, its parts included."""
-    if "name" not in section:
-        return [(f"{prefix}name", f"missing; choose among {', '.join(registry.members(family))}")]
-    try:
-        module = registry.load(family, section["name"])
-    except UsageError as error:
-        return [(f"{prefix}name", f"{error.message}; {error.mend}")]
-    mistakes: list[tuple[str, str]] = []
-    try:
-        module.Config.model_validate({key: value for key, value in section.items() if key != "name"})
-    except ValidationError as error:
-        mistakes += _explain(error, module.Config, prefix)
-    for part, part_family in getattr(module, "PARTS", {}).items():
-        if isinstance(section.get(part), dict):
-            mistakes += _check_section(part_family, section[part], f"{prefix}{part}.")
-    return mistakes
+def _at(data: dict[str, Any], path: str) -> Any:
+    """What stands at a dotted path, None where there is nothing."""
+    here: Any = data
+    for key in path.split("."):
+        here = here.get(key) if isinstance(here, dict) else None
+    return here
 
 
-def _explain(error: ValidationError, model: type[BaseModel], prefix: str) -> list[tuple[str, str]]:
-    """Pydantic's errors in our words: dotted key and text, with near names for unknown keys."""
-    result = []
-    for item in error.errors():
-        path = prefix + ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            result.append((path, f"unknown key; {did_you_mean(str(item['loc'][-1]), _keys(model, item['loc'][:-1]))}"))
-        elif item["type"] == "missing":
-            result.append((path, "missing"))
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            result.append((path, f"{message}, not {item['input']!r}"))
-    return result
-
-
-def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The field names that are allowed at a location of a model."""
-    for part in location:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-            annotation = next((a for a in typing.get_args(annotation) if a is not type(None)), None)
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+def _replaced(data: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy with another value at a dotted path whose parents are there."""
+    key, _, rest = path.partition(".")
+    return {**data, key: _replaced(data[key], rest, value) if rest else value}

@@ -49,12 +49,12 @@ def write(plan: RecipePlan, artifacts: dict[tuple[str, str], Artifact], root: Pa
     result = earlier or _draft(plan)
     beside = path.with_suffix("")
     beside.mkdir(parents=True, exist_ok=True)
-    for lang, steps in plan.by_language.items():
-        if steps["evaluate"].ref not in artifacts:
+    for lang, planned in plan.by_language.items():
+        if planned.evaluate.ref not in artifacts:
             continue
-        evaluated, search = artifacts[steps["evaluate"].ref], artifacts[steps["search"].ref]
+        evaluated, run = artifacts[planned.evaluate.ref], artifacts[planned.run.ref]
         files = {
-            "run": _keep(search.path / "run.trec.gz", beside / f"{lang}-{plan.split}.run.trec.gz"),
+            "run": _keep(run.path / "run.trec.gz", beside / f"{lang}-{plan.split}.run.trec.gz"),
             "topics": _keep(evaluated.path / "topics.tsv.gz", beside / f"{lang}-{plan.split}.topics.tsv.gz"),
         }
         result.languages[lang] = _language(plan, lang, evaluated, files, command, result.environments)
@@ -103,13 +103,14 @@ def _language(
 ) -> LanguageResult:
     lineage = evaluated.manifest["lineage"]
     steps = {}
-    for stage in ("corpus", "topics", "index", "search", "evaluate"):
-        entry = lineage[stage]
+    for name, entry in lineage.items():
         environment = key_of(entry["environment"])[:12]
         environments[environment] = entry["environment"]
-        steps[stage] = StepRecord(key=entry["key"], made_at=entry["made_at"], environment=environment, **entry["usage"])
+        steps[name] = StepRecord(key=entry["key"], made_at=entry["made_at"], environment=environment, **entry["usage"])
     corpus, topics = lineage["corpus"]["facts"], lineage["topics"]["facts"]
-    sources = {**plan.by_language[lang]["index"].sources, **plan.by_language[lang]["evaluate"].sources}
+    run = lineage[plan.by_language[lang].run.stage]["facts"]
+    javas = [entry["facts"]["java"] for entry in lineage.values() if "java" in entry["facts"]]
+    sources = {path: sha for step in plan.by_language[lang].steps for path, sha in step.sources.items()}
     dataset = DatasetRecord(
         fingerprint=corpus["fingerprint"],
         passages=corpus["passages"],
@@ -124,8 +125,9 @@ def _language(
         scores={name: Cell(**cell) for name, cell in evaluated.facts["scores"].items()},
         dataset=dataset,
         conventions={
-            **lineage["search"]["facts"]["conventions"],
-            "java": lineage["index"]["facts"].get("java"),
+            **run["conventions"],
+            **({"recall_against_exact": run["recall"]} if "recall" in run else {}),
+            "java": javas[0] if javas else None,
             "search_depth": plan.recipe.search.depth,
         },
         steps=steps,

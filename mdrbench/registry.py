@@ -18,7 +18,7 @@ from mdrbench.errors import UsageError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 
-FAMILIES = ("datasets", "encoders", "executors", "retrievers")
+FAMILIES = ("datasets", "encoders", "executors", "generation", "indexes", "judges", "mining", "retrievers")
 
 
 def resource(name: str) -> Path:
@@ -52,6 +52,19 @@ def build(family: str, settings: dict[str, Any]) -> Any:
     rest = dict(settings)
     member = load(family, rest.pop("name"))
     return member.build(member.Config.model_validate(rest))
+
+
+def keyed(family: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that cannot change what comes out: the member's ``RUN_ONLY``, and its parts' likewise."""
+    member = load(family, settings["name"])
+    left_out = getattr(member, "RUN_ONLY", ())
+    result = {key: value for key, value in settings.items() if key not in left_out}
+    for key, part_family in getattr(member, "PARTS", {}).items():
+        if result.get(key) is not None:
+            result[key] = keyed(part_family, result[key])
+    for key, part_family in getattr(member, "MANY", {}).items():
+        result[key] = {label: keyed(part_family, part) for label, part in result[key].items()}
+    return result
 
 
 def recipe_files() -> dict[str, Path]:

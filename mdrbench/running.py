@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +13,9 @@ from mdrbench.errors import DataError, MdrbenchError, StepError, UsageError
 from mdrbench.languages import parse_langs
 from mdrbench.layout import MiraclFolder
 from mdrbench.plan import RecipePlan, plan_recipe
+from mdrbench.recipe import Recipe
 from mdrbench.results import Result
+from mdrbench.steps import Step
 from mdrbench.store import Store
 
 
@@ -67,6 +70,40 @@ def at_hand(dataset: MiraclFolder, langs: str | None, split: str) -> list[str]:
     return languages
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a command works on: checked recipes, the data set, languages that are on disk."""
+
+    recipes: list[Recipe]
+    dataset: MiraclFolder
+    languages: list[str]
+
+
+def want(
+    names: list[str],
+    data: str,
+    langs: str,
+    splits: list[str],
+    overrides: list[str],
+    *,
+    fetch: bool = False,
+    quiet: bool = False,
+) -> Wanted:
+    """Load recipes and data set; with ``fetch`` what is lacking of the data is downloaded, else that is an error."""
+    loaded = [recipe.load(name, overrides) for name in dict.fromkeys(names)]
+    by_name = Counter(one.name for one in loaded)
+    if (twice := by_name.most_common(1)) and twice[0][1] > 1:
+        raise UsageError(f"two of the recipes are called '{twice[0][0]}'", mend="give each a `name` of its own")
+    dataset = open_dataset(data)
+    languages = parse_langs(langs, available(dataset))
+    if fetch and isinstance(dataset, Fetchable):
+        with downloads.listener(quiet) as listen:
+            dataset.fetch(languages, splits, listen)
+    for split in splits:
+        require(dataset, languages, split)
+    return Wanted(loaded, dataset, languages)
+
+
 def plan_all(
     names: list[str],
     data: str,
@@ -83,20 +120,39 @@ def plan_all(
     With ``fetch`` what the data set lacks, and the models of the recipes, are downloaded first; without it that is an
     error. ``quiet`` downloads silently.
     """
-    loaded = [recipe.load(name, overrides) for name in dict.fromkeys(names)]
-    by_name = Counter(one.name for one in loaded)
-    if (twice := by_name.most_common(1)) and twice[0][1] > 1:
-        raise UsageError(f"two of the recipes are called '{twice[0][0]}'", mend="give each a `name` of its own")
-    dataset = open_dataset(data)
-    languages = parse_langs(langs, available(dataset))
-    if fetch and isinstance(dataset, Fetchable):
-        with downloads.listener(quiet) as listen:
-            dataset.fetch(languages, [split], listen)
-    require(dataset, languages, split)
+    wanted = want(names, data, langs, [split], overrides, fetch=fetch, quiet=quiet)
     if fetch:
-        for one in loaded:
+        for one in wanted.recipes:
             registry.build("retrievers", one.retriever).prepare(output.say)
-    return [plan_recipe(one, dataset, languages, split, store, overrides) for one in loaded]
+    return [plan_recipe(one, wanted.dataset, wanted.languages, split, store, overrides) for one in wanted.recipes]
+
+
+def prepare_negatives(one: Recipe) -> None:
+    """Fetch and check what the negatives of a recipe need: models, the judge's endpoint, the generator's.
+
+    Raises:
+        SetupError: the judge or the generator cannot work here; what the choices are.
+    """
+    section = one.negatives
+    if section is None:
+        return
+    registry.build("judges", section.judge).prepare(output.say)
+    registry.build("generation", section.generation).prepare(output.say)
+    miner = registry.build("mining", section.mining)
+    if (retriever := miner.retriever(section.retriever or one.retriever)) is not None:
+        registry.build("retrievers", retriever).prepare(output.say)
+
+
+def run_steps(
+    steps: list[Step], targets: list[Step], store: Store, quiet: bool, executor_name: str = "local"
+) -> pipeline.Outcome:
+    """Make the targets on an executor, with progress on the terminal."""
+    by_ref = {step.ref: step for step in steps}
+    member = registry.load("executors", executor_name)
+    executor = member.build(member.Config())
+    planned = len(pipeline.needed(targets, by_ref, store)[0])
+    with progress.listener(quiet, planned) as listen:
+        return pipeline.run(list(by_ref.values()), targets, store, executor, listen)
 
 
 def run_plans(
@@ -109,31 +165,27 @@ def run_plans(
     """
     for plan in plans:
         record.target(plan, results_root)  # refuse before the work, not after
-    steps = {step.ref: step for plan in plans for step in plan.steps()}
+    steps = [step for plan in plans for step in plan.steps()]
     targets = [step for plan in plans for step in plan.targets()]
-    member = registry.load("executors", executor_name)
-    executor = member.build(member.Config())
-    planned = len(pipeline.needed(targets, steps, store)[0])
-    with progress.listener(quiet, planned) as listen:
-        outcome = pipeline.run(list(steps.values()), targets, store, executor, listen)
+    outcome = run_steps(steps, targets, store, quiet, executor_name)
     written = []
     with ExitStack() as held:
         for step in targets:
             held.enter_context(store.locked(step.key, shared=True))
         for plan in plans:
-            if any(step["evaluate"].ref in outcome.artifacts for step in plan.by_language.values()):
+            if any(one.evaluate.ref in outcome.artifacts for one in plan.by_language.values()):
                 path = record.write(plan, outcome.artifacts, results_root, command)
                 written.append((path, results.read(path)))
-    return written, _summary(outcome, steps)
+    return written, failure(outcome, steps)
 
 
-def _summary(outcome: pipeline.Outcome, steps: dict) -> MdrbenchError | None:
+def failure(outcome: pipeline.Outcome, steps: list[Step]) -> MdrbenchError | None:
     """One error for all failures, with the exit code of the first."""
     if not outcome.failures:
         return None
     first = next(iter(outcome.failures.values()))
     kind = type(first) if isinstance(first, MdrbenchError) else StepError
-    scopes = sorted({steps[ref].scope for ref in outcome.failures} - {"all"})
+    scopes = sorted({step.scope for step in steps if step.ref in outcome.failures} - {"all"})
     listed = "\n".join(f"  {text}" for text in dict.fromkeys(str(error) for error in outcome.failures.values()))
     return kind(
         f"no result for {', '.join(scopes) or 'the average'}:\n{listed}",

@@ -1,32 +1,24 @@
 """Every stage, in the order in which a run goes through them: the page to read first.
 
-A stage is a function of a :class:`Job`: it reads its inputs and source files, writes files into ``job.out`` and returns
-facts, JSON that goes into the artifact's manifest and from there into the result. Stages know neither keys nor locks.
+The stages that make hard negatives are in :mod:`mdrbench.stages_negatives`.
+
+A stage is a function of a :class:`mdrbench.steps.Job`: it reads its inputs and source files, writes files into
+``job.out`` and returns facts, JSON that goes into the artifact's manifest and from there into the result. Stages know
+neither keys nor locks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mdrbench import layout, measures, registry, trec
 from mdrbench.errors import StepError
-from mdrbench.layout import MiraclFolder
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a stage gets: its scope and parameters, the input artifacts' folders and facts, and where to write."""
-
-    scope: str
-    params: dict[str, Any]
-    dataset: MiraclFolder | None
-    inputs: dict[str, Path]
-    facts: dict[str, dict]
-    out: Path
-    progress: Callable[[int, int | None], None]
+from mdrbench.stages_negatives import agreement, draw, generate, judge, mine, positives, read_generated, top_up
+from mdrbench.steps import Job
+from mdrbench.types import Run
 
 
 def corpus(job: Job) -> dict:
@@ -58,13 +50,37 @@ def index(job: Job) -> dict:
     return facts
 
 
+def structure(job: Job) -> dict:
+    """Build a search structure over a dense index."""
+    member = registry.build("indexes", job.params["index"])
+    total = job.facts["index"]["indexed"]
+    return member.build(job.inputs["index"] / "index", job.out, lambda done: job.progress(done, total))
+
+
 def search(job: Job) -> dict:
     """Search every topic of a split; the run is the artifact."""
-    queries = trec.read_topics(job.dataset.topics_file(job.scope, job.params["split"]))
+    queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
+    retriever, depth = registry.build("retrievers", job.params["retriever"]), job.params["depth"]
+    facts: dict = {}
+    if not queries:
+        found: Run = {}
+    elif "structure" in job.inputs:
+        found, facts = retriever.search_structure(job.indexes(), job.inputs["structure"], queries, depth)
+    else:
+        found = retriever.search(job.scope, job.indexes(), queries, depth)
+    return {**_write_run(job, found), **facts}
+
+
+def fuse(job: Job) -> dict:
+    """Fuse the runs of a hybrid's parts."""
+    runs = {label: trec.read_run(path / "run.trec.gz") for label, path in job.inputs.items()}
     retriever = registry.build("retrievers", job.params["retriever"])
-    run = retriever.search(job.scope, job.inputs["index"] / "index", queries, job.params["depth"])
+    return _write_run(job, retriever.fuse(runs, job.params["depth"]))
+
+
+def _write_run(job: Job, run: Run) -> dict:
     trec.write_run(job.out / "run.trec.gz", run, tag=job.params["retriever"]["name"])
-    job.progress(len(queries), len(queries))
+    job.progress(len(run), len(run))
     return {
         "topics": len(run),
         "hits": sum(map(len, run.values())),
@@ -75,10 +91,10 @@ def search(job: Job) -> dict:
 
 def evaluate(job: Job) -> dict:
     """Score the run of a split per topic, with means and intervals for the language."""
-    qrels = trec.read_qrels(job.dataset.qrels_file(job.scope, job.params["split"]))
-    queries = trec.read_topics(job.dataset.topics_file(job.scope, job.params["split"]))
+    qrels = job.qrels()
+    queries = job.topics()
     names = tuple(job.params["measures"])
-    scores = measures.score_topics(trec.read_run(job.inputs["search"] / "run.trec.gz"), qrels, names)
+    scores = measures.score_topics(trec.read_run(job.inputs["run"] / "run.trec.gz"), qrels, names)
     measures.write_topic_scores(job.out / "topics.tsv.gz", scores, queries, names)
     return {"topics": len(scores), "scores": _intervals([measures.matrix(scores, names)], job.params)}
 
@@ -88,7 +104,14 @@ def average(job: Job) -> dict:
     return {"scores": average_scores([path / "topics.tsv.gz" for path in job.inputs.values()], job.params)}
 
 
-STAGES: dict[str, Callable[[Job], dict]] = {f.__name__: f for f in (corpus, topics, index, search, evaluate, average)}
+STAGES: dict[str, Callable[[Job], dict]] = {
+    stage.__name__: stage
+    for stage in (
+        *(corpus, topics, index, structure, search, fuse),
+        *(draw, positives, mine, judge, generate, top_up, agreement),
+        *(evaluate, average),
+    )
+}
 
 
 def average_scores(topic_files: list[Path], params: dict[str, Any]) -> dict[str, dict[str, float]]:

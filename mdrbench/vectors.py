@@ -12,23 +12,30 @@ whole shard.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdrbench.errors import StepError
 from mdrbench.store import file_sha256, write_atomically
-from mdrbench.types import Hit
+from mdrbench.types import Hit, Run, Topics
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
 
+BLOCK = 8192
+"""Passages that are held in memory at once."""
+
+
 @dataclass(frozen=True)
 class Shard:
-    """One finished shard: the matrix file (float16, shape (len(docids), dim)) and the docids of its rows."""
+    """One finished shard: the matrix file (float16, shape (len(docids), dim)) and the docids of its rows.
+
+    Take shards one at a time (:func:`shards` is a stream): the docids of all of them may not fit into memory.
+    """
 
     path: Path
     docids: list[str]
@@ -68,51 +75,136 @@ def shards(folder: Path, *, check: bool = False) -> Iterator[Shard]:
         number += 1
 
 
-def exact_search(folder: Path, queries: torch.Tensor, depth: int) -> list[list[Hit]]:
-    """The ``depth`` passages with the largest inner product for each query, best first (see :func:`top`).
+def docids(folder: Path, rows: np.ndarray) -> dict[int, str]:
+    """The docids of the rows (in corpus order) that occur, read shard by shard; rows below 0 are no hits."""
+    import numpy as np
 
-    Args:
-        queries: float32, shape (queries, dim).
+    wanted = np.unique(rows[rows >= 0])
+    found: dict[int, str] = {}
+    first = 0
+    for shard in shards(folder):
+        here = wanted[(wanted >= first) & (wanted < first + len(shard.docids))].tolist()
+        found.update((row, shard.docids[row - first]) for row in here)
+        first += len(shard.docids)
+    return found
+
+
+def hits(folder: Path, topics: Topics, scores: np.ndarray, found: np.ndarray) -> Run:
+    """Hits by topic out of scores and rows, both of shape (topics, depth); rows below 0 are no hits."""
+    names = docids(folder, found)
+    return {
+        qid: [Hit(names[row], score) for score, row in zip(*pair, strict=True) if row >= 0]
+        for qid, *pair in zip(topics, scores.tolist(), found.tolist(), strict=True)
+    }
+
+
+def rows_of(folder: Path, wanted: set[str]) -> dict[str, int]:
+    """The rows (in corpus order) of passages, read shard by shard; docids that are not there are left out."""
+    found: dict[str, int] = {}
+    first = 0
+    for shard in shards(folder):
+        found.update((docid, first + at) for at, docid in enumerate(shard.docids) if docid in wanted)
+        first += len(shard.docids)
+    return found
+
+
+def matrices(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Each shard's first row number and its matrix, mapped from disk: float16, shape (passages, dim)."""
+    import numpy as np
+
+    first = 0
+    for shard in shards(folder):
+        yield first, np.load(shard.path, mmap_mode="r")
+        first += len(shard.docids)
+
+
+def blocks(folder: Path, size: int = BLOCK) -> Iterator[np.ndarray]:
+    """All embeddings in corpus order as float32, shape (size, dim), the last block possibly shorter.
+
+    Blocks are cut across shards, so that how passages are cut into shards changes nothing.
     """
-    docids = [docid for shard in shards(folder) for docid in shard.docids]
-    scores, rows = (found.tolist() for found in top(folder, queries, depth))
-    return [[Hit(docids[r], s) for s, r in zip(*pair, strict=True)] for pair in zip(scores, rows, strict=True)]
+    import numpy as np
+
+    parts: list[np.ndarray] = []
+    held = 0
+    for _, matrix in matrices(folder):
+        done = 0
+        while done < len(matrix):
+            part = matrix[done : done + size - held].astype(np.float32)
+            parts.append(part)
+            held += len(part)
+            done += len(part)
+            if held == size:
+                yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+                parts, held = [], 0
+    if parts:
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def top(folder: Path, queries: torch.Tensor, depth: int, *, block: int = 8192) -> tuple[torch.Tensor, torch.Tensor]:
+def rows(folder: Path, wanted: np.ndarray) -> np.ndarray:
+    """The embeddings of ascending row numbers, float32, shape (len(wanted), dim)."""
+    import numpy as np
+
+    parts = []
+    for first, matrix in matrices(folder):
+        low, high = np.searchsorted(wanted, (first, first + len(matrix)))
+        parts.append(matrix[wanted[low:high] - first].astype(np.float32))
+    return np.concatenate(parts)
+
+
+def top(folder: Path, queries: np.ndarray, depth: int, *, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
+    """Exact search: :func:`best_of` over the embeddings of a folder."""
+    return best_of(blocks(folder, block), queries, depth)
+
+
+def best_of(passages: Iterable[np.ndarray], queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores (float32) and rows (int64, in corpus order) of each query's best passages, both (queries, <= depth).
 
     Memory holds one block of passages, its scores and the best so far, never the index. Once ``depth`` passages are
-    known, only scores above the worst of them are looked at. The result does not depend on ``block`` or on how passages
-    are cut into shards, except among equal scores at the very last rank.
+    known, only scores above the worst of them are looked at. The result does not depend on how passages are cut into
+    blocks, except among equal scores at the very last rank.
 
     Args:
+        passages: blocks of embeddings in corpus order, float32, shape (passages, dim), all but the last of one size.
         queries: float32, shape (queries, dim).
         depth: hits a query.
-        block: passages scored at once.
     """
     import torch
 
+    asked = torch.from_numpy(queries)
     best = _Best(len(queries), depth)
-    buffer = torch.empty(len(queries), block)
+    buffer = torch.empty(len(queries), 0)
     first = 0
-    for part in _blocks(folder, block):
-        scores = buffer if len(part) == block else torch.empty(len(queries), len(part))
-        torch.mm(queries, part.T, out=scores)  # (queries, block)
-        best.add(scores, first)
-        first += len(part)
-    return best.sorted()
+    for block in passages:
+        if buffer.shape[1] != len(block):
+            buffer = torch.empty(len(queries), len(block))
+        torch.mm(asked, torch.from_numpy(block).T, out=buffer)  # (queries, block)
+        best.add(buffer, first)
+        first += len(block)
+    scores, found = best.sorted()
+    return scores.numpy(), found.numpy()
 
 
-def _blocks(folder: Path, block: int) -> Iterator[torch.Tensor]:
-    """The embeddings as float32 tensors of shape (block, dim), the last of each shard possibly shorter."""
+def score(
+    folder: Path, queries: np.ndarray, wanted: list[list[str]], shape: Callable[[np.ndarray], np.ndarray] = lambda m: m
+) -> list[list[float]]:
+    """The inner products of each query with passages of its own.
+
+    Args:
+        queries: float32, shape (queries, dim).
+        wanted: docids for each query, all of them in the folder.
+        shape: what is done to embeddings, shape (passages, dim), before they are compared.
+    """
     import numpy as np
-    import torch
 
-    for shard in shards(folder):
-        matrix = np.load(shard.path, mmap_mode="r")
-        for start in range(0, len(matrix), block):
-            yield torch.from_numpy(matrix[start : start + block].astype(np.float32))
+    row_of = rows_of(folder, {docid for docids_ in wanted for docid in docids_})
+    order = np.unique(np.fromiter(row_of.values(), dtype=np.int64, count=len(row_of)))
+    matrix = shape(rows(folder, order))
+    at = {docid: int(np.searchsorted(order, row)) for docid, row in row_of.items()}
+    return [
+        (matrix[[at[docid] for docid in docids_]] @ query).tolist()
+        for query, docids_ in zip(queries, wanted, strict=True)
+    ]
 
 
 class _Best:

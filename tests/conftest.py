@@ -45,6 +45,55 @@ def wiki16_lite() -> MiraclFolder:
     return MiraclFolder("wiki16-lite", WIKI16_LITE)
 
 
+def planned_step(plan, stage: str, lang: str = "en"):
+    """The one step of a stage in a recipe's plan for a language."""
+    (step,) = [step for step in plan.by_language[lang].steps if step.stage == stage]
+    return step
+
+
+TEXTS = ["a lake", "the ringed seal of the largest lake in finland lives in fresh water", "seal", "inari"]
+
+
+def save_tokenizer(folder) -> int:
+    """A word-level tokenizer of the words below; how many it knows."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = sorted({w for text in [*TEXTS, "query : passage largest in finland where does"] for w in text.split()})
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return len(vocabulary)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory):
+    """Two-layer models of three architectures with random weights, each saved as a checkpoint folder."""
+    import torch
+    import transformers
+
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    short = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    folders = {}
+    for name, sizes in (("Bert", size), ("XLMRoberta", size), ("DistilBert", short)):
+        folders[name] = tmp_path_factory.mktemp(name)
+        settings = {"vocab_size": save_tokenizer(folders[name]), "pad_token_id": 0, **sizes}
+        torch.manual_seed(0)
+        model_config = getattr(transformers, f"{name}Config")(**settings)
+        getattr(transformers, f"{name}Model")(model_config).save_pretrained(folders[name])
+    return folders
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_models):
+    return tiny_models["Bert"]
+
+
 PASSAGES = [
     {"docid": "1#0", "title": "Saimaa", "text": "Saimaa is the largest lake in Finland."},
     {"docid": "1#1", "title": "Saimaa", "text": "The ringed seal of Saimaa lives in fresh water."},

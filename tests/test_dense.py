@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
-import torch
+from conftest import TEXTS, planned_step
 
-from mdrbench import pipeline, recipe, registry, vectors
-from mdrbench.encoders import transformer
+from mdrbench import environment, pipeline, recipe, registry, vectors
+from mdrbench.encoders import _flat, transformer
 from mdrbench.errors import SetupError, StepError, UsageError
 from mdrbench.plan import plan_recipe
 from mdrbench.retrievers import dense
 from mdrbench.types import Passage
-
-TEXTS = ["a lake", "the ringed seal of the largest lake in finland lives in fresh water", "seal", "inari"]
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
-    """A two-layer BERT with random weights and a word-level tokenizer, saved as a checkpoint folder."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    words = sorted({w for text in [*TEXTS, "query : passage largest in finland where does"] for w in text.split()})
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    folder = tmp_path_factory.mktemp("tiny-model")
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(vocabulary), pad_token_id=0, **size)).save_pretrained(folder)
-    return folder
 
 
 def config(model, **changes):
@@ -49,24 +26,59 @@ def encoder(model, **changes) -> transformer.Transformer:
     return registry.build("encoders", config(model, **changes))
 
 
-@pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("mean", False), ("cls", True)])
-def test_embeddings_are_sentence_transformers(tiny_model, pooling, normalize):
+def reference(folder, pooling="mean", normalize=True):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    modules = [Transformer(str(tiny_model)), Pooling(32, pooling_mode=pooling), *([Normalize()] if normalize else [])]
-    reference = SentenceTransformer(modules=modules, device="cpu")
-    expected = reference.encode(["query : " + text for text in TEXTS], batch_size=2)
-    mine = encoder(tiny_model, pooling=pooling, normalize=normalize, query_prefix="query : ")
-    assert mine.encode_queries(TEXTS) == pytest.approx(expected, abs=1e-5)
+    modules = [Transformer(str(folder)), Pooling(32, pooling_mode=pooling), *([Normalize()] if normalize else [])]
+    return SentenceTransformer(modules=modules, device="cpu")
+
+
+@pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("mean", False), ("cls", True)])
+@pytest.mark.parametrize("architecture", ["Bert", "XLMRoberta", "DistilBert"])
+def test_embeddings_are_sentence_transformers(tiny_models, architecture, pooling, normalize):
+    texts = [*TEXTS, "lake [PAD] seal", *TEXTS]  # several of a length, and a text that spells padding out
+    folder = tiny_models[architecture]
+    expected = reference(folder, pooling, normalize).encode(["query : " + text for text in texts], batch_size=1)
+    mine = encoder(folder, pooling=pooling, normalize=normalize, query_prefix="query : ")
+    assert mine.encode_queries(texts) == pytest.approx(expected, abs=1e-5)
+
+
+def test_bert_and_its_relatives_run_without_padding_on_a_cpu(tiny_models):
+    from transformers import AutoConfig, BertConfig
+
+    assert {name: _flat.suits(AutoConfig.from_pretrained(folder)) for name, folder in tiny_models.items()} == {
+        "Bert": True,
+        "XLMRoberta": True,
+        "DistilBert": False,
+    }
+    assert not _flat.suits(BertConfig(is_decoder=True))
+    assert not _flat.suits(BertConfig(chunk_size_feed_forward=8))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (environment.gpus() or environment.cpu_has_bf16()), reason="no bf16 on this machine")
+def test_bf16_agrees_with_fp32(tiny_model):
+    full, half = (encoder(tiny_model, precision=name).encode_queries(TEXTS) for name in ("fp32", "bf16"))
+    assert (full * half).sum(axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-3)  # cosines
+
+
+@pytest.mark.wiki16
+@pytest.mark.slow
+def test_me5_small_gives_sentence_transformers_embeddings_of_real_passages(me5_small, wiki16_lite):
+    from sentence_transformers import SentenceTransformer
+
+    texts = [f"{p.title} {p.text}" for lang in ("en", "ja", "sw") for p in islice(wiki16_lite.passages(lang), 8)]
+    expected = SentenceTransformer(str(me5_small), device="cpu").encode(texts, batch_size=4)
+    found = encoder(me5_small, passage_length=512).encode_passages(texts, lambda done: None)
+    assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_embeddings_do_not_depend_on_batches_or_windows(tiny_model):
     whole = encoder(tiny_model).encode_queries(TEXTS * 5)
     small = encoder(tiny_model, batch_tokens=1).encode_queries(TEXTS * 5)
-    windows = list(encoder(tiny_model).encode_passages(iter(TEXTS * 5), 3, lambda done: None))
+    windows = [encoder(tiny_model).encode_passages(TEXTS * n, lambda done: None) for n in (3, 2)]
     assert whole == pytest.approx(small, abs=1e-6)
-    assert [len(w) for w in windows] == [3] * 6 + [2]
     assert np.concatenate(windows) == pytest.approx(whole, abs=1e-6)
 
 
@@ -74,7 +86,7 @@ def test_texts_are_cut_at_the_stated_length(tiny_model):
     long, cut = "seal lake inari seal", "seal lake"
     mine = encoder(tiny_model, query_length=4, passage_length=32)  # [CLS] seal lake [SEP]
     assert mine.encode_queries([long]) == pytest.approx(mine.encode_queries([cut]), abs=1e-6)
-    [passages] = mine.encode_passages(iter([long, cut]), 10, lambda done: None)
+    passages = mine.encode_passages([long, cut], lambda done: None)
     assert passages[0] != pytest.approx(passages[1], abs=1e-3)
 
 
@@ -108,15 +120,15 @@ def test_a_run_is_the_inner_product_of_the_embeddings(maker, tmp_path, store, ti
     assert outcome.failures == {}
     mine = encoder(tiny_model)
     passages = list(maker.folder().passages("en"))
-    [matrix] = mine.encode_passages((f"{p.title} {p.text}" for p in passages), 10, lambda done: None)
+    matrix = mine.encode_passages([f"{p.title} {p.text}" for p in passages], lambda done: None)
     topics = trec.read_topics(maker.folder().topics_file("en", "dev"))
     scores = mine.encode_queries(list(topics.values())) @ matrix.astype(np.float16).astype(np.float32).T
-    found = trec.read_run(outcome.artifacts[plan.by_language["en"]["search"].ref].path / "run.trec.gz")
+    found = trec.read_run(outcome.artifacts[plan.by_language["en"].run.ref].path / "run.trec.gz")
     for qid, row in zip(topics, scores, strict=True):
         order = np.argsort(-row)
         assert [hit.docid for hit in found[qid]] == [passages[i].docid for i in order]
         assert [hit.score for hit in found[qid]] == pytest.approx(row[order].tolist(), abs=1e-5)
-    facts = outcome.artifacts[plan.by_language["en"]["evaluate"].ref].manifest["lineage"]["search"]["facts"]
+    facts = outcome.artifacts[plan.by_language["en"].evaluate.ref].manifest["lineage"]["search"]["facts"]
     conventions = facts["conventions"]
     assert conventions["model_source"] == "local"
     assert conventions["model_revision"].startswith("sha256:")
@@ -136,9 +148,9 @@ def test_an_interrupted_encoding_goes_on_after_the_last_whole_shard(maker, tmp_p
         patch.setattr(vectors, "write_shard", fails_on_the_third)
         assert "the power went out" in str(next(iter(run(plan, store).failures.values())))
     assert [p.docid for p in maker.folder().passages("en")] == ["1#0", "1#1", "2#0"]
-    index = run(plan, store).artifacts[plan.by_language["en"]["search"].ref].manifest["lineage"]["index"]
+    index = run(plan, store).artifacts[plan.by_language["en"].run.ref].manifest["lineage"]["index"]
     assert (index["facts"]["indexed"], index["facts"]["resumed_after"]) == (3, 2)
-    shards = list(vectors.shards(store.find(*plan.by_language["en"]["index"].ref).path / "index"))
+    shards = list(vectors.shards(store.find(*planned_step(plan, "index").ref).path / "index"))
     assert [shard.docids for shard in shards] == [["1#0"], ["1#1"], ["2#0"]]
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PASSAGES, PROJECT
+from conftest import PASSAGES, PROJECT, planned_step
 
 from mdrbench import pipeline, recipe, registry
 from mdrbench.errors import DataError
@@ -35,7 +35,7 @@ def kinds(events, kind: str) -> list[str]:
 def test_a_run_makes_each_step_once_and_a_second_run_none(maker, store):
     plan = planned(maker.whole(), ["en"], store)
     outcome, events = run(plan, store)
-    assert kinds(events, "done") == [f"en {s}" for s in ("corpus", "index", "topics", "search", "evaluate")] + [
+    assert kinds(events, "done") == [f"en {s}" for s in ("corpus", "topics", "index", "search", "evaluate")] + [
         "all average"
     ]
     assert (outcome.made, outcome.failures) == (6, {})
@@ -49,10 +49,10 @@ def test_a_run_makes_each_step_once_and_a_second_run_none(maker, store):
 def test_only_what_is_needed_is_made(maker, store):
     plan = planned(maker.whole(), ["en"], store)
     run(plan, store)
-    index = plan.by_language["en"]["index"]
+    index = planned_step(plan, "index")
     store.remove("index", index.key)
     assert run(plan, store)[0].made == 0  # the run is there: nobody needs the index
-    store.remove("search", plan.by_language["en"]["search"].key)
+    store.remove("search", plan.by_language["en"].run.key)
     _, events = run(plan, store)
     assert kinds(events, "done") == ["en index", "en search"]
 
@@ -63,9 +63,9 @@ def test_one_bad_language_costs_that_language_and_the_average_only(maker, store)
     maker.corpus("fi", raw=b'{"docid": "1#0"}\n')
     plan = planned(folder, ["en", "fi"], store)
     outcome, events = run(plan, store)
-    assert plan.by_language["en"]["evaluate"].ref in outcome.artifacts
+    assert plan.by_language["en"].evaluate.ref in outcome.artifacts
     assert kinds(events, "failed") == ["fi corpus"]
-    assert kinds(events, "skipped") == ["fi index", "fi topics", "fi search", "fi evaluate", "all average"]
+    assert kinds(events, "skipped") == ["fi topics", "fi index", "fi search", "fi evaluate", "all average"]
     assert {ref[0] for ref in outcome.failures} == {"corpus", "index", "topics", "search", "evaluate", "average"}
     assert all("'text' is missing" in str(error) for error in outcome.failures.values())
 
@@ -73,11 +73,11 @@ def test_one_bad_language_costs_that_language_and_the_average_only(maker, store)
 def test_a_damaged_artifact_is_said_and_made_again(maker, store):
     plan = planned(maker.whole(), ["en"], store)
     run(plan, store)
-    search = store.find(*plan.by_language["en"]["search"].ref)
+    search = store.find(*plan.by_language["en"].run.ref)
     (search.path / "run.trec.gz").write_bytes(b"")
     _, events = run(plan, store)
     assert kinds(events, "damaged") == kinds(events, "done") == ["en search"]
-    assert store.verify(*plan.by_language["en"]["search"].ref) == []
+    assert store.verify(*plan.by_language["en"].run.ref) == []
 
 
 def test_an_index_that_lacks_a_passage_is_an_error(maker, store, monkeypatch):
@@ -98,28 +98,27 @@ def test_a_source_that_changes_during_the_run_is_an_error(maker, store):
     plan = planned(maker.whole(), ["en"], store)
     maker.corpus(passages=PASSAGES[:2])
     outcome, _ = run(plan, store)
-    assert "changed while the run was using it" in str(outcome.failures[plan.by_language["en"]["corpus"].ref])
+    assert "changed while the run was using it" in str(outcome.failures[planned_step(plan, "corpus").ref])
 
 
 def test_the_manifest_tells_what_made_it_on_what_and_at_what_cost(maker, store):
     plan = planned(maker.whole(), ["en"], store)
     outcome, _ = run(plan, store)
-    manifest = outcome.artifacts[plan.by_language["en"]["evaluate"].ref].manifest
+    manifest = outcome.artifacts[plan.by_language["en"].evaluate.ref].manifest
     assert set(manifest["lineage"]) == {"corpus", "topics", "index", "search", "evaluate"}
     for entry in manifest["lineage"].values():
         assert entry["usage"]["seconds"] >= 0
         assert entry["usage"]["peak_bytes"] > 10_000_000
         assert entry["environment"]["packages"]["pyserini"] == "1.6.0"
-    assert manifest["made_of"]["inputs"]["search"] == list(plan.by_language["en"]["search"].ref)
+    assert manifest["made_of"]["inputs"]["run"] == list(plan.by_language["en"].run.ref)
 
 
 def test_inputs_in_use_are_not_cleared_away(maker, store, monkeypatch):
     plan = planned(maker.whole(), ["en"], store)
-    steps = plan.by_language["en"]
     cleared = {}
 
     def search(job):
-        cleared.update({stage: store.remove(*steps[stage].ref) for stage in ("index", "topics", "corpus")})
+        cleared.update({stage: store.remove(*planned_step(plan, stage).ref) for stage in ("index", "topics", "corpus")})
         raise DataError("enough")
 
     monkeypatch.setitem(pipeline.STAGES, "search", search)

@@ -17,7 +17,7 @@ def planned(folder, store, overrides=(), split="dev"):
 
 
 def keys(plan) -> dict[str, str]:
-    return {stage: step.key for stage, step in plan.by_language["en"].items()}
+    return {step.stage: step.key for step in plan.by_language["en"].steps}
 
 
 def changed(a, b) -> set[str]:

@@ -17,7 +17,7 @@ GOOD = "summary: mine\nretriever: {name: bm25, k1: 1.2}\n"
 
 def test_every_shipped_recipe_loads():
     names = list(registry.recipe_files())
-    assert names == ["bge-m3", "bm25", "mcontriever", "mdpr", "me5-base", "me5-large", "me5-small"]
+    assert names == ["bge-m3", "bm25", "bm25-mdpr-hybrid", "mcontriever", "mdpr", "me5-base", "me5-large", "me5-small"]
     for name in names:
         assert recipe.load(name).name == name
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from mdrbench import vectors
 from mdrbench.errors import StepError
@@ -27,17 +26,23 @@ def test_exact_search_is_the_whole_matrix_product_sorted(tmp_path, matrix, depth
     write(tmp_path, matrix, [400, 1, 599])
     queries = np.random.default_rng(1).normal(size=(20, 32)).astype(np.float32)
     expected = queries @ matrix.T
-    scores, rows = vectors.top(tmp_path, torch.from_numpy(queries), depth, block=64)
-    hits = vectors.exact_search(tmp_path, torch.from_numpy(queries), depth)
+    scores, rows = vectors.top(tmp_path, queries, depth, block=64)
+    docids = vectors.docids(tmp_path, rows)
     for number, row in enumerate(expected):
         best = np.argsort(-row)[:depth]
         assert rows[number].tolist() == best.tolist()
         assert scores[number].tolist() == pytest.approx(row[best].tolist(), rel=1e-5, abs=1e-5)
-        assert [hit.docid for hit in hits[number]] == [f"d{i}" for i in best]
+        assert [docids[row] for row in rows[number].tolist()] == [f"d{i}" for i in best]
+
+
+def test_docids_are_those_of_the_rows_asked_for(tmp_path, matrix):
+    write(tmp_path, matrix, [400, 1, 599])
+    rows = np.array([[999, 0, 400], [399, 401, -1], [0, -1, -1]])
+    assert vectors.docids(tmp_path, rows) == {i: f"d{i}" for i in (0, 399, 400, 401, 999)}
 
 
 def test_the_result_does_not_depend_on_blocks_or_shards(tmp_path, matrix):
-    queries = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 32)).astype(np.float32))
+    queries = np.random.default_rng(2).normal(size=(5, 32)).astype(np.float32)
     write(tmp_path / "one", matrix, [1000])
     write(tmp_path / "many", matrix, [3, 500, 497])
     rankings = [
@@ -45,6 +50,16 @@ def test_the_result_does_not_depend_on_blocks_or_shards(tmp_path, matrix):
         for name, block in (("one", 10_000), ("one", 7), ("many", 64), ("many", 1))
     ]
     assert all(ranking == rankings[0] for ranking in rankings)
+
+
+def test_pairs_are_scored_as_search_scores_them(tmp_path, matrix):
+    write(tmp_path, matrix, [3, 500, 497])
+    queries = np.random.default_rng(3).normal(size=(2, 32)).astype(np.float32)
+    found = vectors.score(tmp_path, queries, [["d999", "d2", "d3"], ["d3"]])
+    product = queries @ matrix.T
+    assert found[0] == pytest.approx(product[0, [999, 2, 3]].tolist(), rel=1e-5)
+    assert found[1] == pytest.approx([product[1, 3]], rel=1e-5)
+    assert vectors.score(tmp_path, queries, [["d1"], ["d1"]], lambda m: 2 * m)[0] == pytest.approx([2 * product[0, 1]])
 
 
 def test_embeddings_that_are_not_finite_are_an_error_that_names_the_passage(tmp_path, matrix):

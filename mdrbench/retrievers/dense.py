@@ -10,31 +10,40 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import registry, vectors
-from mdrbench.types import Passage, Run, Topics
+from mdrbench import measures, registry, vectors
+from mdrbench.types import Passage, Run, Scores, Topics
+
+if TYPE_CHECKING:
+    import numpy as np
 
 VERSION = 1
 
-PARTS = {"encoder": "encoders"}
+PARTS = {"encoder": "encoders", "index": "indexes"}
 """Keys of the configuration that name a member of another family."""
 
 RESUMABLE = True
 
-SEARCH_ONLY: tuple[str, ...] = ()
+SEARCH_ONLY = ("index", "index_settings")
+
+RUN_ONLY = ("shard_size",)
+"""Settings that cannot change what comes out."""
+
+RECALL_DEPTHS = (10, 100)
 
 COMPRESSED_BYTES_PER_PASSAGE = 280
 """Measured on wiki16's English corpus; for estimates only."""
 
 
 class Config(BaseModel):
-    """``encoder``: a member of the encoders family by name, with its settings."""
+    """``encoder`` and ``index``: members of their families by name, with their settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     encoder: dict[str, Any]
+    index: dict[str, Any] = Field(default={"name": "exact"}, description="how the embeddings are searched")
     title_separator: str = Field(default=" ", description="what joins title and text")
     shard_size: int = Field(default=16_384, ge=1, description="passages of a shard: what an interruption can cost")
 
@@ -55,18 +64,25 @@ class Dense:
         """The encoder, built from its part of the configuration."""
         return registry.build("encoders", self.config.encoder)
 
+    @cached_property
+    def vector_index(self):
+        """What searches the embeddings, built from its part of the configuration."""
+        return registry.build("indexes", self.config.index)
+
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the encoder's model where it is not here yet."""
         self.encoder.prepare(say)
 
     def conventions(self, lang: str) -> dict:
-        """The encoder's, and how title and text are joined; the same in every language."""
+        """The encoder's, how title and text are joined, and how is searched; the same in every language."""
+        index = self.vector_index.conventions()
         return {
             **self.encoder.conventions(),
             "title_separator": self.config.title_separator,
             "stored_as": "float16",
             "similarity": "inner product",
-            "index": "exact",
+            "index": index.pop("index"),
+            "index_settings": index,
         }
 
     def estimate(self, corpus_bytes: int) -> int:
@@ -77,29 +93,49 @@ class Dense:
         """Encode the corpus into shards; those that an earlier attempt finished are kept."""
         out.mkdir(exist_ok=True)
         stream = iter(passages)
-        done = [shard.docids for shard in vectors.shards(out, check=True)]
-        resumed = sum(map(len, done))
-        for docids in done:
-            if [passage.docid for passage in islice(stream, len(docids))] != docids:
+        number = resumed = 0
+        for shard in vectors.shards(out, check=True):
+            if [passage.docid for passage in islice(stream, len(shard.docids))] != shard.docids:
                 raise ValueError("the shards found are of another corpus")  # the key makes this impossible
-        docids: list[str] = []
-        texts = (self._text(passage, docids) for passage in stream)
-        size = self.config.shard_size
+            number += 1
+            resumed += len(shard.docids)
         total = resumed
-        windows = self.encoder.encode_passages(texts, size, lambda n: progress(resumed + n))
-        for number, matrix in enumerate(windows, len(done)):
-            vectors.write_shard(out, number, docids[:size], matrix)
-            total += len(matrix)
-            del docids[:size]
+        while window := list(islice(stream, self.config.shard_size)):
+            texts = [self._text(passage) for passage in window]
+            matrix = self.encoder.encode_passages(texts, lambda n, before=total: progress(before + n))
+            vectors.write_shard(out, number, [passage.docid for passage in window], matrix)
+            number += 1
+            total += len(window)
         return {"indexed": total, "skipped": 0, "resumed_after": resumed, "device": self.encoder.device}
 
-    def _text(self, passage: Passage, docids: list[str]) -> str:
-        docids.append(passage.docid)
+    def _text(self, passage: Passage) -> str:
         return f"{passage.title}{self.config.title_separator}{passage.text}" if passage.title else passage.text
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Exact search of all topics over all shards."""
-        import torch
+        return vectors.hits(index, topics, *vectors.top(index, self.encode(topics), depth))
 
-        queries = torch.from_numpy(self.encoder.encode_queries(list(topics.values())))
-        return dict(zip(topics, vectors.exact_search(index, queries, depth), strict=True))
+    def search_structure(self, index: Path, structure: Path, topics: Topics, depth: int) -> tuple[Run, dict]:
+        """Search through a structure that was built over the index.
+
+        Returns:
+            The run; facts: ``recall``, the share of exact search's hits that were found, by depth, where the
+            structure is an approximation.
+        """
+        queries = self.encode(topics)
+        scores, rows = self.vector_index.search(index, structure, queries, depth)
+        facts = {}
+        if not registry.load("indexes", self.config.index["name"]).EXACT:
+            _, exact = vectors.top(index, queries, depth)
+            facts["recall"] = {str(k): measures.overlap(rows, exact, k) for k in RECALL_DEPTHS if k <= depth}
+        return vectors.hits(index, topics, scores, rows), facts
+
+    def encode(self, topics: Topics) -> np.ndarray:
+        """Embeddings of the topics in their order: float32, shape (topics, dim)."""
+        return self.encoder.encode_queries(list(topics.values()))
+
+    def score(self, lang: str, index: Path, topics: Topics, wanted: dict[str, list[str]]) -> Scores:
+        """The inner product of each topic in ``wanted`` with the passages listed for it."""
+        queries = self.encode({qid: topics[qid] for qid in wanted})
+        found = vectors.score(index, queries, list(wanted.values()))
+        return {qid: dict(zip(wanted[qid], scores, strict=True)) for qid, scores in zip(wanted, found, strict=True)}
