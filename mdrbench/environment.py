@@ -28,6 +28,7 @@ PACKAGES = (
     "transformers",
     "sentence-transformers",
     "faiss-cpu",
+    "openai",
     "mteb",
 )
 """The packages whose versions go into every result."""

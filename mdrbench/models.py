@@ -218,7 +218,7 @@ def model_files(paths: Iterable[str]) -> list[str]:
         weights = [p for p in folder if p.suffix == ".safetensors"]
         weights = weights or [p for p in folder if re.fullmatch(r"pytorch_model.*\.bin", p.name)]
         result += weights + [
-            p for p in folder if p.suffix in (".json", ".model") or p.name in ("vocab.txt", "merges.txt")
+            p for p in folder if p.suffix in (".json", ".model") or p.name in ("vocab.txt", "merges.txt", "chat_template.jinja")
         ]
     return sorted(map(str, result))
 

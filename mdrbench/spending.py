@@ -1,0 +1,132 @@
+"""What asking a language model costs: tokens estimated beforehand, prices, and a budget that is never exceeded."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from mdrbench.errors import StepError
+
+ENVELOPE = 16  # tokens around a message: roles and separators; the chat templates of open models take 4 to 10
+
+DENSE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+"""A kana, a Chinese character or a syllable of Hangul."""
+
+
+def estimate_tokens(messages: Iterable[dict[str, str]]) -> int:
+    """A guess at the tokens of messages from their characters: 4 ASCII characters a token, 1.2 of Chinese, Japanese
+    and Korean, 2.2 of all others.
+
+    Over 300 passages of each of the 16 languages it gives 0.84 (Finnish) to 1.42 (Russian) times what o200k, the
+    vocabulary of GPT-4o, takes, and 0.25 (Telugu) to 1.16 (English) times what cl100k, that of GPT-4, takes.
+    """
+    tokens = 0.0
+    for message in messages:
+        text = message["content"]
+        plain = len(text.encode("ascii", "ignore"))
+        dense = 0 if plain == len(text) else len(DENSE.findall(text))
+        tokens += ENVELOPE + plain / 4 + dense / 1.2 + (len(text) - plain - dense) / 2.2
+    return round(tokens)
+
+
+def bound_tokens(messages: Iterable[dict[str, str]]) -> int:
+    """More tokens than messages can have: one for each byte of UTF-8, as far as a byte-level vocabulary can go."""
+    return sum(len(message["content"].encode("utf-8")) + ENVELOPE for message in messages)
+
+
+class Prices(NamedTuple):
+    """Of a million tokens."""
+
+    input: float
+    output: float
+
+    def of(self, input_tokens: float, output_tokens: float) -> float:
+        """The cost of so many tokens."""
+        return (self.input * input_tokens + self.output * output_tokens) / 1_000_000
+
+
+class Budget:
+    """Requests and cost of a process: each request reserves the most it can take before it is sent.
+
+    Where there is no room, requests under way are waited for, as they mostly take less than they reserved.
+    """
+
+    def __init__(self, max_requests: int | None, max_cost: float | None, prices: Prices | None):
+        self.max_requests = max_requests
+        self.max_cost = max_cost
+        self.prices = prices
+        self.requests = 0
+        self.cost = 0.0
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserved(self, input_tokens: int, output_tokens: int):
+        """Room for a request of at most so many tokens, given back at the end unless it is settled or kept.
+
+        Raises:
+            StepError: the request could exceed the budget.
+        """
+        most = self.cost_of(input_tokens, output_tokens)
+        with self._changed:
+            while lacking := self._lacking(most):
+                if not self._under_way:
+                    raise StepError(
+                        f"the budget ends here: {self._spent()}",
+                        mend=f"raise {lacking} and run the command again; the answers so far are kept and paid",
+                    )
+                self._changed.wait()
+            self.requests += 1
+            self.cost += most
+            self._under_way += 1
+        reservation = Reservation(self, most)
+        try:
+            yield reservation
+        finally:
+            with self._changed:
+                self.requests -= not reservation.sent
+                self.cost += reservation.took - most
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def cost_of(self, input_tokens: int, output_tokens: int) -> float:
+        """The cost of so many tokens; 0 where no prices are set."""
+        return self.prices.of(input_tokens, output_tokens) if self.prices else 0.0
+
+    def _lacking(self, most: float) -> str | None:
+        """The limit that a request costing ``most`` would exceed."""
+        if self.max_requests is not None and self.requests + 1 > self.max_requests:
+            return "max_requests"
+        if self.max_cost is not None and self.cost + most > self.max_cost:
+            return "max_cost"
+        return None
+
+    def _spent(self) -> str:
+        text = f"{self.requests} requests"
+        text += f" of at most {self.max_requests}" if self.max_requests is not None else ""
+        text += f", cost {self.cost:.6g}" if self.prices else ""
+        return text + (f" of at most {self.max_cost:g}" if self.max_cost is not None else "")
+
+
+class Reservation:
+    """What became of a request for which room was reserved."""
+
+    def __init__(self, budget: Budget, most: float):
+        self._budget = budget
+        self._most = most
+        self.sent = False
+        self.took = 0.0
+
+    def keep(self) -> None:
+        """The request brought no answer, but may have been charged."""
+        self.sent = True
+        self.took = self._most
+
+    def settle(self, input_tokens: int | None, output_tokens: int | None) -> None:
+        """The request took so many tokens; where they were not counted, the most it can have taken."""
+        self.keep()
+        if input_tokens is not None and output_tokens is not None:
+            self.took = self._budget.cost_of(input_tokens, output_tokens)
