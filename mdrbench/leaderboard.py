@@ -1,8 +1,8 @@
 """Results -> tables: what stands beside what, without a word of HTML.
 
-A table holds one data set, split and measure. Measured systems come first; published figures follow in a group of
-their own that says what they were measured on. An average is shown only with its label, and systems are ordered by it
-only among those that cover the same languages.
+A table holds one collection (a data set, searched whole, or a pool of it), split and measure. Measured systems come
+first; published figures follow in a group of their own that says what they were measured on. An average is shown only
+with its label, and systems are ordered by it only among those that cover the same languages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One measure of one data set and split. ``published_note`` says how the two groups relate."""
+    """One measure of one collection and split. ``published_note`` says how the two groups relate."""
 
     dataset: str
     split: str
@@ -48,18 +48,32 @@ class Table:
 
 
 def load(root: Path, published_root: Path) -> tuple[list[Result], list[Result]]:
-    """All measured and all published results; a bad file is a DataError that names it."""
+    """All measured results of ``root``, all published ones of both, its own first; a bad file is a DataError."""
     measured = [results.read(path) for path in results.files(root)]
-    return measured, [results.read(path) for path in results.published_files(published_root)]
+    published = {path.relative_to(r): path for r in (published_root, root) for path in results.published_files(r)}
+    return measured, [results.read(published[name]) for name in sorted(published)]
+
+
+def collection(result: Result) -> str:
+    """What was searched: the data set's name, with the pool's where not the whole corpus was."""
+    variant = result.evaluated.corpus_variant
+    return result.dataset if variant == "full" else f"{result.dataset}-{variant}"
 
 
 def tables(measured: list[Result], published: list[Result]) -> list[Table]:
-    """One table for each data set, split and measure that has a measured or published row."""
-    groups = sorted({(result.dataset, result.split) for result in [*measured, *published]}, key=_dataset_order)
+    """One table for each collection, split and measure that has a measured or published row.
+
+    Published rows are the collection's own; where it has none, MIRACL's are shown for orientation.
+    """
+    groups = sorted({(collection(result), result.split) for result in [*measured, *published]}, key=_dataset_order)
     found = []
     for dataset, split in groups:
-        here = [result for result in measured if (result.dataset, result.split) == (dataset, split)]
-        there = [result for result in published if result.split == split]
+        here = [result for result in measured if (collection(result), result.split) == (dataset, split)]
+        own, miracl = (
+            [result for result in published if (collection(result), result.split) == (name, split)]
+            for name in (dataset, PUBLISHED_DATASET)
+        )
+        there = own or miracl
         for measure in dict.fromkeys(m for result in here or there for m in result.evaluated.measures):
             found.append(_table(dataset, split, measure, here, there))
     return found
@@ -72,7 +86,7 @@ def _dataset_order(group: tuple[str, str]) -> tuple[bool, str, bool, str]:
 
 
 def _table(dataset: str, split: str, measure: str, measured: list[Result], published: list[Result]) -> Table:
-    same = dataset == PUBLISHED_DATASET
+    same = any(collection(result) == dataset for result in published) or dataset == PUBLISHED_DATASET
     recipes = [result.system.recipe or {} for result in measured]
     reproduced = {name for recipe in recipes for name in recipe.get("published", {}).get("systems", [])}
     rows = [_row(result, measure, set()) for result in measured if measure in result.evaluated.measures]

@@ -19,11 +19,9 @@ MARKER = ".mdrbench-site"
 def build(results_root: Path, out: Path) -> Path:
     """Render all results under ``results_root`` and the published figures into ``out``; returns the start page.
 
-    Published figures come from ``results_root/published`` where it exists, else from the package.
+    Published figures come from the package and from ``results_root/published``.
     """
-    own = results_root / "published"
-    published_root = results_root if own.is_dir() else registry.resource("results")
-    measured, published = leaderboard.load(results_root, published_root)
+    measured, published = leaderboard.load(results_root, registry.resource("results"))
     tables = leaderboard.tables(measured, published)
     if not tables:
         raise UsageError(f"no results in {results_root}", mend="`mdrbench run bm25 --data sample` makes one")

@@ -7,7 +7,7 @@ import pytest
 from conftest import PROJECT
 from test_results import measured
 
-from mdrbench import leaderboard, site
+from mdrbench import leaderboard, mteb_results, site
 from mdrbench.errors import DataError, UsageError
 from mdrbench.languages import ALL
 from mdrbench.results import Result
@@ -122,3 +122,31 @@ def test_a_folder_that_is_no_site_is_never_replaced(tmp_path):
         build(tmp_path)
     assert (tmp_path / "public" / "thesis.tex").read_text() == "years of work"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["public", "results"]
+
+
+def test_figures_of_a_pool_are_never_beside_those_of_the_whole_corpus(tmp_path):
+    """mteb's hard-negatives task has its own table; imported results keep the packaged figures in place."""
+
+    def theirs(task: str, value: float) -> None:
+        scores = {"hf_subset": "sw", "languages": ["swa-Latn"], "main_score": value}
+        folder = tmp_path / "org__model" / "abc"
+        folder.mkdir(parents=True, exist_ok=True)
+        result = {"task_name": task, "dataset_revision": "d", "mteb_version": "2.1.0", "scores": {"dev": [scores]}}
+        (folder / f"{task}.json").write_text(json.dumps(result))
+
+    theirs("MIRACLRetrieval", 0.7)
+    theirs("MIRACLRetrievalHardNegatives", 0.9)
+    theirs("mdrbench-mine", 0.8)
+    mteb_results.import_results([tmp_path / "org__model"], tmp_path / "results")
+    site.build(tmp_path / "results", tmp_path / "public")
+    measured, published = leaderboard.load(tmp_path / "results", PROJECT / "results")
+    found = {
+        t.dataset: t for t in leaderboard.tables(measured, published) if (t.split, t.measure) == ("dev", "nDCG@10")
+    }
+    assert list(found) == ["miracl", "mine", "miracl-hard-negatives"]
+    assert [row.name for row in found["miracl-hard-negatives"].published] == ["org/model"]
+    assert [row.cells["sw"].value for row in found["mine"].published] == [0.8]
+    assert found["mine"].published_note == "Published figures, each with its source."
+    [row] = [row for row in found["miracl"].published if row.name == "org/model"]
+    assert (row.cells["sw"].value, row.origin) == (0.7, "mteb 2.1.0, MIRACLRetrieval at d, model revision abc")
+    assert len(found["miracl"].published) == 41
