@@ -8,7 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench import cli_data, cli_models
+from mdrbench import cli_data, cli_generator, cli_models, cli_mteb, cli_negatives
+from mdrbench.cli_options import AsJson, Cache, Data, Langs, Quiet, Recipes, Results, Set, Split, open_store
 from mdrbench.output import print_json
 
 app = typer.Typer(
@@ -24,24 +25,11 @@ cache_app = typer.Typer(no_args_is_help=True, help="Look after the artifact stor
 app.add_typer(cache_app, name="cache")
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_models.app, name="models")
-
-Recipes = Annotated[list[str], typer.Argument(help="Recipe names (see `list`) or YAML files.", show_default=False)]
-Data = Annotated[str, typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")]
-Langs = Annotated[str, typer.Option(help="Codes such as ar,bn, or all.")]
-Split = Annotated[str, typer.Option(help="Topics and qrels to evaluate on.")]
-Set = Annotated[Optional[list[str]], typer.Option("--set", help="Change a key: --set retriever.k1=1.2; repeatable.")]
-Cache = Annotated[
-    Optional[Path], typer.Option("--cache", help="Artifact store [default: $MDRBENCH_CACHE or ~/.cache/mdrbench].")
-]
-Results = Annotated[Path, typer.Option("--results", help="Folder of result files.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, failures only.")]
-
-
-def _store(cache: Path | None):
-    from mdrbench.store import Store, default_root
-
-    return Store(cache or default_root())
+app.add_typer(cli_generator.app)
+app.add_typer(cli_mteb.app)
+app.command()(cli_negatives.mine)
+app.command()(cli_negatives.agreement)
+app.add_typer(cli_negatives.app, name="negatives")
 
 
 def _plans(names: list[str], data: str, langs: str, split: str, changes: list[str] | None, store, **options) -> list:
@@ -68,7 +56,7 @@ def run(
 
     from mdrbench.running import run_plans
 
-    store = _store(cache)
+    store = open_store(cache)
     plans = _plans(recipes, data, langs, split, changes, store, fetch=True, quiet=quiet)
     command = shlex.join(["mdrbench", *sys.argv[1:]])
     found, error = run_plans(plans, store, results, command, quiet, executor)
@@ -102,7 +90,7 @@ def plan(
     """Print the steps of a run with their keys, hit or miss, and sizes; nothing is run."""
     from mdrbench import tables
 
-    store = _store(cache)
+    store = open_store(cache)
     rows = [
         row for plan in _plans(recipes, data, langs, split, changes, store) for row in tables.plan_rows(plan, store)
     ]
@@ -115,7 +103,7 @@ def plan(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="recipes, results, or a family: datasets, encoders, executors, retrievers.")
+        str, typer.Argument(help="recipes, results, or a family such as retrievers, mining, judges.")
     ] = "recipes",
     results: Results = Path("results"),
     as_json: AsJson = False,
@@ -124,9 +112,9 @@ def list_(
     from mdrbench import registry
 
     if what == "recipes":
-        from mdrbench import recipe
+        from mdrbench.yaml_files import read_yaml
 
-        rows = {name: recipe.read_yaml(path)[0].get("summary", "") for name, path in registry.recipe_files().items()}
+        rows = {name: read_yaml(path)[0].get("summary", "") for name, path in registry.recipe_files().items()}
     elif what == "results":
         from mdrbench.results import files, read
 
@@ -246,7 +234,7 @@ def cache_ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List artifacts with size and last use."""
     from mdrbench.caching import rows
 
-    found = rows(_store(cache))
+    found = rows(open_store(cache))
     if as_json:
         print_json(found)
         return
@@ -262,7 +250,7 @@ def cache_verify(cache: Cache = None, as_json: AsJson = False) -> None:
     """Re-hash every artifact; exit code 5 if one is damaged."""
     from mdrbench.caching import verify
 
-    problems = verify(_store(cache))
+    problems = verify(open_store(cache))
     if as_json:
         print_json(problems)
     else:
@@ -285,7 +273,7 @@ def cache_gc(
     """Delete artifacts not used for a while and what killed runs left; those in use stay."""
     from mdrbench.caching import collect
 
-    print(collect(_store(cache), older_than, max_size, dry_run))
+    print(collect(open_store(cache), older_than, max_size, dry_run))
 
 
 @cache_app.command("rm")
@@ -295,7 +283,7 @@ def cache_rm(
     """Delete artifacts by key or stage."""
     from mdrbench.caching import remove
 
-    print(remove(_store(cache), keys))
+    print(remove(open_store(cache), keys))
 
 
 def main() -> None:

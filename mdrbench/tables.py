@@ -20,7 +20,8 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=200)
 
 
-def _table(title: str, first: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
+def new_table(title: str, first: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
+    """An empty table in the house style; columns are right-aligned but for those named in ``left``."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True)
     for column in columns:
@@ -40,7 +41,7 @@ def print_result(out: Console, result: Result) -> None:
     if result.system.overrides:
         title += f" --set {' '.join(result.system.overrides)}"
     percent = f"{result.evaluated.confidence:.0%}" if result.evaluated.confidence else ""
-    table = _table(title, "", ["topics", names[0], f"{percent} interval", *names[1:]])
+    table = new_table(title, "", ["topics", names[0], f"{percent} interval", *names[1:]])
 
     def add(label: str, topics: str, scores: dict[str, Cell]) -> None:
         cells = [f"{scores[name].value:.4f}" for name in names]
@@ -56,7 +57,7 @@ def print_result(out: Console, result: Result) -> None:
 
 def print_costs(out: Console, result: Result) -> None:
     """What each stage cost, summed over languages, as it was really computed (cached steps keep their cost)."""
-    table = _table("cost", "stage", ["steps", "seconds", "slowest", "peak memory"])
+    table = new_table("cost", "stage", ["steps", "seconds", "slowest", "peak memory"])
     stages = dict.fromkeys(stage for entry in result.languages.values() for stage in entry.steps)
     for stage in stages:
         steps = {lang: entry.steps[stage] for lang, entry in result.languages.items() if stage in entry.steps}
@@ -70,7 +71,7 @@ def print_costs(out: Console, result: Result) -> None:
 def print_several(out: Console, found: list[Result]) -> None:
     """Several results: languages x systems for the measure that all share first."""
     measure = found[0].evaluated.measures[0]
-    table = _table(f"{measure} on {found[0].dataset} ({found[0].split})", "", [r.system.name for r in found])
+    table = new_table(f"{measure} on {found[0].dataset} ({found[0].split})", "", [r.system.name for r in found])
     languages = {lang: None for result in found for lang in result.language_codes()}
     for lang in languages:
         entries = [result.languages.get(lang) for result in found]
@@ -110,7 +111,7 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict]:
 
 def print_plan(out: Console, rows: list[dict]) -> None:
     """The steps of a plan with keys, hit or miss, and size."""
-    table = _table("", "recipe", ["scope", "stage", "key", "state", "size"], left=("scope", "stage", "key", "state"))
+    table = new_table("", "recipe", ["scope", "stage", "key", "state", "size"], left=("scope", "stage", "key", "state"))
     for row in rows:
         size = ("~" if row["estimated"] else "") + human_bytes(row["bytes"])
         style = {"hit": "green", "miss": "yellow"}.get(row["state"], "dim")
@@ -125,7 +126,7 @@ def print_plan(out: Console, rows: list[dict]) -> None:
 def print_comparison(out: Console, found: Comparison) -> None:
     """Per-language tests and the topics that moved most."""
     columns = ["topics", found.a, found.b, "diff", "W/T/L", "t p", "t Holm", "rand. p", "rand. Holm"]
-    table = _table(f"{found.measure}: {found.a} against {found.b}", "", columns)
+    table = new_table(f"{found.measure}: {found.a} against {found.b}", "", columns)
     for row in found.languages:
         t = row.test
         ps = [t.p_t, row.p_t_holm, t.p_randomisation, row.p_randomisation_holm]
@@ -143,7 +144,7 @@ def print_comparison(out: Console, found: Comparison) -> None:
     if found.only_in_one:
         out.print(f"left out, only one of the two has them: {', '.join(found.only_in_one)}")
     if found.moved:
-        moved = _table("topics that moved most", "", ["topic", found.a, found.b, "query"], left=("topic", "query"))
+        moved = new_table("topics that moved most", "", ["topic", found.a, found.b, "query"], left=("topic", "query"))
         for m in found.moved:
             moved.add_row(m.lang, m.qid, f"{m.a:.4f}", f"{m.b:.4f}", m.query)
         out.print(moved)

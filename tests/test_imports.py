@@ -14,13 +14,21 @@ PACKAGE = PROJECT / "mdrbench"
 LEVELS = {
     1: ("errors", "types", "languages", "output"),
     2: (
-        *("trec", "measures", "registry", "layout", "store", "java", "environment", "downloads", "hub", "vectors"),
-        *("models", "model_hub", "e5_small"),
+        *("trec", "jsonl", "yaml_files", "writing", "layout", "registry", "store", "java", "environment", "downloads"),
+        *("measures", "fusion", "agreement", "groups", "exports", "vectors"),
+        *("hub", "models", "model_hub", "e5_small", "answers", "spending", "completions", "chat_settings", "chat"),
     ),
-    3: ("datasets", "encoders", "retrievers"),
-    4: ("recipe", "plan", "stages", "pipeline", "executors", "record", "running", "caching", "doctor"),
-    5: ("results", "published", "leaderboard", "site", "comparison"),
-    6: ("cli", "cli_data", "cli_models", "progress", "tables", "__main__"),
+    3: ("datasets", "encoders", "generation", "indexes", "judges", "mining", "retrievers"),
+    4: (
+        *("recipe", "sections", "steps", "plan", "plan_negatives", "stages", "stages_negatives", "negatives"),
+        *("pipeline", "executors", "record", "running", "running_negatives", "caching", "doctor"),
+        *("instructions", "generator_card", "generator_tuning", "mteb_bridge", "mteb_tasks"),
+    ),
+    5: ("results", "published", "leaderboard", "site", "comparison", "mteb_results"),
+    6: (
+        *("cli", "cli_options", "cli_data", "cli_models", "cli_negatives", "cli_generator", "cli_mteb"),
+        *("progress", "tables", "tables_negatives", "__main__"),
+    ),
 }
 MAY_SEE = {1: {1}, 2: {1, 2}, 3: {1, 2, 3}, 4: {1, 2, 4, 5}, 5: {1, 2, 5}, 6: {1, 2, 3, 4, 5, 6}}
 EXCEPTIONS = {
