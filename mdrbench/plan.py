@@ -164,12 +164,12 @@ class Planner:
             generated: the step that generated queries, where those are searched in the topics' place.
         """
         topics = self.topics(split)  # checked before anything is indexed
-        inputs = self.index_inputs(settings)
-        if inputs is None:
+        indexes = self.index_inputs(settings)
+        if indexes is None:
             return self._fused(settings, split, depth, generated)
-        if "index" in inputs and (structure := self._structure(settings, self.index(settings))):
+        inputs = {"topics": topics.ref, **indexes}
+        if "index" in indexes and (structure := self._structure(settings, self.index(settings))):
             inputs["structure"] = structure.ref
-        inputs["topics"] = topics.ref
         if generated is not None:
             inputs["queries"] = generated.ref
         return self.add(
