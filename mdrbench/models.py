@@ -202,6 +202,10 @@ def listing(root: Path) -> list[dict]:
     return [{"short": short, "repo": repo, "revision": pin, "pulled": found} for short, pin, repo, found in rows]
 
 
+BESIDE = ("vocab.txt", "merges.txt", "chat_template.jinja")
+"""Files of a model that are known by their names."""
+
+
 def model_files(paths: Iterable[str]) -> list[str]:
     """Those of a repository's paths that make the model in PyTorch: configuration, tokenizer, weights, sorted.
 
@@ -217,9 +221,7 @@ def model_files(paths: Iterable[str]) -> list[str]:
     for folder in kept.values():
         weights = [p for p in folder if p.suffix == ".safetensors"]
         weights = weights or [p for p in folder if re.fullmatch(r"pytorch_model.*\.bin", p.name)]
-        result += weights + [
-            p for p in folder if p.suffix in (".json", ".model") or p.name in ("vocab.txt", "merges.txt", "chat_template.jinja")
-        ]
+        result += weights + [p for p in folder if p.suffix in (".json", ".model") or p.name in BESIDE]
     return sorted(map(str, result))
 
 

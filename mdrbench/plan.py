@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench import measures, registry
+from mdrbench.errors import UsageError
 from mdrbench.layout import MiraclFolder
 from mdrbench.recipe import Recipe
 from mdrbench.steps import Step, step
@@ -55,7 +56,17 @@ class RecipePlan:
 def plan_recipe(
     recipe: Recipe, dataset: MiraclFolder, languages: list[str], split: str, store: Store, overrides: list[str]
 ) -> RecipePlan:
-    """Plan a recipe; raises DataError where a source file is missing."""
+    """Plan a recipe.
+
+    Raises:
+        DataError: a source file is missing.
+        UsageError: the recipe makes hard negatives, which training is still to use.
+    """
+    if recipe.negatives is not None:
+        raise UsageError(
+            f"'{recipe.name}' makes hard negatives, and training on them is not part of mdrbench yet",
+            mend=f"`mdrbench mine {recipe.name}` makes them; --export writes them for another trainer",
+        )
     by_language = {lang: _plan_language(recipe, Planner(dataset, lang, store), split) for lang in languages}
     average = step(
         stage="average",

@@ -17,7 +17,18 @@ GOOD = "summary: mine\nretriever: {name: bm25, k1: 1.2}\n"
 
 def test_every_shipped_recipe_loads():
     names = list(registry.recipe_files())
-    assert names == ["bge-m3", "bm25", "bm25-mdpr-hybrid", "mcontriever", "mdpr", "me5-base", "me5-large", "me5-small"]
+    assert names == [
+        "bge-m3",
+        "bm25",
+        "bm25-mdpr-hybrid",
+        "boosted",
+        "boosted-sample",
+        "mcontriever",
+        "mdpr",
+        "me5-base",
+        "me5-large",
+        "me5-small",
+    ]
     for name in names:
         assert recipe.load(name).name == name
 
@@ -25,7 +36,8 @@ def test_every_shipped_recipe_loads():
 def test_every_shipped_recipe_opens_with_what_it_is_and_how_to_run_it():
     for name, path in registry.recipe_files().items():
         header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-        for word in ("Prerequisites:", "Run:", f"mdrbench run {name}", "Published:", "Cost:"):
+        command = "mine" if recipe.load(name).negatives else "run"
+        for word in ("Prerequisites:", "Run:", f"mdrbench {command} {name}", "Published:", "Cost:"):
             assert any(word in line for line in header), f"{path.name}: the header lacks '{word}'"
 
 

@@ -22,7 +22,7 @@ VERSION = 1
 
 PARTS: dict[str, str] = {}
 
-RUN_ONLY: tuple[str, ...] = ()
+RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 SAMPLE = registry.PACKAGE / "datasets" / "sample_data" / "generations"
 

@@ -39,7 +39,7 @@ HOPELESS = 20
 OUTPUT_TOKENS = 20  # of the JSON that is asked for; for estimates, as long as the store holds no answers to go by
 
 OTHER_JUDGES = (
-    "or judge without an endpoint: judge.name cross-encoder or answer (a model or a rule on this machine), "
+    "or judge without an endpoint: negatives.judge.name cross-encoder or answer (a model or a rule on this machine), "
     "replay (recorded verdicts), or none, which leaves judging out"
 )
 

@@ -25,7 +25,7 @@ VERSION = 1
 
 PARTS: dict[str, str] = {}
 
-RUN_ONLY: tuple[str, ...] = ()
+RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 SAMPLE = registry.PACKAGE / "datasets" / "sample_data" / "judgments"
 
@@ -110,7 +110,7 @@ class Replay:
             raise DataError(
                 f"no verdict on passage '{pair.passage.docid}' for query '{pair.qid}' ({pair.lang})",
                 where=str(self.folder),
-                mend="record it, or set judge.ungraded to about-something-else or unreadable",
+                mend="record it, or set negatives.judge.ungraded to about-something-else or unreadable",
             )
         assumed = 0 if self.config.ungraded == "about-something-else" else None
         return self._tally.verdict(pair, assumed, assumed)

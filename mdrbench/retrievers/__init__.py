@@ -13,8 +13,14 @@ class Retriever(Protocol):
     """What a member's ``build(config)`` returns.
 
     Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family),
-    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``), and ``SEARCH_ONLY``
-    (keys of configuration and conventions that an index does not depend on: changing them searches the same index).
+    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``), ``SEARCH_ONLY`` (keys
+    of configuration and conventions that an index does not depend on: changing them searches the same index) and
+    ``RUN_ONLY`` (keys of configuration that cannot change what comes out).
+
+    A member with ``COMBINES = "runs"`` has ``fuse(runs, depth)`` in place of ``index`` and ``search``; one with
+    ``COMBINES = "indexes"`` has no ``index``, and ``search`` gets the indexes of its parts by label. A retriever that
+    can score passages it did not retrieve has ``score(lang, index, topics, wanted)`` (see
+    :class:`mdrbench.retrievers.dense.Dense`).
     """
 
     def prepare(self, say: Callable[[str], None]) -> None:
