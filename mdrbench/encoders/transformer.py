@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from mdrbench import environment, models
 from mdrbench.encoders import _flat
 from mdrbench.environment import package_version
-from mdrbench.errors import SetupError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,13 +79,7 @@ class Transformer:
     @cached_property
     def files(self) -> models.LocalModel:
         """The model's folder, source and revision; a SetupError where it was never pulled."""
-        found = models.find(self.config.model, self.config.revision, self.config.source, models.default_root())
-        if found is None:
-            raise SetupError(
-                f"the model '{self.config.model}' is not here",
-                mend=f"`mdrbench models pull {self.config.model}`, or name a local folder",
-            )
-        return found
+        return models.require(self.config.model, self.config.revision, self.config.source)
 
     @cached_property
     def dim(self) -> int:

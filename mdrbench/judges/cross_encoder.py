@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mdrbench import environment, models
 from mdrbench.environment import package_version
-from mdrbench.errors import DataError, SetupError
+from mdrbench.errors import DataError
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import FREE, Cutoffs, Tally, full_text, grade
 from mdrbench.types import Judgment, Pair
@@ -75,13 +75,7 @@ class CrossEncoderJudge:
     @cached_property
     def files(self) -> models.LocalModel:
         """The model's folder, source and revision; a SetupError where it was never pulled."""
-        found = models.find(self.config.model, self.config.revision, self.config.source, models.default_root())
-        if found is None:
-            raise SetupError(
-                f"the model '{self.config.model}' is not here",
-                mend=f"`mdrbench models pull {self.config.model}`, or name a local folder",
-            )
-        return found
+        return models.require(self.config.model, self.config.revision, self.config.source)
 
     @cached_property
     def device(self) -> str:
