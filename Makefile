@@ -22,8 +22,8 @@ quickstart: $(READY)
 	$(BIN)/mdrbench report
 
 test: $(READY)
-	@echo "==> Running the whole test suite (about 8 minutes on 2 cores)"
-	$(BIN)/python -m pytest
+	@echo "==> Running the whole test suite (about 10 minutes on 2 cores)"
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)
 	$(BIN)/ruff check .

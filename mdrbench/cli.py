@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench import cli_data, cli_generator, cli_models, cli_mteb, cli_negatives
+from mdrbench import cli_data, cli_generator, cli_models, cli_mteb, cli_negatives, cli_trust
 from mdrbench.cli_options import AsJson, Cache, Data, Langs, Quiet, Recipes, Results, Set, Split, open_store
 from mdrbench.output import print_json
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="A reproducible benchmark and leaderboard harness for multilingual dense retrieval.",
     epilog="Exit codes: 0 fine, 1 a bug, 2 wrong command or recipe, 3 wrong data, 4 machine not ready, "
-    "5 a step failed or an artifact is damaged, 130 interrupted.",
+    "5 a step failed or an artifact is damaged, 6 `check` found a drop or a loss, 130 interrupted.",
 )
 cache_app = typer.Typer(no_args_is_help=True, help="Look after the artifact store.")
 app.add_typer(cache_app, name="cache")
@@ -27,6 +27,7 @@ app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_generator.app)
 app.add_typer(cli_mteb.app)
+app.add_typer(cli_trust.app)
 app.command()(cli_negatives.mine)
 app.command()(cli_negatives.agreement)
 app.add_typer(cli_negatives.app, name="negatives")

@@ -8,7 +8,7 @@ from typing import Any
 from mdrbench import registry
 from mdrbench.errors import UsageError
 from mdrbench.layout import MiraclFolder
-from mdrbench.plan import Planner
+from mdrbench.planner import Planner
 from mdrbench.recipe import Negatives, Recipe
 from mdrbench.steps import Step
 from mdrbench.store import Store
@@ -39,6 +39,11 @@ def plan_negatives(recipe: Recipe, dataset: MiraclFolder, lang: str, store: Stor
     planner = _NegativesPlanner(recipe, recipe.negatives, Planner(dataset, lang, store))
     groups = planner.groups()
     return NegativesPlan(list(planner.base.steps.values()), groups)
+
+
+def groups_step(recipe: Recipe, planner: Planner) -> Step:
+    """The step with the finished groups of a recipe, with all before it planned."""
+    return _NegativesPlanner(recipe, recipe.negatives, planner).groups()
 
 
 def plan_agreement(recipe: Recipe, planner: Planner, pairs: int) -> Step:

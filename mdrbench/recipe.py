@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mdrbench import measures, registry, sections
 from mdrbench.errors import MdrbenchError, UsageError
 from mdrbench.store import key_of
+from mdrbench.training.settings import RUN_ONLY, Settings
 from mdrbench.yaml_files import merge, parse_overrides, read_yaml
 
 
@@ -65,6 +66,28 @@ class Negatives(_Section):
     size: int = Field(default=30, ge=1, description="negatives a query; what is missing is topped up by generation")
 
 
+class Weights(_Section):
+    """Weights of training queries; see :mod:`mdrbench.weighting`."""
+
+    mode: Literal["share", "fixed", "none"] = "share"
+    alpha: float = Field(default=0.45, ge=0, description="coefficient of the language")
+    beta: float = Field(default=0.40, ge=0, description="coefficient of the domain")
+
+
+class Training(Settings):
+    """How the retriever's encoder is trained: batches, weights, and the settings of the loop."""
+
+    domains: dict[str, Any] = Field(default={"name": "nearest"}, description="a member of the family domains")
+    sampler: dict[str, Any] = Field(default={"name": "homogeneous"}, description="a member of the family samplers")
+    weights: Weights = Weights()
+    batch_size: int = Field(default=24, ge=2, description="queries of a step")
+    epochs: int = Field(default=20, ge=1)
+    steps: int | None = Field(default=None, ge=1, description="steps in all, in place of epochs")
+    queries_per_language: int | None = Field(
+        default=None, ge=2, description="the first queries of each language alone; None: all"
+    )
+
+
 class Recipe(_Section):
     """A resolved recipe. ``retriever`` is the member's complete configuration, defaults included, with its name."""
 
@@ -72,6 +95,7 @@ class Recipe(_Section):
     summary: str = Field(min_length=1)
     retriever: dict[str, Any]
     negatives: Negatives | None = None
+    training: Training | None = None
     search: Search = Search()
     evaluation: Evaluation = Evaluation()
     seed: int = Field(default=42, ge=0)
@@ -86,6 +110,8 @@ class Recipe(_Section):
         for place, family in FAMILY_OF.items():
             if (section := _at(data, place)) is not None:
                 data = _replaced(data, place, registry.keyed(family, section))
+        for name in RUN_ONLY if self.training else ():
+            data["training"].pop(name, None)
         return key_of(data)
 
 
@@ -95,6 +121,8 @@ FAMILY_OF = {
     "negatives.mining": "mining",
     "negatives.judge": "judges",
     "negatives.generation": "generation",
+    "training.domains": "domains",
+    "training.sampler": "samplers",
 }
 """Dotted path of each section that names a family's member -> the family."""
 

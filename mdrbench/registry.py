@@ -18,7 +18,10 @@ from mdrbench.errors import UsageError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 
-FAMILIES = ("datasets", "encoders", "executors", "generation", "indexes", "judges", "mining", "retrievers")
+FAMILIES = (
+    *("datasets", "domains", "encoders", "executors", "generation"),
+    *("indexes", "judges", "mining", "retrievers", "samplers"),
+)
 
 
 def resource(name: str) -> Path:

@@ -4,6 +4,7 @@
 
     results/DATASET/RECIPE.json                  a measured result (other splits than dev: RECIPE.SPLIT.json)
     results/DATASET/RECIPE/LANG-SPLIT.run.trec.gz, LANG-SPLIT.topics.tsv.gz
+    results/DATASET/SYSTEM.json                  an outside system, from run files handed in (``mdrbench submit``)
     results/DATASET/variants/RECIPE-DIGEST.json  the same for a run made with --set; never takes the recipe's place
     results/published/SOURCE/....json            figures from the literature, in the same schema
 
@@ -105,6 +106,16 @@ class Average(_Model):
     scores: dict[str, Cell]
 
 
+class Submission(_Model):
+    """What is said of an outside system: mdrbench checked and scored its run files and did not run it."""
+
+    submitted_at: str
+    link: str | None = Field(default=None, description="where the system is described")
+    license: str | None = None
+    size: str | None = Field(default=None, description="as its authors give it, such as '118M parameters'")
+    runs: dict[str, str] = Field(description="language -> SHA-256 of the run file as it was handed in")
+
+
 class System(_Model):
     """What was run."""
 
@@ -114,6 +125,7 @@ class System(_Model):
     recipe_digest: str | None = Field(default=None, description="hash of all recipe keys that can change a score")
     variant_of: str | None = Field(default=None, description="the recipe that --set was applied to")
     overrides: list[str] = Field(default_factory=list)
+    submission: Submission | None = Field(default=None, description="for run files that were handed in")
 
 
 class Evaluated(_Model):

@@ -10,8 +10,8 @@ from mdrbench import exports, pipeline, registry, running, stages_negatives, tre
 from mdrbench import groups as group_files
 from mdrbench.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.layout import MiraclFolder
-from mdrbench.plan import Planner
 from mdrbench.plan_negatives import SPLIT, NegativesPlan, plan_agreement, plan_negatives
+from mdrbench.planner import Planner
 from mdrbench.recipe import Recipe
 from mdrbench.steps import Step
 from mdrbench.store import Artifact, Store

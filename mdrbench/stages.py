@@ -1,6 +1,7 @@
 """Every stage, in the order in which a run goes through them: the page to read first.
 
-The stages that make hard negatives are in :mod:`mdrbench.stages_negatives`.
+The stages that make hard negatives are in :mod:`mdrbench.stages_negatives`, those that train in
+:mod:`mdrbench.stages_training`.
 
 A stage is a function of a :class:`mdrbench.steps.Job`: it reads its inputs and source files, writes files into
 ``job.out`` and returns facts, JSON that goes into the artifact's manifest and from there into the result. Stages know
@@ -17,6 +18,7 @@ from typing import Any
 from mdrbench import layout, measures, registry, trec
 from mdrbench.errors import StepError
 from mdrbench.stages_negatives import agreement, draw, generate, judge, mine, positives, read_generated, top_up
+from mdrbench.stages_training import label, pair, train
 from mdrbench.steps import Job
 from mdrbench.types import Run
 
@@ -37,7 +39,7 @@ def index(job: Job) -> dict:
     """Index the corpus with the recipe's retriever; every passage of the corpus must be in the index."""
     corpus_facts = job.facts["corpus"]
     total = corpus_facts["passages"]
-    retriever = registry.build("retrievers", job.params["retriever"])
+    retriever = registry.build("retrievers", job.retriever())
     passages = job.dataset.passages(job.scope, corpus_facts["duplicates"])
     facts = retriever.index(job.scope, passages, job.out / "index", lambda done: job.progress(done, total))
     expected = total - facts["skipped"]
@@ -60,7 +62,7 @@ def structure(job: Job) -> dict:
 def search(job: Job) -> dict:
     """Search every topic of a split; the run is the artifact."""
     queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
-    retriever, depth = registry.build("retrievers", job.params["retriever"]), job.params["depth"]
+    retriever, depth = registry.build("retrievers", job.retriever()), job.params["depth"]
     facts: dict = {}
     if not queries:
         found: Run = {}
@@ -74,7 +76,7 @@ def search(job: Job) -> dict:
 def fuse(job: Job) -> dict:
     """Fuse the runs of a hybrid's parts."""
     runs = {label: trec.read_run(path / "run.trec.gz") for label, path in job.inputs.items()}
-    retriever = registry.build("retrievers", job.params["retriever"])
+    retriever = registry.build("retrievers", job.retriever())
     return _write_run(job, retriever.fuse(runs, job.params["depth"]))
 
 
@@ -108,7 +110,7 @@ STAGES: dict[str, Callable[[Job], dict]] = {
     stage.__name__: stage
     for stage in (
         *(corpus, topics, index, structure, search, fuse),
-        *(draw, positives, mine, judge, generate, top_up, agreement),
+        *(draw, positives, mine, judge, generate, top_up, agreement, pair, label, train),
         *(evaluate, average),
     )
 }

@@ -31,6 +31,9 @@ VERSIONS = {
     "generate": 1,
     "top_up": 1,
     "agreement": 1,
+    "pair": 1,
+    "label": 1,
+    "train": 1,
 }
 """Raise a stage's number when its output changes for the same input: older artifacts are then made anew."""
 
@@ -103,6 +106,14 @@ class Job:
     def qrels(self) -> Qrels:
         """The judgments of the split in ``params``."""
         return trec.read_qrels(self.dataset.qrels_file(self.scope, self.params["split"]))
+
+    def retriever(self) -> dict[str, Any]:
+        """Settings of the retriever, with the encoder that was trained where there is one."""
+        settings = self.params["retriever"]
+        if "train" not in self.inputs:
+            return settings
+        model = {"model": str(self.inputs["train"] / "model"), "source": "local", "revision": None}
+        return {**settings, "encoder": {**settings["encoder"], **model}}
 
     def indexes(self) -> Path | dict[str, Path]:
         """The index, or the indexes by label for a retriever that combines several."""

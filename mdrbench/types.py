@@ -45,6 +45,15 @@ class TrainingGroup(NamedTuple):
     negatives: tuple[Negative, ...]
 
 
+class Example(NamedTuple):
+    """A training query as samplers see it; ``positives`` are docids of its language."""
+
+    lang: str
+    qid: str
+    domain: str
+    positives: tuple[str, ...]
+
+
 class Pair(NamedTuple):
     """A query and a passage to be judged; ``reference`` is a positive of the query, None to judge without one."""
 

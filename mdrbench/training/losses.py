@@ -1,0 +1,51 @@
+"""The contrastive loss: InfoNCE over a batch's passages, with weights (van den Oord et al. 2018; Huang et al. 2025).
+
+For query i with positive p and similarity s to each passage j of the batch::
+
+    loss_i = -log( exp(s_ip / t) / (exp(s_ip / t) + sum over negatives j of w_j exp(s_ij / t)) )
+
+Negatives are all passages of the batch, hard negatives and those of other queries, but for other positives of query i.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def contrastive(
+    queries: torch.Tensor,
+    passages: torch.Tensor,
+    targets: torch.Tensor,
+    ignored: torch.Tensor,
+    *,
+    temperature: float,
+    similarity: str,
+    negative_weights: torch.Tensor | None = None,
+    example_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The mean loss over the queries, a scalar.
+
+    Args:
+        queries: (B, dim).
+        passages: (P, dim).
+        targets: (B,), the row of each query's positive among the passages.
+        ignored: (B, P), true where a passage is no negative of the query though it is not its target.
+        similarity: ``cosine`` or ``dot``.
+        negative_weights: (P,), positive: w_j above, of each passage where it is a negative.
+        example_weights: (B,): what each query's loss is multiplied with, before the mean over B.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy, normalize, one_hot
+
+    queries, passages = queries.float(), passages.float()
+    if similarity == "cosine":
+        queries, passages = normalize(queries, dim=-1), normalize(passages, dim=-1)
+    logits = queries @ passages.T / temperature  # (B, P)
+    if negative_weights is not None:
+        own = one_hot(targets, len(passages)).bool()
+        logits = logits + torch.where(own, 0.0, negative_weights.log())
+    losses = cross_entropy(logits.masked_fill(ignored, float("-inf")), targets, reduction="none")  # (B,)
+    return (losses if example_weights is None else losses * example_weights).mean()

@@ -1,0 +1,143 @@
+"""The encoder that is trained: a transformer in fp32 with its pooling, run under autocast.
+
+On a CPU, BERT and its relatives run without padding (:mod:`mdrbench.training.packing`), the whole batch in one pass.
+Elsewhere a batch is sorted by length and cut where padding would grow too large; each piece is one padded pass.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdrbench.errors import DataError
+from mdrbench.training import EncoderSettings, packing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+PADDING = 0.75
+"""In a padded pass the shortest text has at least this share of the longest one's tokens."""
+
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+"""What models call the probability, in the order of the search."""
+
+
+class Encoder:
+    """A model with its conventions.
+
+    Attributes:
+        model: the transformer, parameters in fp32; an unused pooler is not trained.
+        packed: whether it runs without padding.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: EncoderSettings,
+        device: torch.device,
+        precision: str,
+        attention_dropout: float | None = None,
+        gradient_checkpointing: bool = False,
+    ):
+        import torch
+        from transformers import AutoConfig, AutoModel
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        self.settings, self.device = settings, device
+        self._autocast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        self._dropout = _set_attention_dropout(config, attention_dropout, folder)
+        self.packed = device.type == "cpu" and packing.suits(config)
+        chosen = {"attn_implementation": packing.register()} if self.packed else {}
+        self.model = AutoModel.from_pretrained(
+            str(folder), config=config, dtype=torch.float32, local_files_only=True, **chosen
+        ).to(device)
+        for name, parameter in self.model.named_parameters():
+            if name.startswith("pooler."):
+                parameter.requires_grad_(False)
+        if gradient_checkpointing:
+            _recompute_activations(self.model)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """Those that are trained."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """The trained parameters for an optimiser: matrices decay, biases and norms do not."""
+        matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in self.parameters() if parameter.ndim < 2]
+        return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+    def pieces(self, rows: list[np.ndarray], at_once: int = 0) -> list[list[int]]:
+        """Positions of texts, sorted by length and cut into passes of at most ``at_once`` texts (0: any number)."""
+        found: list[list[int]] = []
+        for i in sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True):
+            full = found and at_once and len(found[-1]) >= at_once
+            if not found or full or not (self.packed or len(rows[i]) >= PADDING * len(rows[found[-1][0]])):
+                found.append([])
+            found[-1].append(i)
+        return found
+
+    def embed(self, rows: list[np.ndarray]) -> torch.Tensor:
+        """Float32 embeddings (texts, dim) of texts sorted by length, in one pass."""
+        import torch
+
+        with torch.autocast(self.device.type, self._autocast) if self._autocast else nullcontext():
+            pooled = self._packed(rows) if self.packed else self._padded(rows)
+        return torch.nn.functional.normalize(pooled, dim=-1) if self.settings.normalize else pooled
+
+    def _packed(self, rows: list[np.ndarray]) -> torch.Tensor:
+        import torch
+
+        first = self.settings.pooling == "cls"
+        parts = packing.hidden_states(self.model, rows)  # each (texts, length, dim)
+        return torch.cat([part[:, 0].float() if first else part.float().mean(dim=1) for part in parts])
+
+    def _padded(self, rows: list[np.ndarray]) -> torch.Tensor:
+        import numpy as np
+        import torch
+
+        lengths = torch.tensor([len(row) for row in rows])
+        ids = np.full((len(rows), int(lengths.max())), self.model.config.pad_token_id or 0, dtype=np.int64)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+        mask = torch.arange(ids.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)  # (texts, length)
+        mask = mask.long().to(self.device)
+        hidden = self.model(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=mask).last_hidden_state
+        if self.settings.pooling == "cls":
+            return hidden[:, 0].float()
+        mask = mask.unsqueeze(-1)
+        return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
+
+    def save(self, folder: Path) -> None:
+        """Weights and config.json, with the dropout that the model came with."""
+        name, value = self._dropout
+        if name:
+            setattr(self.model.config, name, value)
+        self.model.save_pretrained(folder)
+
+
+def _set_attention_dropout(config: Any, wanted: float | None, folder: Path) -> tuple[str | None, float]:
+    """Set the probability; its name in the configuration and the value it had."""
+    name = next((name for name in ATTENTION_DROPOUT if hasattr(config, name)), None)
+    before = getattr(config, name) if name else 0.0
+    if wanted is not None:
+        if name is None:
+            raise DataError(
+                "the model's config.json names no attention dropout",
+                where=str(folder),
+                mend="leave attention_dropout out",
+            )
+        setattr(config, name, wanted)
+    return name, before
+
+
+def _recompute_activations(model: Any) -> None:
+    """Gradient checkpointing, under the name it has from transformers 5.2x on or the one before."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})

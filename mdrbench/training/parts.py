@@ -1,0 +1,162 @@
+"""What a training is made of before its first step: accelerator, data, model, optimiser, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mdrbench import environment
+from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.store import file_sha256, key_of
+from mdrbench.training import Batches, EncoderSettings, Key, Material, held_out
+from mdrbench.training.data import Examples, tokens, weights_of
+from mdrbench.training.model import Encoder
+from mdrbench.training.settings import RUN_ONLY, Settings
+
+Weights = Callable[[Key], float] | Mapping[Key, float] | None
+
+VERSION = 1
+"""Raised when the same settings give other weights."""
+
+
+def accelerator_of(settings: Settings) -> tuple[Any, str]:
+    """The accelerator, and what ``auto`` comes to: bf16 where the device computes in it, else fp32."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    gpu = torch.cuda.is_available()
+    precision = settings.precision
+    if precision == "auto":
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else environment.cpu_has_bf16()
+        precision = "bf16" if bf16 else "fp32"
+    if precision == "fp16" and not gpu:
+        raise SetupError("fp16 needs a GPU", mend="use precision: auto")
+    AcceleratorState._reset_state()  # a process may train twice, in two precisions; the process group stays
+    return Accelerator(mixed_precision="no" if precision == "fp32" else precision), precision
+
+
+class Parts:
+    """All that a step needs, on one process."""
+
+    def __init__(
+        self,
+        accelerator: Any,
+        precision: str,
+        settings: Settings,
+        model_folder: Path,
+        encoder: EncoderSettings,
+        data: dict[str, Material],
+        batches: Batches,
+        weights: Weights,
+    ):
+        import torch
+        from transformers import AutoTokenizer
+
+        start = time.perf_counter()
+        self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
+        self.examples = Examples(data, settings.negatives, settings.seed)
+        self.held_out = held_out(self.examples.groups, settings.validation, settings.seed)
+        trained = [key for key in self.examples.groups if key not in self.held_out]
+        self.weights = _weights(weights, trained)
+        batch_identity = self._check_batches()
+        self.tokenizer = AutoTokenizer.from_pretrained(str(model_folder), local_files_only=True)
+        self.queries, self.passages = tokens(self.tokenizer, encoder, data)
+        self.tokenise_seconds = time.perf_counter() - start
+        self.encoder = Encoder(
+            model_folder,
+            encoder,
+            accelerator.device,
+            precision,
+            settings.attention_dropout,
+            settings.gradient_checkpointing,
+        )
+        self.optimizer = accelerator.prepare(
+            torch.optim.AdamW(
+                self.encoder.groups(settings.weight_decay),
+                lr=settings.learning_rate,
+                fused=accelerator.device.type in ("cpu", "cuda"),
+            )
+        )
+        self.conventions = {name: getattr(encoder, name) for name in EncoderSettings.__annotations__}
+        self.identity = key_of(
+            {
+                "version": VERSION,
+                "settings": settings.model_dump(mode="json", exclude=set(RUN_ONLY)),
+                "encoder": self.conventions,
+                "precision": precision,
+                "model": [[p.name, file_sha256(p)] for p in _model_files(model_folder)],
+                "texts": [self.queries.sha256(), self.passages.sha256()],
+                "groups": _sha256(sorted(self.examples.groups.items())),
+                "weights": _sha256(sorted(self.weights.items())),
+                "batches": batch_identity,
+            }
+        )
+
+    def _check_batches(self) -> str:
+        """A hash of all batches, whose queries must have groups and must not be held out."""
+        digest = hashlib.sha256()
+        for step in range(self.batches.count()):
+            keys = self.batches.batch(step)
+            if not keys:
+                raise DataError(f"the batch of step {step} is empty")
+            for key in keys:
+                if key not in self.examples.groups:
+                    raise DataError(f"step {step} asks for query '{key[1]}' ({key[0]}), which has no training group")
+                if key in self.held_out:
+                    raise UsageError(
+                        f"step {step} asks for query '{key[1]}' ({key[0]}), which is held out for validation",
+                        mend="make the batches without `held_out`, or set validation: 0",
+                    )
+            digest.update(repr(list(keys)).encode())
+        return digest.hexdigest()
+
+    def facts(self, base: str) -> dict[str, Any]:
+        """What was trained on what."""
+        import torch
+
+        device = self.accelerator.device
+        trained = self.examples.groups.keys() - self.held_out
+        few = sum(len(self.examples.groups[key].negatives) < self.settings.negatives for key in trained)
+        return {
+            "format": 1,
+            "identity": self.identity,
+            "base": base,
+            "settings": self.settings.model_dump(mode="json"),
+            "encoder": self.conventions,
+            "dim": self.encoder.model.config.hidden_size,
+            "parameters": sum(p.numel() for p in self.encoder.parameters()),
+            "queries": dict(sorted(Counter(lang for lang, _ in trained).items())),
+            "held_out": len(self.held_out),
+            "queries_short_of_negatives": few,
+            "texts": {"queries": len(self.queries), "passages": len(self.passages)},
+            "precision": self.precision,
+            "without_padding": self.encoder.packed,
+            "processes": self.accelerator.num_processes,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "versions": {name: environment.package_version(name) for name in ("torch", "transformers", "accelerate")},
+        }
+
+
+def _weights(weights: Weights, keys: Iterable[Key]) -> dict[Key, float]:
+    """The weight of each query; empty where all count alike."""
+    if weights is None:
+        return {}
+    return weights_of(keys, weights if callable(weights) else lambda key: weights.get(key, math.nan))
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """What decides the model's output: configuration and weights."""
+    return sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+
+
+def _sha256(rows: Iterable[object]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{row!r}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,55 @@
+"""The settings of a training; the defaults are those of Huang et al. 2025 for encoders that were trained before."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RUN_ONLY = ("micro_batch", "gradient_checkpointing", "save_every", "keep", "log_every", "tensorboard")
+"""Settings that cannot change what is learned, beyond the rounding of floating point."""
+
+
+class Settings(BaseModel):
+    """How to train. Batch size and epochs are the batches' affair (:class:`mdrbench.training.Batches`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    learning_rate: float = Field(default=2e-6, gt=0)
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's; 0 is Adam. Not on biases and norms")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
+    temperature: float = Field(default=0.02, gt=0, description="not given in the paper")
+    similarity: Literal["cosine", "dot"] = "cosine"
+    negatives: int = Field(default=7, ge=0, description="hard negatives drawn a query and step; 0: in-batch only")
+    weights_on: Literal["negative", "example"] = Field(
+        default="negative", description="what a query's weight applies to: its passages as negatives, or its own loss"
+    )
+    attention_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the model's own")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    validation: float = Field(default=0.1, ge=0, lt=1, description="share of the queries held out")
+    validate_every: int = Field(default=0, ge=0, description="steps between validations; 0: after the last step only")
+    patience: int = Field(
+        default=0, ge=0, description="validations without a lower loss before training stops; 0: it never does"
+    )
+    seed: int = 0
+    micro_batch: int = Field(
+        default=0, ge=0, description="texts that go through the model at once (gradient caching); 0: the whole batch"
+    )
+    gradient_checkpointing: bool = False
+    save_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    keep: int = Field(default=2, ge=1, description="checkpoints kept")
+    log_every: int = Field(default=1, ge=1, description="steps between lines of the log")
+    tensorboard: bool = False
+
+
+def rate(step: int, steps: int, settings: Settings) -> float:
+    """The share of the learning rate at a step counted from 0: linear warm-up, then the decay, to 0 after the last."""
+    rising = math.ceil(settings.warmup * steps)
+    if step < rising:
+        return step / rising
+    left = (steps - step) / max(1, steps - rising)
+    if settings.decay == "cosine":
+        return 0.5 * (1 - math.cos(math.pi * left))
+    return left if settings.decay == "linear" else 1.0

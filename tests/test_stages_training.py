@@ -1,0 +1,99 @@
+"""Training through the pipeline: the recipe's encoder is trained on its groups, and the trained one is evaluated."""
+
+from __future__ import annotations
+
+import pytest
+
+from mdrbench import recipe, registry, trec, weighting
+from mdrbench.errors import UsageError
+from mdrbench.plan import plan_recipe
+from mdrbench.running import run_plans
+from mdrbench.types import Example
+
+TEXT = """
+summary: trained
+retriever: {{name: dense, encoder: {{name: transformer, model: {model}, pooling: mean, normalize: true,
+  query_length: 16, passage_length: 32, precision: fp32}}}}
+negatives: {{mining: {{name: random, k: 4, depth: 8}}}}
+training: {{steps: 4, batch_size: 4, negatives: 2, learning_rate: 0.01, domains: {{name: none}}, precision: fp32}}
+"""
+
+
+def load(tmp_path, model, *changes, text=TEXT):
+    path = tmp_path / "trained.yaml"
+    path.write_text(text.format(model=model))
+    return recipe.load(str(path), list(changes))
+
+
+def sample():
+    member = registry.load("datasets", "sample")
+    return member.build(member.Config())
+
+
+def stages(plan) -> list[str]:
+    return [f"{step.scope} {step.stage}" for step in plan.steps()]
+
+
+def planned(one, store, languages=("en", "sw")):
+    return plan_recipe(one, sample(), list(languages), "dev", store, [])
+
+
+def test_groups_of_all_languages_are_trained_on_before_any_is_indexed(tmp_path, store, tiny_model):
+    order = stages(planned(load(tmp_path, tiny_model), store))
+    assert order.index("all train") > max(order.index("en mine"), order.index("sw mine"), order.index("all label"))
+    assert order.index("all train") < min(order.index("en index"), order.index("sw index"))
+    without = stages(planned(load(tmp_path, tiny_model, "negatives=null"), store))
+    assert "en pair" in without
+    assert "en mine" not in without
+
+
+def test_what_training_depends_on_changes_the_evaluated_index(tmp_path, store, tiny_model):
+    def index(*changes, languages=("en", "sw")):
+        plan = planned(load(tmp_path, tiny_model, *changes), store, languages)
+        [step] = [step for step in plan.by_language["en"].steps if step.stage == "index"]
+        return step.key
+
+    base = index()
+    assert index("training.learning_rate=0.02") != base
+    assert index("negatives.mining.k=3") != base
+    assert index(languages=("en",)) != base
+    assert index("training.micro_batch=2", "training.save_every=7") == base
+
+
+def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, tiny_model):
+    from sentence_transformers import SentenceTransformer
+
+    plan = planned(load(tmp_path, tiny_model), store)
+    [(path, result)], error = run_plans([plan], store, tmp_path / "results", "mdrbench run trained", quiet=True)
+    assert error is None
+    assert result.languages["sw"].conventions["trained_by"] == plan.training[-1].key
+    assert {"train", "index", "search", "evaluate"} <= set(result.languages["sw"].steps)
+    model = store.find(*plan.training[-1].ref).path / "model"
+    assert SentenceTransformer(str(model), device="cpu").encode(["a lake"]).shape == (1, 32)
+    untrained = plan_recipe(
+        load(tmp_path, tiny_model, "negatives=null", "training=null"), sample(), ["sw"], "dev", store, []
+    )
+    [(other, _)], _ = run_plans([untrained], store, tmp_path / "other", "mdrbench run", quiet=True)
+    run = "trained/sw-dev.run.trec.gz"
+    assert trec.read_run(path.parent / run) != trec.read_run(other.parent / run)
+
+
+def test_negatives_without_training_are_refused(tmp_path, store, tiny_model):
+    with pytest.raises(UsageError, match="makes hard negatives and trains nothing on them"):
+        planned(load(tmp_path, tiny_model, "training=null"), store)
+
+
+def test_only_a_dense_retriever_can_be_trained(tmp_path, store, tiny_model):
+    with pytest.raises(UsageError, match="its retriever is 'bm25'"):
+        planned(load(tmp_path, tiny_model, "retriever=bm25"), store)
+
+
+def test_weights_by_share():
+    examples = [Example("en", "1", "a", ("x",)), Example("en", "2", "a", ("x",)), Example("sw", "3", "b", ("x",))]
+    found = weighting.weights(examples, "share", 0.45, 0.40)
+    # shares 2/3 and 1/3: 1 - p is 1/3 and 2/3, their mean 1/2
+    assert found["en", "1"] == pytest.approx(0.45 * (2 / 3) + 0.40 * (2 / 3))
+    assert found["sw", "3"] == pytest.approx(0.45 * (4 / 3) + 0.40 * (4 / 3))
+    assert set(weighting.weights(examples, "fixed", 0.45, 0.40).values()) == {0.45 + 0.40}
+    assert weighting.weights(examples, "none", 0.45, 0.40) is None
+    assert weighting.coefficients(["one", "one"], 0.4, by_share=True) == {"one": 0.4}
