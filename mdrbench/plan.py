@@ -29,6 +29,7 @@ class LanguagePlan:
     steps: list[Step]
     run: Step
     evaluate: Step
+    groups: Step | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class RecipePlan:
 
     def targets(self) -> list[Step]:
         """What a result is written from: runs, scores and the average."""
-        wanted = [one for plan in self.by_language.values() for one in (plan.run, plan.evaluate)]
+        wanted = [one for plan in self.by_language.values() for one in (plan.run, plan.evaluate, plan.groups) if one]
         return [*wanted, self.average]
 
 
@@ -77,15 +78,18 @@ def plan_recipe(
     """
     planners = {lang: Planner(dataset, lang, store) for lang in languages}
     training: list[Step] = []
+    groups: dict[str, Step] = {}
     if recipe.training is not None:
-        training = plan_training(recipe, planners)
+        groups, training = plan_training(recipe, planners)
     elif recipe.negatives is not None:
         raise UsageError(
             f"'{recipe.name}' makes hard negatives and trains nothing on them",
             mend=f"give it a section `training`, or make them alone: `mdrbench mine {recipe.name}`",
         )
     train = training[-1] if training else None
-    by_language = {lang: _plan_language(recipe, planner, split, train) for lang, planner in planners.items()}
+    by_language = {
+        lang: _plan_language(recipe, planner, split, train, groups.get(lang)) for lang, planner in planners.items()
+    }
     average = step(
         stage="average",
         scope="all",
@@ -99,7 +103,9 @@ def _evaluation(recipe: Recipe) -> dict[str, Any]:
     return {**recipe.evaluation.model_dump(mode="json"), "depth": measures.DEPTH, "seed": recipe.seed}
 
 
-def _plan_language(recipe: Recipe, planner: Planner, split: str, train: Step | None) -> LanguagePlan:
+def _plan_language(
+    recipe: Recipe, planner: Planner, split: str, train: Step | None, groups: Step | None
+) -> LanguagePlan:
     run = planner.ranking(recipe.retriever, split, recipe.search.depth, train=train)
     evaluate = planner.add(
         stage="evaluate",
@@ -108,4 +114,4 @@ def _plan_language(recipe: Recipe, planner: Planner, split: str, train: Step | N
         inputs={"run": run.ref},
         size=planner.topic_count(split) * BYTES_PER_SCORED_TOPIC,
     )
-    return LanguagePlan(list(planner.steps.values()), run, evaluate)
+    return LanguagePlan(list(planner.steps.values()), run, evaluate, groups)

@@ -13,11 +13,11 @@ from mdrbench.steps import Step, step
 from mdrbench.training.settings import RUN_ONLY, Settings
 
 
-def plan_training(recipe: Recipe, planners: dict[str, Planner]) -> list[Step]:
+def plan_training(recipe: Recipe, planners: dict[str, Planner]) -> tuple[dict[str, Step], list[Step]]:
     """Plan the training of a recipe on all languages together; the steps of each language go to its planner.
 
     Returns:
-        The steps over all languages, training last.
+        Language -> the step with its finished groups; the steps over all languages, training last.
 
     Raises:
         UsageError: the recipe's retriever is not a dense one.
@@ -47,7 +47,7 @@ def plan_training(recipe: Recipe, planners: dict[str, Planner]) -> list[Step]:
         inputs={"label": label.ref, **by_role},
         resumable=True,
     )
-    return [label, train]
+    return groups, [label, train]
 
 
 def _groups(recipe: Recipe, planner: Planner) -> Step:

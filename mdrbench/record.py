@@ -57,7 +57,8 @@ def write(plan: RecipePlan, artifacts: dict[tuple[str, str], Artifact], root: Pa
             "run": _keep(run.path / "run.trec.gz", beside / f"{lang}-{plan.split}.run.trec.gz"),
             "topics": _keep(evaluated.path / "topics.tsv.gz", beside / f"{lang}-{plan.split}.topics.tsv.gz"),
         }
-        result.languages[lang] = _language(plan, lang, evaluated, files, command, result.environments)
+        groups = artifacts.get(planned.groups.ref) if planned.groups else None
+        result.languages[lang] = _language(plan, lang, evaluated, groups, files, command, result.environments)
     result.averages = [_average(plan, artifacts, result, path.parent)] if result.languages else []
     used = {step.environment for entry in result.languages.values() for step in entry.steps.values()}
     result.environments = {key: value for key, value in result.environments.items() if key in used}
@@ -97,6 +98,7 @@ def _language(
     plan: RecipePlan,
     lang: str,
     evaluated: Artifact,
+    groups: Artifact | None,
     files: dict[str, File],
     command: str,
     environments: dict[str, dict],
@@ -130,10 +132,18 @@ def _language(
             "java": javas[0] if javas else None,
             "search_depth": plan.recipe.search.depth,
         },
+        negatives=_negatives(groups) if groups else None,
         steps=steps,
         files=files,
         command=command,
     )
+
+
+def _negatives(groups: Artifact) -> dict[str, dict]:
+    """Stage -> counts of the stages that made a language's training groups."""
+    stages = ("pair", "mine", "judge", "generate", "top_up")
+    lineage = groups.manifest["lineage"]
+    return {stage: lineage[stage]["facts"] for stage in stages if stage in lineage}
 
 
 def _average(plan: RecipePlan, artifacts: dict, result: Result, folder: Path) -> Average:

@@ -93,6 +93,9 @@ class LanguageResult(_Model):
     scores: dict[str, Cell] = Field(description="measure -> score")
     dataset: DatasetRecord | None = None
     conventions: dict[str, Any] = Field(default_factory=dict, description="how text was analysed, joined, cut, pooled")
+    negatives: dict[str, dict[str, Any]] | None = Field(
+        default=None, description="for a trained recipe: stage -> counts of what made this language's training groups"
+    )
     steps: dict[str, StepRecord] = Field(default_factory=dict)
     files: dict[str, File] = Field(default_factory=dict, description="'run' and 'topics'")
     command: str | None = Field(default=None, description="the exact command that recorded this language")

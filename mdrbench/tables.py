@@ -56,11 +56,15 @@ def print_result(out: Console, result: Result) -> None:
 
 
 def print_costs(out: Console, result: Result) -> None:
-    """What each stage cost, summed over languages, as it was really computed (cached steps keep their cost)."""
+    """What each stage cost, summed over languages, as it was really computed (cached steps keep their cost).
+
+    A step that all languages share, such as training, counts once.
+    """
     table = new_table("cost", "stage", ["steps", "seconds", "slowest", "peak memory"])
     stages = dict.fromkeys(stage for entry in result.languages.values() for stage in entry.steps)
     for stage in stages:
-        steps = {lang: entry.steps[stage] for lang, entry in result.languages.items() if stage in entry.steps}
+        shared = {entry.steps[stage].key: lang for lang, entry in result.languages.items() if stage in entry.steps}
+        steps = {lang: result.languages[lang].steps[stage] for lang in shared.values()}
         slowest = max(steps, key=lambda lang: steps[lang].seconds)
         seconds = sum(step.seconds for step in steps.values())
         peak = human_bytes(max(step.peak_bytes for step in steps.values()))

@@ -136,8 +136,7 @@ def test_settings_of_the_search_do_not_touch_the_structure(built, embeddings, tm
         assert digest(built[name]) == digest(tmp_path / name)
 
 
-def test_blocks_that_cross_shards_and_progress_and_facts(tmp_path, monkeypatch):
-    monkeypatch.setattr(_faiss, "BLOCK", 64)
+def test_blocks_that_cross_shards_and_progress_and_facts(tmp_path):
     folder = write(tmp_path / "shards", clustered(300), 100)
     assert [len(block) for block in vectors.blocks(folder, 64)] == [64, 64, 64, 64, 44]
     assert (np.concatenate(list(vectors.blocks(folder, 64))) == clustered(300)).all()

@@ -68,6 +68,8 @@ def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, t
     assert error is None
     assert result.languages["sw"].conventions["trained_by"] == plan.training[-1].key
     assert {"train", "index", "search", "evaluate"} <= set(result.languages["sw"].steps)
+    assert result.languages["sw"].negatives["mine"]["queries"] == 12
+    assert result.languages["sw"].negatives["mine"]["negatives"] == 12 * 4
     model = store.find(*plan.training[-1].ref).path / "model"
     assert SentenceTransformer(str(model), device="cpu").encode(["a lake"]).shape == (1, 32)
     untrained = plan_recipe(
