@@ -1,0 +1,73 @@
+"""Charts as vector graphics, drawn by Vega-Lite while the site is built, each with words and a table for what it shows.
+
+Text and rules take the page's colour (``currentColor``), so one drawing serves light and dark; the colours of data are
+those of Okabe and Ito ("Color Universal Design", 2008), which stay apart for colour-blind readers on both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mdrbench.store import write_atomically
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Blue, vermilion, green, purple, orange, sky: the n-th series has the n-th colour."""
+
+CONFIG: dict[str, Any] = {
+    "background": None,
+    "font": "system-ui, sans-serif",
+    "axis": {
+        "labelColor": "currentColor", "titleColor": "currentColor", "domainColor": "currentColor",
+        "tickColor": "currentColor", "gridColor": "#88888855", "labelFontSize": 12, "titleFontSize": 12,
+    },
+    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12},
+    "header": {"labelColor": "currentColor", "titleColor": "currentColor"},
+    "title": {"color": "currentColor"},
+    "text": {"color": "currentColor"},
+    "rule": {"color": "currentColor"},
+    "view": {"stroke": None},
+    "range": {"category": list(COLOURS)},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with what it says in words (``summary``, its text alternative) and its data as a table of strings."""
+
+    title: str
+    summary: str
+    svg: Markup
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Drawing:
+    """Draws charts; what was drawn before is taken from ``cache``, a folder of SVG files by the hash of their chart."""
+
+    def __init__(self, cache: Path):
+        self.cache = cache
+
+    def figure(
+        self, chart: Any, *, title: str, summary: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+    ) -> Figure:
+        """Draw an Altair chart (or its Vega-Lite specification)."""
+        spec = chart if isinstance(chart, dict) else chart.to_dict()
+        spec = {**spec, "config": CONFIG}
+        return Figure(title, summary, Markup(self._svg(spec)), list(columns), [list(row) for row in rows])
+
+    def _svg(self, spec: dict[str, Any]) -> str:
+        import vl_convert
+
+        text = json.dumps(spec, sort_keys=True, ensure_ascii=False)
+        kept = self.cache / f"{hashlib.sha256(f'{vl_convert.__version__} {text}'.encode()).hexdigest()}.svg"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(kept, vl_convert.vegalite_to_svg(spec))
+        return kept.read_text(encoding="utf-8")
