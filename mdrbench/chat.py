@@ -16,6 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 from mdrbench.answers import Answer, Answers, default_path
 from mdrbench.chat_settings import Settings
 from mdrbench.completions import Endpoint, Failed, Refused, Reply
-from mdrbench.errors import StepError
+from mdrbench.errors import SetupError, StepError
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.output import say
 from mdrbench.spending import Budget, Prices, bound_tokens, estimate_tokens
@@ -102,14 +103,20 @@ class Chat:
         self._not_before = 0.0
         self._cause: BaseException | None = None
 
-    def prepare(self, tell: Callable[[str], None]) -> None:
-        """Open the store and try the endpoint; a SetupError where one of them does not work."""
-        len(self.answers)
-        if self.settings.check_model and not self.settings.offline:
-            try:
-                self.endpoint.check(tell)
-            finally:
-                self.endpoint.close()
+    def prepare(self, tell: Callable[[str], None], instead: str = "") -> None:
+        """Open the store and try the endpoint; a SetupError where one of them does not work.
+
+        Args:
+            instead: what could be done without an endpoint, for the error to say.
+        """
+        try:
+            len(self.answers)
+            if self.settings.check_model and not self.settings.offline:
+                with closing(self.endpoint):
+                    self.endpoint.check(tell)
+        except SetupError as error:
+            mend = "; ".join(filter(None, [error.mend, instead]))
+            raise SetupError(error.message, where=error.where, mend=mend) from None
 
     def conventions(self) -> dict[str, Any]:
         """Of the settings those that decide what is answered."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from mdrbench.cli_options import AsJson, Cache, Quiet, Results, Split, open_store
 from mdrbench.output import print_json, say
+
+if TYPE_CHECKING:
+    from mdrbench.layout import MiraclFolder
 
 app = typer.Typer()
 
@@ -76,7 +79,7 @@ def check(
 
 
 def _write(path: Path, text: str) -> None:
-    from mdrbench.store import write_atomically
+    from mdrbench.writing import write_atomically
 
     write_atomically(path, text)
 
@@ -90,7 +93,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Re-score kept runs and re-derive every number of results; exit code 3 if one cannot be."""
-    from mdrbench import verification
+    from mdrbench import verification, verified
     from mdrbench.errors import DataError, UsageError
 
     if corpus and not data:
@@ -103,7 +106,7 @@ def verify(
     progress = (lambda text: None) if quiet or as_json else say
     found = verification.verify(chosen or [Path("results")], dataset, corpus=corpus, progress=progress)
     if as_json:
-        print_json([verification.as_json(one) for one in found])
+        print_json([verified.as_json(one) for one in found])
     else:
         from mdrbench import tables_trust
 
@@ -167,11 +170,15 @@ def submit(
         say(f"note: {note}")
     if as_json:
         print_json(store.read(path).model_dump(mode="json", exclude_none=True))
-        return
-    from mdrbench import tables
+    else:
+        _print_submitted(path, len(files), dataset)
+
+
+def _print_submitted(path: Path, languages: int, dataset: MiraclFolder) -> None:
+    from mdrbench import results, tables
 
     console = tables.console()
-    tables.print_result(console, store.read(path))
-    if len(files) < len(dataset.languages()):
-        say(f"note: {len(files)} of the {len(dataset.languages())} languages of {dataset.name}")
+    tables.print_result(console, results.read(path))
+    if languages < (of := len(dataset.languages())):
+        say(f"note: {languages} of the {of} languages of {dataset.name}")
     console.print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from mdrbench.errors import DataError
-from mdrbench.store import write_atomically
+from mdrbench.writing import write_atomically
 
 MANIFEST = "manifest.json"
 

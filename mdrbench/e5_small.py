@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.errors import DataError, SetupError, UsageError
-from mdrbench.store import file_sha256, write_atomically
+from mdrbench.store import file_sha256
+from mdrbench.writing import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -79,6 +80,23 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def device() -> str:
+    """``cuda`` where there is a GPU, else ``cpu``."""
+    return "cuda" if gpus() else "cpu"
+
+
+def has_bf16() -> bool:
+    """Whether :func:`device` computes in bfloat16 itself; every GPU counts as one that does."""
+    return device() == "cuda" or cpu_has_bf16()
+
+
+def precision(wanted: str, bf16: Callable[[], bool] = has_bf16) -> str:
+    """What a setting comes to: ``auto`` is bf16 where the device computes in it (asked only then), else fp32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if bf16() else "fp32"
 
 
 def _memory_bytes() -> int:

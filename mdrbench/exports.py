@@ -56,9 +56,8 @@ class Texts(NamedTuple):
             ) from None
 
     def joined(self, docid: str, group: TrainingGroup) -> str:
-        """Title and text of a passage; a passage without a title is its text alone."""
-        _, title, text = self.passage(docid, group)
-        return f"{title}{self.title_separator}{text}" if title else text
+        """Title and text of a passage of the group (see :meth:`Passage.joined`)."""
+        return self.passage(docid, group).joined(self.title_separator)
 
 
 class Exported(NamedTuple):

@@ -33,7 +33,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mdrbench import environment, generator_card, models
 from mdrbench.errors import DataError, SetupError, UsageError
 from mdrbench.instructions import Example, collate, described, encode, read_instructions
-from mdrbench.store import file_lock, file_sha256, key_of, write_atomically
+from mdrbench.store import file_lock, file_sha256, key_of
+from mdrbench.writing import write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +95,7 @@ def tune(
     rows = read_instructions(instructions)
     wanted = (config.model, config.revision, config.source, models.default_root())
     base = models.find(*wanted) or models.pull(*wanted, say)
-    settings = config.model_dump(mode="json", exclude={*RUN_ONLY, "source"})
-    settings |= {"model": base.name, "revision": base.revision, "precision": _precision(config)}
+    settings = _settings(config, base)
     sha256 = file_sha256(instructions)
     identity = key_of([settings | {"model": None}, sha256])  # the revision says which; a folder may move
     out.mkdir(parents=True, exist_ok=True)
@@ -123,10 +123,7 @@ def tune(
             "environment": environment.describe(),
         }
         _save(model, tokenizer, base, out, merge)
-        write_atomically(out / "README.md", generator_card.card(record))
-        write_atomically(out / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        for checkpoint in out.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+        _finish(record, out)
     return record
 
 
@@ -137,10 +134,11 @@ def _need_peft() -> None:
         raise SetupError("peft is not installed", mend="`pip install 'mdrbench[generator]'`") from None
 
 
-def _precision(config: Config) -> str:
-    if config.precision != "auto":
-        return config.precision
-    return "bf16" if environment.gpus() or environment.cpu_has_bf16() else "fp32"
+def _settings(config: Config, base: models.LocalModel) -> dict[str, Any]:
+    """What decides the adapter, with the model's revision and the precision that ``auto`` comes to."""
+    settings = config.model_dump(mode="json", exclude={*RUN_ONLY, "source"})
+    precision = environment.precision(config.precision)
+    return settings | {"model": base.name, "revision": base.revision, "precision": precision}
 
 
 def _finished(out: Path, identity: str, merge: bool) -> dict[str, Any] | None:
@@ -177,7 +175,7 @@ def _with_lora(base: models.LocalModel, config: Config) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[_precision(config)]
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[environment.precision(config.precision)]
     model = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=dtype, local_files_only=True)
     torch.manual_seed(config.seed)
     lora = LoraConfig(
@@ -189,7 +187,7 @@ def _with_lora(base: models.LocalModel, config: Config) -> Any:
     )
     with warnings.catch_warnings():  # peft asks for a property that transformers is about to rename
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        return get_peft_model(model, lora).to("cuda" if environment.gpus() else "cpu")
+        return get_peft_model(model, lora).to(environment.device())
 
 
 def rate(step: int, steps: int, warmup: float) -> float:
@@ -329,6 +327,14 @@ def _save(model: Any, tokenizer: Any, base: models.LocalModel, out: Path, merge:
         with _made_whole(out / "merged") as part:
             model.merge_and_unload().save_pretrained(part)
             tokenizer.save_pretrained(part)
+
+
+def _finish(record: dict[str, Any], out: Path) -> None:
+    """The card, and the record last; the checkpoints go."""
+    write_atomically(out / "README.md", generator_card.card(record))
+    write_atomically(out / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    for checkpoint in out.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
 
 
 @contextmanager

@@ -8,16 +8,15 @@ among the top k, divided by the hits there) under the same tie rule; a topic wit
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.errors import DataError, UsageError, did_you_mean
-from mdrbench.trec import GZIP_LEVEL, by_tie_rule, check_hits, lines
+from mdrbench.trec import by_tie_rule, check_hits, lines
 from mdrbench.types import Qrels, Run, Topics
+from mdrbench.writing import gzip_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,13 +95,11 @@ def _judged(hits: dict[str, float] | None, judged: dict[str, int], k: int) -> fl
 
 def write_topic_scores(path: Path, scores: TopicScores, queries: Topics, names: tuple[str, ...]) -> None:
     """A gzipped table: a header, then qid, the measures' scores in full precision and the query, tab-separated."""
-    text = io.StringIO()
-    text.write("\t".join(["qid", *names, "query"]) + "\n")
+    rows = [["qid", *names, "query"]]
     for qid, row in scores.items():
-        text.write("\t".join([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)]))
-        text.write("\n")
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0) as file:
-        file.write(text.getvalue().encode("utf-8"))
+        rows.append([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)])
+    with gzip_file(path) as file:
+        file.write("".join("\t".join(cells) + "\n" for cells in rows).encode("utf-8"))
 
 
 def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:

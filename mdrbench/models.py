@@ -27,7 +27,8 @@ from typing import Literal, NamedTuple
 from mdrbench import e5_small, model_hub
 from mdrbench.errors import DataError, SetupError, UsageError, did_you_mean
 from mdrbench.store import default_root as cache_root
-from mdrbench.store import file_lock, file_sha256, hash_files, key_of, write_atomically
+from mdrbench.store import file_lock, file_sha256, hash_files, key_of
+from mdrbench.writing import write_atomically
 
 MARKER = "mdrbench-model.json"
 SOURCES = ("auto", "hub", "pypi", "local")
@@ -46,9 +47,10 @@ SHORT = {
     "me5-base": Pin("intfloat/multilingual-e5-base", "d13f1b27baf31030b7fd040960d60d909913633f"),
     "me5-large": Pin("intfloat/multilingual-e5-large", "ab10c1a7f42e74530fe7ae5be82e6d4f11a719eb"),
     "bge-m3": Pin("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
-    # no list that we know of pins these two: the branch's commit is recorded when they are pulled
+    # no list that we know of pins these: the branch's commit is recorded when they are pulled
     "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "main"),
     "mcontriever": Pin("facebook/mcontriever-msmarco", "main"),
+    "mbert": Pin("google-bert/bert-base-multilingual-cased", "main"),
 }
 LABORATORY = "me5-small-6l"
 """The first six layers of multilingual-e5-small: a start for training experiments, on no hub."""

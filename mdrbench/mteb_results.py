@@ -25,7 +25,8 @@ from mdrbench import measures, results
 from mdrbench.errors import DataError, UsageError, did_you_mean
 from mdrbench.languages import ALL, LANGUAGES, SURPRISE
 from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System
-from mdrbench.store import key_of, write_atomically
+from mdrbench.store import key_of
+from mdrbench.writing import write_atomically
 
 TASKS = {
     "MIRACLRetrieval": ("miracl", "full"),

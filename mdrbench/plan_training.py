@@ -43,7 +43,7 @@ def plan_training(recipe: Recipe, planners: dict[str, Planner]) -> tuple[dict[st
         scope="all",
         dataset=dataset,
         params=_training_params(recipe),
-        run_only={"retriever": recipe.retriever, "loop": _loop(recipe)},
+        run_only={"retriever": recipe.retriever, "loop": _loop(recipe), "processes": recipe.training.processes},
         inputs={"label": label.ref, **by_role},
         resumable=True,
     )

@@ -114,7 +114,7 @@ class Planner:
         if indexes is None:
             return self._fused(settings, split, depth, generated)
         inputs = {"topics": topics.ref, **indexes, **_trained(train)}
-        if "index" in indexes and (structure := self._structure(settings, self.index(settings, train))):
+        if "index" in indexes and (structure := self._structure(settings, self.steps[indexes["index"]])):
             inputs["structure"] = structure.ref
         if generated is not None:
             inputs["queries"] = generated.ref

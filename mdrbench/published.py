@@ -2,24 +2,101 @@
 
 The input is a long CSV with the columns ``source, table, backbone, method, split, metric, lang, value``, one figure a
 row (``lang`` may be ``avg``, the average as printed). Every row becomes one cell with its source and table.
+
+::
+
+    results/published/SOURCE/TABLE-....json             a system's figures, in the schema of results
+    results/published/SOURCE/ablations/TABLE-....json   an ablation's: means of a complete system and of its variants
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 from statistics import fmean
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mdrbench import results
 from mdrbench.errors import DataError
 from mdrbench.languages import ALL
 from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System
-from mdrbench.store import write_atomically
+from mdrbench.writing import write_atomically
 
 COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")
 
 Row = dict[str, str]
+
+
+class Source(NamedTuple):
+    """A publication: how it is cited, and where it is."""
+
+    citation: str
+    link: str
+
+
+SOURCES = {
+    "huang2025boosting": Source(
+        "Huang et al.: Boosting Data Utilization for Multilingual Dense Retrieval. EMNLP 2025.",
+        "https://arxiv.org/abs/2509.09459",
+    ),
+    "pyserini-2cr": Source(
+        "Pyserini's two-click reproductions for MIRACL (pyserini/2cr/miracl.yaml).",
+        "https://github.com/castorini/pyserini",
+    ),
+    "mteb": Source(
+        "Results of MTEB, the Massive Text Embedding Benchmark.", "https://github.com/embeddings-benchmark/mteb"
+    ),
+}
+"""Citation key -> publication."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PublishedVariant(_Model):
+    """A complete system without some of its parts; ``parts`` are named as `mdrbench ablate` names them."""
+
+    label: str
+    parts: list[str]
+    score: Share
+
+
+class PublishedAblation(_Model):
+    """An ablation as a publication prints it: means over languages, without intervals."""
+
+    schema_version: Literal[1] = 1
+    source: str
+    table: str
+    dataset: str
+    split: str
+    system: str = Field(description="the complete system, as its own published figures call it")
+    recipe: str = Field(description="the recipe of mdrbench that does the same")
+    measure: str
+    average: str = Field(description="what the scores are means of")
+    complete: Share
+    variants: list[PublishedVariant] = Field(min_length=1)
+
+
+def ablation_files(root: Path) -> list[Path]:
+    """All published ablations under a results folder."""
+    return sorted((root / results.PUBLISHED).glob("*/ablations/*.json"))
+
+
+def read_ablation(path: Path) -> PublishedAblation:
+    """Read and check a published ablation; anything wrong in it is a DataError that names the file and the key."""
+    try:
+        return PublishedAblation.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValidationError, ValueError) as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise DataError(f"{where or 'ablation'}: {said}", where=str(path), mend="see results/published") from None
 
 
 def read_csv(path: Path) -> list[Row]:

@@ -86,6 +86,7 @@ class Training(Settings):
     queries_per_language: int | None = Field(
         default=None, ge=2, description="the first queries of each language alone; None: all"
     )
+    processes: int = Field(default=1, ge=1, description="processes that train as one, one a GPU; batches are joint")
 
 
 class Recipe(_Section):
@@ -110,7 +111,7 @@ class Recipe(_Section):
         for place, family in FAMILY_OF.items():
             if (section := _at(data, place)) is not None:
                 data = _replaced(data, place, registry.keyed(family, section))
-        for name in RUN_ONLY if self.training else ():
+        for name in (*RUN_ONLY, "processes") if self.training else ():
             data["training"].pop(name, None)
         return key_of(data)
 

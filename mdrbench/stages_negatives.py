@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,7 @@ def judge(job: Job) -> dict:
     """Ask the judge about every mined negative, with a positive as reference, and take out those it finds relevant."""
     found = _groups(job)
     judging = _judging(job, _texts_of(job, found))
-    kept, verdicts, counts = negatives.judge(
-        found, judging, job.params["size"], lambda n: job.progress(n, sum(len(g.negatives) for g in found))
-    )
+    kept, verdicts, counts = negatives.judge(found, judging, job.params["size"], _counted(job, found))
     group_files.write(job.out / "groups.jsonl.gz", kept)
     _write_verdicts(job.out, verdicts)
     return {**counts, "judge": judging.judge.facts(), "agreement": _agreement(verdicts, job)}
@@ -88,7 +86,7 @@ def generate(job: Job) -> dict:
     """Generate a new query for every query that is short of negatives."""
     lacking = negatives.short(_groups(job), job.params["size"])
     passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
-    settings = job.params.get("generator_settings") or job.params["generator"]["settings"]
+    settings = job.params["generator_settings"]
     generator = registry.build("generation", settings)
     sources = negatives.sources(lacking, job.scope, job.topics(), passages)
     made = list(generator.generate(sources, lambda n: job.progress(n, len(sources))))
@@ -102,9 +100,8 @@ def generate(job: Job) -> dict:
 def read_generated(folder: Path) -> Topics:
     """The generated queries of a ``generate`` artifact under the qids they stand in for."""
     rows = jsonl.records(folder / "generations.jsonl.gz", {"qid": str})
-    return negatives.generated_topics(
-        Generation(row["qid"], row.get("summary"), row.get("query")) for _, row in rows
-    )  # fmt: skip
+    made = (Generation(row["qid"], row.get("summary"), row.get("query")) for _, row in rows)
+    return negatives.generated_topics(made)
 
 
 def top_up(job: Job) -> dict:
@@ -136,7 +133,7 @@ def agreement(job: Job) -> dict:
     """Hold the judge against the qrels on a sample of judged pairs; a positive's reference is another positive."""
     found = _sampled(job)
     judging = _judging(job, _texts_of(job, found))
-    verdicts = judging.ask(negatives.everything(found), lambda n: job.progress(n, sum(len(g.negatives) for g in found)))
+    verdicts = judging.ask(negatives.everything(found), _counted(job, found))
     _write_verdicts(job.out, verdicts)
     return {**_agreement(verdicts, job), "judge": judging.judge.facts()}
 
@@ -179,12 +176,18 @@ def _texts_of(job: Job, found: list[TrainingGroup]) -> dict[str, Passage]:
     return group_files.passages(group_files.docids(found), _corpus(job))
 
 
+def _counted(job: Job, found: list[TrainingGroup]) -> Callable[[int], None]:
+    """Progress over all negatives of the groups, which are counted once."""
+    total = sum(len(group.negatives) for group in found)
+    return lambda done: job.progress(done, total)
+
+
 def _docids(run: Run) -> set[str]:
     return {hit.docid for hits in run.values() for hit in hits}
 
 
 def _judging(job: Job, passages: dict[str, Passage]) -> Judging:
-    settings = job.params.get("judge_settings") or job.params["judge"]["settings"]
+    settings = job.params["judge_settings"]
     return Judging(
         judge=None if settings["name"] == "none" else registry.build("judges", settings),
         lang=job.scope,

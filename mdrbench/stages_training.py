@@ -11,24 +11,22 @@ from mdrbench import jsonl, negatives, registry, trec, weighting
 from mdrbench.steps import Job
 from mdrbench.training import Key, Material, held_out
 from mdrbench.training.settings import Settings
-from mdrbench.types import Example, Passage, TrainingGroup
+from mdrbench.types import Example, TrainingGroup
 from mdrbench.writing import text_file
 
 
 def pair(job: Job) -> dict:
     """Groups without hard negatives: every training topic with its positives, for in-batch negatives alone."""
     qrels, topics = job.qrels(), job.topics()
-    found = [
-        TrainingGroup(qid, wanted, ()) for qid in topics if (wanted := negatives.positives(qrels.get(qid, {})))
-    ]  # fmt: skip
+    positives = {qid: negatives.positives(qrels.get(qid, {})) for qid in topics}
+    found = [TrainingGroup(qid, wanted, ()) for qid, wanted in positives.items() if wanted]
     group_files.write(job.out / "groups.jsonl.gz", found)
     return {"queries": len(found), "negatives": 0}
 
 
 def label(job: Job) -> dict:
     """Give every training query of all languages a domain, by its first positive passage."""
-    settings = job.params.get("domains_settings") or job.params["domains"]["settings"]
-    labeller = registry.build("domains", settings)
+    labeller = registry.build("domains", job.params["domains_settings"])
     found = dict(_groups(job))
     passages = {
         lang: [texts[group.positives[0]] for group in groups]
@@ -47,13 +45,22 @@ def label(job: Job) -> dict:
 
 def train(job: Job) -> dict:
     """Train the recipe's encoder on the groups of all languages; the checkpoint is the artifact."""
+    if (processes := job.params["processes"]) == 1:
+        return train_alone(job)
+    from mdrbench.training_processes import together
+
+    return together(job, processes)
+
+
+def train_alone(job: Job) -> dict:
+    """The training in this process: the only one, or one of a group."""
     from mdrbench.training.loop import train as run
 
-    wanted = registry.load("retrievers", "dense").Config.model_validate(_without_name(job.params["retriever"]))
-    encoder = registry.build("encoders", wanted.encoder)
+    retriever = registry.build("retrievers", job.params["retriever"])
+    encoder, separator = retriever.encoder, retriever.config.title_separator
     settings = Settings.model_validate(job.params["loop"])
     material = {
-        lang: _material(job, lang, groups[: job.params["queries_per_language"]], wanted.title_separator)
+        lang: _material(job, lang, groups[: job.params["queries_per_language"]], separator)
         for lang, groups in _groups(job)
     }
     examples = list(_examples(job, material))
@@ -107,14 +114,10 @@ def _groups(job: Job) -> Iterator[tuple[str, list[TrainingGroup]]]:
 def _material(job: Job, lang: str, groups: list[TrainingGroup], separator: str) -> Material:
     topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
     passages = group_files.passages(group_files.docids(groups), job.dataset.passages(lang))
-
-    def joined(passage: Passage) -> str:
-        return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
-
     return Material(
         {group.qid: topics[group.qid] for group in groups},
         groups,
-        {docid: joined(passage) for docid, passage in passages.items()},
+        {docid: passage.joined(separator) for docid, passage in passages.items()},
     )
 
 
@@ -124,7 +127,3 @@ def _examples(job: Job, material: dict[str, Material]) -> Iterator[Example]:
     for lang, one in material.items():
         for group in one.groups:
             yield Example(lang, group.qid, domains[lang, group.qid], group.positives)
-
-
-def _without_name(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key != "name"}

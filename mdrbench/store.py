@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdrbench.errors import SetupError, StepError, UsageError
+from mdrbench.writing import write_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -45,17 +46,6 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, read in blocks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @contextmanager

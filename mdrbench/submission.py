@@ -30,8 +30,8 @@ from mdrbench.results import (
     Submission,
     System,
 )
-from mdrbench.store import Artifact, Store, file_sha256, key_of, write_atomically
-from mdrbench.writing import whole
+from mdrbench.store import Artifact, Store, file_sha256, key_of
+from mdrbench.writing import whole, write_atomically
 
 SEED = 42
 

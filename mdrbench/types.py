@@ -12,6 +12,10 @@ class Passage(NamedTuple):
     title: str
     text: str
 
+    def joined(self, separator: str) -> str:
+        """Title, separator and text; the text alone where there is no title."""
+        return f"{self.title}{separator}{self.text}" if self.title else self.text
+
 
 class Hit(NamedTuple):
     """One line of a run: a docid and its score, a finite number exactly representable in float32."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 GZIP_LEVEL = 6
+"""Measured on a run of wiki16: half the time of level 9 for three in a hundred more bytes."""
 
 
 @contextmanager
@@ -33,15 +34,28 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def gzip_file(path: Path) -> Iterator[IO[bytes]]:
+    """A gzip file to write to, without name or time in it: the same content gives the same bytes."""
+    with (
+        whole(path) as temporary,
+        open(temporary, "wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
+    ):
+        yield packed
+
+
+@contextmanager
 def text_file(path: Path) -> Iterator[IO[str]]:
     """A UTF-8 text file to write to, gzipped where the name ends in ``.gz``; the same text gives the same bytes."""
-    with whole(path) as temporary, open(temporary, "wb") as raw:
-        if path.suffix != ".gz":
-            with io.TextIOWrapper(raw, encoding="utf-8", newline="\n") as text:
-                yield text
-            return
-        with (
-            gzip.GzipFile("", "wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0) as packed,
-            io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text,
-        ):
+    if path.suffix == ".gz":
+        with gzip_file(path) as packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
             yield text
+    else:
+        with whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as text:
+            yield text
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (see :func:`text_file`)."""
+    with text_file(path) as file:
+        file.write(text)

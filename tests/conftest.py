@@ -170,6 +170,33 @@ def me5_small() -> Path:
         pytest.skip(f"multilingual-e5-small cannot be built here: {error.message}")
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads cost models of the tests' size more than they bring, many times more on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def reference() -> Path:
+    """Real results, to be left as they are (see :mod:`trust_results`)."""
+    import trust_results
+
+    return trust_results.recorded() / "results"
+
+
+@pytest.fixture
+def results_root(tmp_path) -> Path:
+    """A copy of them to spoil."""
+    import trust_results
+
+    return trust_results.copied(tmp_path)
+
+
 @pytest.fixture
 def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
     """Run the command line in a process of its own, in ``tmp_path``, with a store of its own."""

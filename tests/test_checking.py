@@ -12,21 +12,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from conftest import PROJECT
-from trust_results import LANGS, copied, edit, kept, quick, recorded, rewrite
+from trust_results import LANGS, edit, kept, quick, rewrite
 
 from mdrbench import check_report, checking, comparison, references
 from mdrbench.check_report import Settings
 from mdrbench.errors import UsageError
-
-
-@pytest.fixture
-def reference() -> Path:
-    return recorded() / "results"
-
-
-@pytest.fixture
-def results_root(tmp_path) -> Path:
-    return copied(tmp_path)
 
 
 def check(now: Path, before: Path, **settings) -> check_report.Report:

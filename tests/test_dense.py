@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import TEXTS, planned_step
 
-from mdrbench import environment, pipeline, recipe, registry, vectors
-from mdrbench.encoders import _flat, transformer
+from mdrbench import environment, packing, pipeline, recipe, registry, vectors
+from mdrbench.encoders import transformer
 from mdrbench.errors import SetupError, StepError, UsageError
 from mdrbench.plan import plan_recipe
 from mdrbench.retrievers import dense
@@ -47,13 +47,13 @@ def test_embeddings_are_sentence_transformers(tiny_models, architecture, pooling
 def test_bert_and_its_relatives_run_without_padding_on_a_cpu(tiny_models):
     from transformers import AutoConfig, BertConfig
 
-    assert {name: _flat.suits(AutoConfig.from_pretrained(folder)) for name, folder in tiny_models.items()} == {
+    assert {name: packing.suits(AutoConfig.from_pretrained(folder)) for name, folder in tiny_models.items()} == {
         "Bert": True,
         "XLMRoberta": True,
         "DistilBert": False,
     }
-    assert not _flat.suits(BertConfig(is_decoder=True))
-    assert not _flat.suits(BertConfig(chunk_size_feed_forward=8))
+    assert not packing.suits(BertConfig(is_decoder=True))
+    assert not packing.suits(BertConfig(chunk_size_feed_forward=8))
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from mdrbench.errors import DataError, SetupError, UsageError
 from mdrbench.generator_tuning import Config, batch_of, rate, tune
 from mdrbench.instructions import Example, collate, encode, read_instructions
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 pytest.importorskip("peft")
 
 ROWS = [
@@ -63,15 +65,6 @@ def file(tmp_path) -> Path:
 @pytest.fixture(autouse=True)
 def _own_models(tmp_path, monkeypatch):
     monkeypatch.setenv("MDRBENCH_MODELS", str(tmp_path / "models"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Threads cost a model of this size more than they bring, many times more on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def config(llama: Path, **changes) -> Config:

@@ -18,14 +18,7 @@ from mdrbench.training import caching
 from mdrbench.training.losses import contrastive
 from mdrbench.training.model import Encoder
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Threads cost models of this size more than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

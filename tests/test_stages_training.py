@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import gzip
+import json
 
-from mdrbench import recipe, registry, trec, weighting
+import pytest
+from test_training import without_dropout
+
+from mdrbench import recipe, registry, trec, verification, weighting
 from mdrbench.errors import UsageError
 from mdrbench.plan import plan_recipe
-from mdrbench.running import run_plans
+from mdrbench.running import run_plans, run_steps
+from mdrbench.store import Store
+from mdrbench.training import checkpoints
 from mdrbench.types import Example
 
 TEXT = """
@@ -80,6 +86,56 @@ def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, t
     assert trec.read_run(path.parent / run) != trec.read_run(other.parent / run)
 
 
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+
+
+def test_a_result_holds_its_training_with_the_log_and_the_domains(tmp_path, store, tiny_model):
+    plan = planned(load(tmp_path, tiny_model), store)
+    root = tmp_path / "results"
+    [(path, result)], _ = run_plans([plan], store, root, "mdrbench run trained", quiet=True)
+    [(name, training)] = result.trainings.items()
+    assert plan.training[-1].key == result.languages["en"].steps["train"].key == training.steps["train"].key
+    assert name == training.steps["train"].key[:12]
+    assert (training.languages, set(training.steps)) == (["en", "sw"], {"label", "train"})
+    assert (training.facts["steps"], training.domains["labelled"]) == (4, 24)
+    assert training.domains["distribution"]["sw"]["all"] == 12
+    assert {"groups/mine", "groups/draw"} <= set(result.languages["sw"].steps)
+    log = path.parent / training.log.path
+    assert [line["step"] for line in lines(log) if line["kind"] == "train"] == [1, 2, 3, 4]
+    assert set(lines(log)[0]) == {"kind", "step", "lr", "loss", "grad_norm"}
+    assert verification.verify([path], None, progress=str)[0].problems == []
+    first = path.read_bytes(), log.read_bytes()
+    run_plans([plan], store, root, "mdrbench run trained", quiet=True)
+    assert (path.read_bytes(), log.read_bytes()) == first
+
+    store.remove(*plan.training[-1].ref)  # nothing is trained anew, and what was recorded stays
+    [(_, again)], _ = run_plans([plan], store, root, "mdrbench run trained", quiet=True)
+    assert again.trainings == result.trainings
+    [(_, elsewhere)], _ = run_plans([plan], store, tmp_path / "new", "mdrbench run trained", quiet=True)
+    assert (elsewhere.trainings[name].log, elsewhere.trainings[name].facts) == (None, training.facts)
+
+    log.write_bytes(log.read_bytes()[:-1])
+    [problem] = verification.verify([path], None, progress=str)[0].problems
+    assert (problem.what, problem.file.endswith(f"training-{name}.jsonl.gz")) == (
+        "is not the file that was recorded",
+        True,
+    )
+
+
+def test_languages_trained_together_name_one_training_and_those_trained_apart_another(tmp_path, store, tiny_model):
+    one, root = load(tmp_path, tiny_model), tmp_path / "results"
+    [(path, _)], _ = run_plans([planned(one, store, ["en"])], store, root, "x", quiet=True)
+    [(_, both)], _ = run_plans([planned(one, store, ["sw"])], store, root, "x", quiet=True)
+    assert {lang: both.trainings[e.steps["train"].key[:12]].languages for lang, e in both.languages.items()} == {
+        "en": ["en"], "sw": ["sw"],
+    }  # fmt: skip
+    [(_, together)], _ = run_plans([planned(one, store)], store, root, "x", quiet=True)
+    [training] = together.trainings.values()
+    assert training.languages == ["en", "sw"]
+    assert [p.name for p in sorted((path.parent / "trained").glob("training-*"))] == [training.log.path.split("/")[1]]
+
+
 def test_negatives_without_training_are_refused(tmp_path, store, tiny_model):
     with pytest.raises(UsageError, match="makes hard negatives and trains nothing on them"):
         planned(load(tmp_path, tiny_model, "training=null"), store)
@@ -99,3 +155,23 @@ def test_weights_by_share():
     assert set(weighting.weights(examples, "fixed", 0.45, 0.40).values()) == {0.45 + 0.40}
     assert weighting.weights(examples, "none", 0.45, 0.40) is None
     assert weighting.coefficients(["one", "one"], 0.4, by_share=True) == {"one": 0.4}
+
+
+@pytest.mark.slow
+def test_several_processes_train_the_same_model_and_say_what_stopped_them(tmp_path, store, tiny_model):
+    def trained(store, *changes):
+        plan = planned(load(tmp_path, tiny_model, "training.attention_dropout=0", *changes), store)
+        outcome = run_steps(plan.steps(), [plan.training[-1]], store, quiet=True)
+        return plan, outcome, store.find(*plan.training[-1].ref)
+
+    still = ("retriever.encoder.model=" + str(without_dropout(tiny_model, tmp_path / "still")),)
+    one_plan, _, one = trained(store, *still)
+    two_plan, _, two = trained(Store(tmp_path / "two"), *still, "training.processes=2")
+    assert one_plan.recipe.digest == two_plan.recipe.digest
+    assert two.facts["processes"] == 2
+    a, b = ([entry["loss"] for entry in checkpoints.read_log(artifact.path)] for artifact in (one, two))
+    assert a == pytest.approx(b, abs=1e-4)
+
+    plan, outcome, none = trained(Store(tmp_path / "lost"), *still, "training.processes=2", "training.precision=fp16")
+    assert none is None
+    assert "fp16 needs a GPU" in str(outcome.failures[plan.training[-1].ref])

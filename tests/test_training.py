@@ -30,13 +30,7 @@ WORDS = ["a", "the", "ringed", "seal", "of", "largest", "lake", "in", "finland",
 STEPS = 8
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Threads cost a model of this size more than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def material(seed: int, number: int) -> Material:

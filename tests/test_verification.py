@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from trust_results import LANGS, copied, edit, kept, quick, recorded, rewrite
+from trust_results import LANGS, edit, kept, quick, rewrite
 
 from mdrbench import running, verification
 from mdrbench.datasets.sample import ROOT
@@ -14,16 +14,6 @@ from mdrbench.errors import UsageError
 from mdrbench.layout import MiraclFolder
 
 SAMPLE = running.open_dataset("sample")
-
-
-@pytest.fixture
-def reference() -> Path:
-    return recorded() / "results"
-
-
-@pytest.fixture
-def results_root(tmp_path) -> Path:
-    return copied(tmp_path)
 
 
 def verify(root: Path, dataset=SAMPLE, corpus: bool = False) -> verification.Verified:

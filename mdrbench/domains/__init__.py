@@ -58,11 +58,6 @@ class Labeller(Protocol):
         """How the labels of the last call are distributed, for the manifest."""
 
 
-def full_text(passage: Passage, separator: str) -> str:
-    """Title, separator and text; the text alone where there is no title."""
-    return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
-
-
 def distribution(labels: dict[str, list[str]]) -> dict[str, dict[str, int]]:
     """Language -> domain -> number of examples; zeros included, domains in the usual order, others sorted behind."""
     met = {name for names in labels.values() for name in names}

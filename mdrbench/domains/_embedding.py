@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from mdrbench.domains import Embed, full_text
+from mdrbench.domains import Embed
 from mdrbench.errors import StepError, UsageError
 from mdrbench.types import Passage
 
@@ -34,7 +34,7 @@ def passages(
             where="training.domains",
             mend="train an encoder, or use the domains fasttext or none",
         )
-    wanted = [full_text(passage, separator) for found in texts.values() for passage in found]
+    wanted = [passage.joined(separator) for found in texts.values() for passage in found]
     if not wanted:
         return {lang: np.empty((0, 0), np.float32) for lang in texts}
     vectors = unit(embedded(embed, wanted))

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mdrbench.domains import DOMAINS, Embed, full_text, shares
+from mdrbench.domains import DOMAINS, Embed, shares
 from mdrbench.errors import DataError, SetupError, did_you_mean
 from mdrbench.store import file_sha256
 from mdrbench.types import Passage
@@ -135,7 +135,7 @@ class FastText:
         return self._labels
 
     def _label(self, passages: list[Passage]) -> list[str]:
-        texts = [as_trained(full_text(passage, self.config.title_separator)) for passage in passages]
+        texts = [as_trained(passage.joined(self.config.title_separator)) for passage in passages]
         yahoo, dbpedia = self._models
         pairs = zip(_classes(yahoo, texts, YAHOO), _classes(dbpedia, texts, DBPEDIA), strict=True)
         return [self.domain(*pair) for pair in pairs]

@@ -1,7 +1,7 @@
 """A transformer from a local folder, the hub or PyPI: first-token or mean pooling, prefixes, lengths.
 
 Texts are sorted by their number of tokens and batched by a token budget; embeddings come back in the order of the
-texts. BERT and its relatives run without padding in fp32 on a CPU (:mod:`mdrbench.encoders._flat`), everything else in
+texts. BERT and its relatives run without padding in fp32 on a CPU (:mod:`mdrbench.packing`), everything else in
 padded batches. The budget is halved when a GPU runs out of memory.
 """
 
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import environment, models
-from mdrbench.encoders import _flat
+from mdrbench import environment, models, packing
 from mdrbench.environment import package_version
 
 if TYPE_CHECKING:
@@ -90,14 +89,12 @@ class Transformer:
     @cached_property
     def device(self) -> str:
         """``cuda`` where there is a GPU, else ``cpu``."""
-        return "cuda" if environment.gpus() else "cpu"
+        return environment.device()
 
     @cached_property
     def precision(self) -> str:
         """What ``auto`` comes to on this machine."""
-        if self.config.precision != "auto":
-            return self.config.precision
-        return "bf16" if self.device == "cuda" or environment.cpu_has_bf16() else "fp32"
+        return environment.precision(self.config.precision)
 
     def conventions(self) -> dict:
         """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions."""
@@ -125,11 +122,11 @@ class Transformer:
     def _encode(self, prefix: str, texts: list[str], max_length: int, progress: Callable[[int], None]) -> np.ndarray:
         import numpy as np
 
-        tokenizer, model, flat = _load(str(self.files.path), self.precision, self.device)
+        tokenizer, model, packed = _load(str(self.files.path), self.precision, self.device)
         tokens = _tokens(tokenizer, prefix, texts, max_length)
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
         result = np.empty((len(texts), self.dim), dtype=np.float32)
-        encode = self._without_padding if flat else self._padded
+        encode = self._without_padding if packed else self._padded
         done = 0
         for rows, vectors in encode(tokenizer, model, tokens, order):
             result[rows] = vectors
@@ -143,7 +140,7 @@ class Transformer:
 
         def embed(rows: list[int]) -> np.ndarray:
             with torch.inference_mode():
-                return self._flat(model, [tokens[i].tolist() for i in rows])
+                return self._packed(model, [tokens[i] for i in rows])
 
         batches, at, budget = [], 0, min(self._budget, CACHED_TOKENS)
         while at < len(order):
@@ -178,12 +175,12 @@ class Transformer:
             at += len(rows)
             yield rows, vectors
 
-    def _flat(self, model: torch.nn.Module, batch: list[list[int]]) -> np.ndarray:
+    def _packed(self, model: torch.nn.Module, batch: list[np.ndarray]) -> np.ndarray:
         """Embeddings of shape (len(batch), dim), computed without padding."""
         import torch
 
         first = self.config.pooling == "cls"
-        groups = _flat.hidden_states(model, batch)  # each (passages, length, dim)
+        groups = packing.hidden_states(model, batch)  # each (texts, length, dim)
         return self._finish(torch.cat([group[:, 0] if first else group.mean(dim=1) for group in groups]))
 
     def _pad(self, tokenizer, model: torch.nn.Module, batch: list[list[int]]) -> np.ndarray:
@@ -230,8 +227,8 @@ def _load(path: str, precision: str, device: str):
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     config = AutoConfig.from_pretrained(path, local_files_only=True)
-    flat = device == "cpu" and precision == "fp32" and _flat.suits(config)
+    packed = device == "cpu" and precision == "fp32" and packing.suits(config)
     settings = {"dtype": dtype, "local_files_only": True, "config": config}
-    if flat:
-        settings["attn_implementation"] = _flat.register()
-    return tokenizer, AutoModel.from_pretrained(path, **settings).eval().to(device), flat
+    if packed:
+        settings["attn_implementation"] = packing.register()
+    return tokenizer, AutoModel.from_pretrained(path, **settings).eval().to(device), packed

@@ -20,7 +20,6 @@ from pydantic import Field
 from mdrbench import chat_settings
 from mdrbench.answers import Answer
 from mdrbench.chat import Chat, Question, language_name, without_thinking
-from mdrbench.errors import SetupError
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.types import Generation, Source
 
@@ -28,7 +27,7 @@ VERSION = 1
 
 PARTS: dict[str, str] = {}
 
-RUN_ONLY = chat_settings.RUN_ONLY
+RUN_ONLY = (*chat_settings.RUN_ONLY, "untuned")
 
 SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-1"
 """Kinds and version of the prompts: the version to be raised with every change of a word below."""
@@ -103,6 +102,9 @@ class Config(chat_settings.Settings):
     """The endpoint's settings, and how long a query may be."""
 
     max_query_chars: int = Field(default=300, ge=1, description="a longer query counts as unreadable")
+    untuned: str | None = Field(
+        default=None, description="the model that `model` was tuned from, which the ablation without tuning asks"
+    )
 
 
 def build(config: Config) -> BackForward:
@@ -120,10 +122,7 @@ class BackForward:
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Open the store and try the endpoint; where that fails the error names what needs none."""
-        try:
-            self.chat.prepare(say)
-        except SetupError as error:
-            raise SetupError(error.message, where=error.where, mend=f"{error.mend}; {OTHER_GENERATORS}") from None
+        self.chat.prepare(say, OTHER_GENERATORS)
 
     def conventions(self) -> dict:
         """Model, prompts, sampling."""

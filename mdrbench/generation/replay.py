@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mdrbench import jsonl, registry
 from mdrbench.errors import DataError
+from mdrbench.recorded import Recorded
 from mdrbench.types import Generation, Source
 
 VERSION = 1
@@ -48,21 +49,14 @@ class Replay:
 
     def __init__(self, config: Config):
         self.config = config
-        self.folder = Path(config.folder).expanduser() if config.folder else SAMPLE
-        self._recorded = cache(lambda lang: read(self.folder / f"generations-{lang}-{config.split}.jsonl"))
+        folder = Path(config.folder).expanduser() if config.folder else SAMPLE
+        self._files = Recorded(folder, "generations", config.split)
+        self._recorded = cache(lambda lang: read(*self._files.candidates(lang)))
         self._counts: Counter[str] = Counter()
-
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"generations-*-{self.config.split}.jsonl"))
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """A DataError where the folder holds no such file."""
-        if not self._files():
-            raise DataError(
-                "holds no recorded generations",
-                where=str(self.folder),
-                mend=f"put generations-LANG-{self.config.split}.jsonl files there, or set generation.folder",
-            )
+        self._files.require("recorded generations", ", or set generation.folder")
 
     def conventions(self) -> dict:
         """What a missing generation is, and the SHA-256 of the files' names and contents."""
@@ -70,7 +64,7 @@ class Replay:
             "generator": "replay",
             "split": self.config.split,
             "missing": self.config.missing,
-            "files_sha256": jsonl.files_sha256(self._files()),
+            "files_sha256": self._files.sha256(),
         }
 
     def generate(self, sources: list[Source], progress: Callable[[int], None]) -> Iterator[Generation]:
@@ -88,7 +82,7 @@ class Replay:
         if self.config.missing == "error":
             raise DataError(
                 f"no generation for query '{source.qid}' ({source.lang})",
-                where=str(self.folder),
+                where=str(self._files.folder),
                 mend="record it, or set generation.missing to unreadable",
             )
         return None, None, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mdrbench.types import Judgment, Pair
 
@@ -23,6 +23,9 @@ class Estimate(NamedTuple):
 
 class Judge(Protocol):
     """What a member's ``build(config)`` returns."""
+
+    reference: Literal["shown", "ignored", "needed"]
+    """What it does with the reference positive: judges with it or without, never looks at it, or cannot do without."""
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Check before anything runs that the judge can work (endpoint, model, store); a SetupError says the mend."""

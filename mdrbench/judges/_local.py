@@ -1,4 +1,4 @@
-"""What the judges that run on this machine share: the text of a passage, cut-offs, and the tally for the manifest."""
+"""What the judges that run on this machine share: cut-offs, and the tally for the manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from mdrbench.judges import Estimate
-from mdrbench.types import Judgment, Pair, Passage
+from mdrbench.types import Judgment, Pair
 
 FREE = Estimate(requests=0, stored=0, input_tokens=0, output_tokens=0, cost=0.0)
 """What judging costs here."""
@@ -31,11 +31,6 @@ def grade(score: float, low: float, high: float) -> int | None:
     if not math.isfinite(score):
         return None
     return 0 if score < low else 1 if score < high else 2
-
-
-def full_text(passage: Passage, separator: str) -> str:
-    """Title, separator and text; the text alone where there is no title."""
-    return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
 
 
 class Tally:

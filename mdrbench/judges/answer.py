@@ -8,7 +8,6 @@ are not looked at. Japanese, Thai and Chinese, which put no spaces between words
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from mdrbench import jsonl
 from mdrbench.errors import DataError
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import FREE, Tally
+from mdrbench.recorded import Recorded
 from mdrbench.trec import lines
 from mdrbench.types import Judgment, Pair
 
@@ -53,20 +53,18 @@ def build(config: Config) -> AnswerJudge:
 class AnswerJudge:
     """See :class:`mdrbench.judges.Judge`."""
 
+    reference = "ignored"
+
     def __init__(self, config: Config):
         self.config = config
-        self.folder = Path(config.folder).expanduser()
+        self._files = Recorded(Path(config.folder).expanduser(), "answers", config.split, ("jsonl", "tsv"))
         self._answers = cache(self._read)
         self._tally = Tally()
         self._without: Counter[str] = Counter()
 
-    def _files(self) -> list[Path]:
-        names = re.compile(rf"answers-\w+-{re.escape(self.config.split)}\.(jsonl|tsv)")
-        return sorted(path for path in self.folder.glob("answers-*") if names.fullmatch(path.name))
-
     def _read(self, lang: str) -> dict[str, list[str]]:
         """qid -> answers, already in the form in which they are looked for."""
-        paths = [self.folder / f"answers-{lang}-{self.config.split}.{ending}" for ending in ("jsonl", "tsv")]
+        paths = self._files.candidates(lang)
         there = [path for path in paths if path.is_file()]
         if len(there) != 1:
             what = "both files hold answers" if there else "no answers for this language"
@@ -81,12 +79,7 @@ class AnswerJudge:
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """A DataError where the folder holds no answers."""
-        if not self._files():
-            raise DataError(
-                "holds no answers",
-                where=str(self.folder),
-                mend=f"put answers-LANG-{self.config.split}.jsonl files there (docs/judges.md)",
-            )
+        self._files.require("answers", " (docs/judges.md)")
 
     def conventions(self) -> dict:
         """The matching, what a missing answer is, and the SHA-256 of the files' names and contents."""
@@ -97,7 +90,7 @@ class AnswerJudge:
             "substring": sorted(self.config.substring),
             "normalisation": "NFKC, case folded, without format characters",
             "unicode": unicodedata.unidata_version,
-            "files_sha256": jsonl.files_sha256(self._files()),
+            "files_sha256": self._files.sha256(),
         }
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
@@ -120,7 +113,7 @@ class AnswerJudge:
         if self.config.missing == "error":
             raise DataError(
                 f"no answer is known for query '{pair.qid}' ({pair.lang})",
-                where=str(self.folder),
+                where=str(self._files.folder),
                 mend="add it, or set judge.missing to unreadable",
             )
         self._without[pair.lang, pair.qid] += 1

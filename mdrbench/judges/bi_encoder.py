@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mdrbench import registry
 from mdrbench.errors import UsageError
 from mdrbench.judges import Estimate
-from mdrbench.judges._local import FREE, Cutoffs, Tally, full_text, grade
+from mdrbench.judges._local import FREE, Cutoffs, Tally, grade
 from mdrbench.types import Judgment, Pair, Passage
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class BiEncoderJudge:
         self.config = config
         self._tally = Tally()
         self._encoded = 0
+
+    @property
+    def reference(self) -> Literal["ignored", "needed"]:
+        """Needed where the cut-offs are relative to it."""
+        return "needed" if self.config.relative_to_reference else "ignored"
 
     @cached_property
     def encoder(self):
@@ -109,7 +114,7 @@ class BiEncoderJudge:
         if self.config.relative_to_reference:
             sides.append([pair.reference for pair in pairs])
         row = {text: i for i, text in enumerate(dict.fromkeys(passage[1:] for side in sides for passage in side))}
-        texts = [full_text(Passage("", title, text), self.config.title_separator) for title, text in row]
+        texts = [Passage("", title, text).joined(self.config.title_separator) for title, text in row]
         query_row = {query: i for i, query in enumerate(dict.fromkeys(pair.query for pair in pairs))}
         queries = _unit(self.encoder.encode_queries(list(query_row)))  # (Q, dim)
         share = len(pairs) / len(texts)

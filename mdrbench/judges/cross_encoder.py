@@ -20,7 +20,7 @@ from mdrbench import environment, models
 from mdrbench.environment import package_version
 from mdrbench.errors import DataError
 from mdrbench.judges import Estimate
-from mdrbench.judges._local import FREE, Cutoffs, Tally, full_text, grade
+from mdrbench.judges._local import FREE, Cutoffs, Tally, grade
 from mdrbench.types import Judgment, Pair
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def build(config: Config) -> CrossEncoderJudge:
 class CrossEncoderJudge:
     """See :class:`mdrbench.judges.Judge`."""
 
+    reference = "ignored"
+
     def __init__(self, config: Config):
         self.config = config
         self._batch_size = config.batch_size
@@ -80,14 +82,12 @@ class CrossEncoderJudge:
     @cached_property
     def device(self) -> str:
         """``cuda`` where there is a GPU, else ``cpu``."""
-        return "cuda" if environment.gpus() else "cpu"
+        return environment.device()
 
     @cached_property
     def precision(self) -> str:
         """What ``auto`` comes to on this machine."""
-        if self.config.precision != "auto":
-            return self.config.precision
-        return "bf16" if self.device == "cuda" or environment.cpu_has_bf16() else "fp32"
+        return environment.precision(self.config.precision)
 
     def conventions(self) -> dict:
         """Model, revision and source, cut-offs, activation, length, text joining, precision, library versions."""
@@ -110,7 +110,7 @@ class CrossEncoderJudge:
         size = self.config.batch_size * WINDOW
         for start in range(0, len(pairs), size):
             window = pairs[start : start + size]
-            texts = [(pair.query, full_text(pair.passage, self.config.title_separator)) for pair in window]
+            texts = [(pair.query, pair.passage.joined(self.config.title_separator)) for pair in window]
             scores = self.scores(texts, lambda done, start=start: progress(start + done))
             for pair, score in zip(window, scores, strict=True):
                 found = grade(score, *self.config.cutoffs)

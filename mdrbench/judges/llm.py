@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from mdrbench import chat_settings
 from mdrbench.answers import Answer
 from mdrbench.chat import Chat, Question, language_name, without_thinking
-from mdrbench.errors import SetupError, StepError
+from mdrbench.errors import StepError
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import Tally
 from mdrbench.spending import estimate_tokens
@@ -147,6 +147,8 @@ class Verdict(NamedTuple):
 class LLMJudge:
     """See :class:`mdrbench.judges.Judge`."""
 
+    reference = "shown"
+
     def __init__(self, config: Config):
         self.config = config
         self.chat = Chat(config)
@@ -155,10 +157,7 @@ class LLMJudge:
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Open the store and try the endpoint; where that fails the error names the judges that need none."""
-        try:
-            self.chat.prepare(say)
-        except SetupError as error:
-            raise SetupError(error.message, where=error.where, mend=f"{error.mend}; {OTHER_JUDGES}") from None
+        self.chat.prepare(say, OTHER_JUDGES)
 
     def conventions(self) -> dict:
         """Model, prompt, sampling, votes. Whether a reference is shown is up to the pairs."""
@@ -181,8 +180,7 @@ class LLMJudge:
         return Question(KIND, PROMPT, messages, about, FORMATS[self.config.response_format], vote, attempt)
 
     def _shown(self, passage: Passage) -> str:
-        text = passage.text[: self.config.passage_chars]
-        return f"{passage.title}\n{text}" if passage.title else text
+        return passage._replace(text=passage.text[: self.config.passage_chars]).joined("\n")
 
     def _vote(self, pair: Pair, vote: int, ask: Callable[[Question], Answer]) -> Verdict:
         """One vote, asked again while it is unreadable."""

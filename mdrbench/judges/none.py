@@ -31,6 +31,8 @@ def build(config: Config) -> NoJudge:
 class NoJudge:
     """See :class:`mdrbench.judges.Judge`; a plan with it has no judging step."""
 
+    reference = "ignored"
+
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to check."""
 

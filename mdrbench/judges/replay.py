@@ -19,6 +19,7 @@ from mdrbench import jsonl, registry
 from mdrbench.errors import DataError
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import FREE, Tally
+from mdrbench.recorded import Recorded
 from mdrbench.types import Judgment, Pair
 
 VERSION = 1
@@ -59,24 +60,19 @@ def build(config: Config) -> Replay:
 class Replay:
     """See :class:`mdrbench.judges.Judge`."""
 
+    reference = "ignored"
+
     def __init__(self, config: Config):
         self.config = config
-        self.folder = Path(config.folder).expanduser() if config.folder else SAMPLE
-        self._recorded = cache(lambda lang: read(self.folder / f"judgments-{lang}-{config.split}.jsonl"))
+        folder = Path(config.folder).expanduser() if config.folder else SAMPLE
+        self._files = Recorded(folder, "judgments", config.split)
+        self._recorded = cache(lambda lang: read(*self._files.candidates(lang)))
         self._tally = Tally()
         self._counts: Counter[str] = Counter()
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"judgments-*-{self.config.split}.jsonl"))
-
     def prepare(self, say: Callable[[str], None]) -> None:
         """A DataError where the folder holds no such file."""
-        if not self._files():
-            raise DataError(
-                "holds no recorded verdicts",
-                where=str(self.folder),
-                mend=f"put judgments-LANG-{self.config.split}.jsonl files there, or set judge.folder",
-            )
+        self._files.require("recorded verdicts", ", or set judge.folder")
 
     def conventions(self) -> dict:
         """What ungraded pairs are, and the SHA-256 of the files' names and contents."""
@@ -84,7 +80,7 @@ class Replay:
             "judge": "replay",
             "split": self.config.split,
             "ungraded": self.config.ungraded,
-            "files_sha256": jsonl.files_sha256(self._files()),
+            "files_sha256": self._files.sha256(),
         }
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
@@ -109,7 +105,7 @@ class Replay:
         if self.config.ungraded == "error":
             raise DataError(
                 f"no verdict on passage '{pair.passage.docid}' for query '{pair.qid}' ({pair.lang})",
-                where=str(self.folder),
+                where=str(self._files.folder),
                 mend="record it, or set negatives.judge.ungraded to about-something-else or unreadable",
             )
         assumed = 0 if self.config.ungraded == "about-something-else" else None

@@ -101,15 +101,12 @@ class Dense:
             resumed += len(shard.docids)
         total = resumed
         while window := list(islice(stream, self.config.shard_size)):
-            texts = [self._text(passage) for passage in window]
+            texts = [passage.joined(self.config.title_separator) for passage in window]
             matrix = self.encoder.encode_passages(texts, lambda n, before=total: progress(before + n))
             vectors.write_shard(out, number, [passage.docid for passage in window], matrix)
             number += 1
             total += len(window)
         return {"indexed": total, "skipped": 0, "resumed_after": resumed, "device": self.encoder.device}
-
-    def _text(self, passage: Passage) -> str:
-        return f"{passage.title}{self.config.title_separator}{passage.text}" if passage.title else passage.text
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Exact search of all topics over all shards."""

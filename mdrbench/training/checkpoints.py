@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.errors import SetupError, StepError, UsageError
-from mdrbench.store import write_atomically
-from mdrbench.writing import whole
+from mdrbench.writing import whole, write_atomically
 
 LOG = "log.jsonl"
 

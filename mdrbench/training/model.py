@@ -1,6 +1,6 @@
 """The encoder that is trained: a transformer in fp32 with its pooling, run under autocast.
 
-On a CPU, BERT and its relatives run without padding (:mod:`mdrbench.training.packing`), the whole batch in one pass.
+On a CPU, BERT and its relatives run without padding (:mod:`mdrbench.packing`), the whole batch in one pass.
 Elsewhere a batch is sorted by length and cut where padding would grow too large; each piece is one padded pass.
 """
 
@@ -10,8 +10,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdrbench import packing
 from mdrbench.errors import DataError
-from mdrbench.training import EncoderSettings, packing
+from mdrbench.training import EncoderSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,7 @@ class Encoder:
         precision: str,
         attention_dropout: float | None = None,
         gradient_checkpointing: bool = False,
+        freeze_word_embeddings: bool = False,
     ):
         import torch
         from transformers import AutoConfig, AutoModel
@@ -58,6 +60,8 @@ class Encoder:
         for name, parameter in self.model.named_parameters():
             if name.startswith("pooler."):
                 parameter.requires_grad_(False)
+        if freeze_word_embeddings:
+            self.model.get_input_embeddings().weight.requires_grad_(False)
         if gradient_checkpointing:
             _recompute_activations(self.model)
 

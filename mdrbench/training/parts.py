@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,8 @@ def accelerator_of(settings: Settings) -> tuple[Any, str]:
     from accelerate.state import AcceleratorState
 
     gpu = torch.cuda.is_available()
-    precision = settings.precision
-    if precision == "auto":
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else environment.cpu_has_bf16()
-        precision = "bf16" if bf16 else "fp32"
+    asked = partial(torch.cuda.is_bf16_supported, including_emulation=False) if gpu else environment.cpu_has_bf16
+    precision = environment.precision(settings.precision, asked)
     if precision == "fp16" and not gpu:
         raise SetupError("fp16 needs a GPU", mend="use precision: auto")
     AcceleratorState._reset_state()  # a process may train twice, in two precisions; the process group stays
@@ -75,6 +74,7 @@ class Parts:
             precision,
             settings.attention_dropout,
             settings.gradient_checkpointing,
+            settings.freeze_word_embeddings,
         )
         self.optimizer = accelerator.prepare(
             torch.optim.AdamW(

@@ -27,6 +27,7 @@ class Settings(BaseModel):
         default="negative", description="what a query's weight applies to: its passages as negatives, or its own loss"
     )
     attention_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the model's own")
+    freeze_word_embeddings: bool = Field(default=False, description="whether the input embeddings stay as they are")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     validation: float = Field(default=0.1, ge=0, lt=1, description="share of the queries held out")
     validate_every: int = Field(default=0, ge=0, description="steps between validations; 0: after the last step only")

@@ -6,7 +6,7 @@ attention without a mask; tensors are split and joined in one operation each, so
 the whole row for every group. Attention is put in through transformers' ``AttentionInterface``.
 
 For architectures whose layers mix tokens in attention alone, with a position embedding for each token: BERT and its
-relatives.
+relatives; :func:`suits` says which. Others go through the padded path of whoever asks.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ def register() -> str:
 
 
 def hidden_states(model: torch.nn.Module, rows: list[np.ndarray]) -> list[torch.Tensor]:
-    """The last hidden states of texts sorted by length: a tensor of shape (texts, length, dim) for each length."""
+    """The last hidden states of a batch, one tensor of shape (texts, length, dim) for each length.
+
+    Args:
+        model: loaded with :func:`register`'s attention.
+        rows: token ids of each text, sorted by length, so that texts of one length are neighbours.
+    """
     import numpy as np
     import torch
 
