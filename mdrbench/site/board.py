@@ -96,10 +96,14 @@ class Collection:
 
 @dataclass
 class Board:
-    """Everything the pages are made from. MIRACL's collections come first, then by name; dev before other splits."""
+    """Everything the pages are made from. MIRACL's collections come first, then by name; dev before other splits.
+
+    ``data`` names the data sets at hand besides the packaged sample, as ``--data`` does (see :mod:`mdrbench.site.texts`).
+    """
 
     root: Path
     collections: list[Collection] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
 
     def page_of(self, collection: Collection, entry: Entry) -> str:
         """The address of a system's page."""

@@ -21,8 +21,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Blue, vermilion, green, purple, orange, sky: the n-th series has the n-th colour."""
 
 CONFIG: dict[str, Any] = {
+    "aria": False,  # the drawing is one image, described as a whole
     "background": None,
-    "font": "system-ui, sans-serif",
+    "font": "Arial, Liberation Sans, Helvetica, sans-serif",  # the widths that labels are laid out with
     "axis": {
         "labelColor": "currentColor", "titleColor": "currentColor", "domainColor": "currentColor",
         "tickColor": "currentColor", "gridColor": "#88888855", "labelFontSize": 12, "titleFontSize": 12,
@@ -60,7 +61,8 @@ class Drawing:
         """Draw an Altair chart (or its Vega-Lite specification)."""
         spec = chart if isinstance(chart, dict) else chart.to_dict()
         spec = {**spec, "config": CONFIG}
-        return Figure(title, summary, Markup(self._svg(spec)), list(columns), [list(row) for row in rows])
+        hidden = self._svg(spec).replace("<svg ", '<svg aria-hidden="true" ', 1)  # the page says what it shows
+        return Figure(title, summary, Markup(hidden), list(columns), [list(row) for row in rows])
 
     def _svg(self, spec: dict[str, Any]) -> str:
         import vl_convert

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 
@@ -40,6 +40,18 @@ class Asset:
 
     path: str
     data: bytes
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file of the results that the site offers as it is: linked where the file system can, else copied.
+
+    ``path`` as a page's; ``sha256`` as recorded.
+    """
+
+    path: str
+    source: Path
+    sha256: str
 
 
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")

@@ -1,0 +1,85 @@
+"""What the browser loads to compare any two systems: files of a few kilobytes, as scripts so that file:// works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mdrbench.languages import LANGUAGES, SURPRISE
+from mdrbench.site import pairs
+from mdrbench.site.board import Collection, Entry
+from mdrbench.site.page import Asset
+from mdrbench.site.rendering import lang_tag
+from mdrbench.site.scores import Scored, ScoreReader
+from mdrbench.store import key_of
+
+STEPS = 10_000
+"""Topic-level scores are rounded to this part of one."""
+
+
+def script(kind: str, key: str, value: Any) -> bytes:
+    """``mdrbenchCompare(KIND, KEY, VALUE)`` with nothing in it that could end a script element or a line."""
+    text = json.dumps([kind, key, value], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"mdrbenchCompare(...{text});\n".encode()
+
+
+def assets(collection: Collection, built: list[tuple[Entry, Entry]], reader: ScoreReader) -> Iterator[Asset]:
+    """The list of systems, each measured system's topic-level scores, and the queries of each language."""
+    folder = f"{collection.folder}compare/data/"
+    topics: dict[str, tuple[str, Scored]] = {}
+    keys: dict[str, dict[str, str]] = {}
+    for entry in collection.measured:
+        scores: dict[str, Any] = {}
+        for lang, language in entry.result.languages.items():
+            scored = reader.read(entry, lang)
+            if scored is None:
+                continue
+            qids = tuple(sorted(scored.qids))
+            fingerprint = language.dataset.fingerprint if language.dataset else ""
+            key = f"{lang}-{key_of([lang, fingerprint, list(qids)])[:10]}"
+            topics.setdefault(key, (lang, scored))
+            keys.setdefault(entry.slug, {})[lang] = key
+            ordered = pairs.aligned(scored, qids)
+            scores[lang] = {m: (ordered.of(m) * STEPS).round().astype(int).tolist() for m in scored.measures}
+        if scores:
+            yield Asset(f"{folder}{entry.slug}.js", script("scores", entry.slug, scores))
+    for key, (_, scored) in topics.items():
+        queries = scored.queries
+        yield Asset(f"{folder}topics-{key}.js", script("topics", key, [[q, queries[q]] for q in sorted(scored.qids)]))
+    yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, built, keys)))
+
+
+def _systems(
+    collection: Collection, built: list[tuple[Entry, Entry]], keys: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    known = {**LANGUAGES, **SURPRISE}
+    first = pairs.first_measure(collection)
+    return {
+        "measures": [first, *(measure for measure in collection.measures if measure != first)],
+        "steps": STEPS,
+        "languages": {
+            code: [known[code].name, lang_tag(code), known[code].direction] if code in known else [code, "", "ltr"]
+            for code in collection.languages
+        },
+        "order": collection.languages,
+        "systems": {entry.slug: _system(collection, entry, keys) for entry in collection.entries},
+        "pairs": [pairs.address(collection, a, b).rsplit("/", 1)[-1] for a, b in built],
+    }
+
+
+def _system(collection: Collection, entry: Entry, keys: dict[str, dict[str, str]]) -> dict[str, Any]:
+    languages = entry.result.languages
+    return {
+        "name": entry.name,
+        "measured": entry.measured,
+        "source": "" if entry.measured else entry.result.system.summary,
+        "depth": entry.result.evaluated.depth,
+        "topics": keys.get(entry.slug, {}),
+        "means": {
+            measure: {lang: round(cell.value, 6) for lang in languages if (cell := entry.cell(lang, measure))}
+            for measure in collection.measures
+        },
+    }

@@ -1,0 +1,104 @@
+"""Leaderboards: for each collection a page a measure, and the same tables as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mdrbench.languages import SURPRISE
+from mdrbench.site import downloads, scores, standings, traits
+from mdrbench.site.board import PUBLISHED_DATASET, Board, Collection
+from mdrbench.site.charts import Drawing
+from mdrbench.site.page import Asset, Page, slug
+from mdrbench.site.standings import Standings
+
+FIRST = "nDCG@10"
+"""The measure of a collection's first page, where it has it."""
+
+
+def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
+    """A page and four files for each collection and measure."""
+    reader = scores.reader(drawing.cache.with_name("scores"))
+    for collection in board.collections:
+        addresses = measure_addresses(collection)
+        for measure, address in addresses.items():
+            found = standings.of(collection, measure, reader, drawing.cache.with_name("memo"))
+            files = {}
+            stem = collection.folder + slug(measure.lower().replace("@", "-"))
+            for kind, write in downloads.KINDS.items():
+                path = files[kind] = f"{stem}.{kind}"
+                yield Asset(path, write(found).encode("utf-8"))
+            yield Page(
+                address,
+                "leaderboard.html",
+                f"{measure} on {collection.title}",
+                {
+                    "collection": collection,
+                    "standings": found,
+                    "measures": addresses,
+                    "files": files,
+                    "filters": _filters(found),
+                    "published_at": _published(board, collection),
+                    "counts": _counts(collection),
+                    "average": standings.AVERAGE,
+                    "averages": list(dict.fromkeys(group.label for group in found.groups)),
+                    "averaged": max((group.languages for group in found.groups), key=len, default=()),
+                    "surprise": [code for code in found.languages if code in SURPRISE],
+                    "script": traits.script,
+                    "resources": traits.resources,
+                    "rule": traits.RESOURCE_RULE,
+                },
+                "leaderboards",
+            )
+
+
+def measure_addresses(collection: Collection) -> dict[str, str]:
+    """Measure -> address of its page; nDCG@10 first."""
+    ordered = sorted(collection.measures, key=lambda m: (m != FIRST, collection.measures.index(m)))
+    found: dict[str, str] = {}
+    for measure in ordered:
+        name = slug(measure.lower().replace("@", "-"))
+        address = f"{collection.folder}{'index' if not found else name}.html"
+        if address in found.values():  # two measures of hostile names that one slug stands for
+            continue
+        found[measure] = address
+    return found
+
+
+def _filters(found: Standings) -> list[dict[str, Any]]:
+    """Choices that tell rows or columns apart; one with a single choice is left out."""
+    rows = [row for group in found.groups for row in group.rows]
+    sizes = ["no model", "up to 150M", "150M to 400M", "over 400M", "not stated"]
+    kinds = {"measured": "measured", "submitted": "handed in"}
+    families = sorted({row.traits.family for row in rows})
+    present = {row.traits.size for row in rows}
+    origins = list(dict.fromkeys(row.origin for row in rows))
+    scripts = sorted({traits.script(code) for code in found.languages})
+    levels = [level for level in (*traits.RESOURCES, "not known") if level in map(traits.resources, found.languages)]
+    choices = [
+        ("origin", "Origin", [(o, kinds.get(o) or traits.SOURCES.get(o, o)) for o in origins]),
+        ("family", "Family", [(f, f) for f in families]),
+        ("size", "Model size", [(size, size) for size in sizes if size in present]),
+        ("licence", "Licence", [(x, x) for x in sorted({row.traits.licence for row in rows})]),
+        ("script", "Script", [(s, s) for s in scripts]),
+        ("resources", "Resources", [(level, level) for level in levels]),
+    ]
+    return [{"key": key, "title": title, "choices": c} for key, title, c in choices if len(c) > 1]
+
+
+def _published(board: Board, collection: Collection) -> Collection | None:
+    """Where published figures of the split are, for a collection that has none."""
+    if collection.published:
+        return None
+    same = (c for c in board.collections if (c.name, c.split) == (PUBLISHED_DATASET, collection.split))
+    return next(same, None)
+
+
+def _counts(collection: Collection) -> dict[str, int]:
+    """Passages and judged topics over all languages, as the first system that has a language counted them."""
+    seen: dict[str, tuple[int, int]] = {}
+    for entry in collection.measured:
+        for lang, found in entry.result.languages.items():
+            if found.dataset:
+                seen.setdefault(lang, (found.dataset.passages, found.dataset.judged_topics))
+    return {"passages": sum(p for p, _ in seen.values()), "topics": sum(t for _, t in seen.values())}

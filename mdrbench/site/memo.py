@@ -1,0 +1,34 @@
+"""What was once computed or looked up for a site, kept in a file by the hash of what it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mdrbench.site.scores import keep
+from mdrbench.store import key_of
+
+
+class Memo:
+    """A dictionary of JSON values in a folder; ``source`` is everything the values depend on besides their keys."""
+
+    def __init__(self, cache: Path, kind: str, source: object):
+        self.path = cache / f"{kind}-{key_of(source)}.json"
+
+    def get(self, keys: Iterable[str], make: Callable[[list[str]], dict[str, Any]]) -> dict[str, Any]:
+        """Values of ``keys``; those not kept yet come from ``make``, all of them in one call."""
+        wanted = list(dict.fromkeys(keys))
+        known = self._read()
+        if missing := [key for key in wanted if key not in known]:
+            known |= make(missing)
+            keep(self.path, json.dumps(known, ensure_ascii=False, sort_keys=True).encode())
+        return {key: known[key] for key in wanted}
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}

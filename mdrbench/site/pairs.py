@@ -1,0 +1,185 @@
+"""Two systems of a collection, compared as ``mdrbench compare`` does: which pairs get a page, and their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from mdrbench import comparison, measures, results
+from mdrbench.comparison import LanguageComparison, Moved
+from mdrbench.errors import DataError
+from mdrbench.measures import Interval, PairedTest
+from mdrbench.site.board import Collection, Entry
+from mdrbench.site.memo import Memo
+from mdrbench.site.scores import Scored, ScoreReader
+
+FORMAT = 1
+
+SEED = 42
+"""Of the randomisation test and the bootstrap, as in ``mdrbench compare``."""
+
+RESAMPLES = 10_000
+"""Random sign flips of the randomisation test, as in ``mdrbench compare``."""
+
+ALL_PAIRS_OF = 8
+"""Up to so many measured systems every pair has a page of its own."""
+
+MOST_PAIRS = 80
+"""Pages of pairs in a collection; the page for any two compares the others in the browser."""
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two measured systems on the languages that both have.
+
+    Attributes:
+        languages: paired tests on ``measure``, Holm-corrected over the languages.
+        average: mean over languages of A - B, with its interval.
+        macro: for every measure that both have: mean over the languages of A and of B, and the average difference.
+        topics: the topic-level scores of both.
+    """
+
+    collection: Collection
+    a: Entry
+    b: Entry
+    measure: str
+    languages: list[LanguageComparison]
+    average: Interval
+    average_label: str
+    macro: dict[str, tuple[float, float, Interval]]
+    only_in_one: list[str]
+    topics: dict[str, tuple[Scored, Scored]]
+
+    @property
+    def path(self) -> str:
+        return address(self.collection, self.a, self.b)
+
+    def real(self, sign: int) -> int:
+        """In how many languages A (``sign`` 1) or B (-1) is significantly better."""
+        return sum(row.p_randomisation_holm < ALPHA and row.test.difference * sign > 0 for row in self.languages)
+
+    def moved(self, lang: str | None = None) -> list[Moved]:
+        """The topics whose score differs, the largest difference first, of one language or of all."""
+        found = []
+        for code in [lang] if lang else self.topics:
+            x, y = (scored.of(self.measure) for scored in self.topics[code])
+            queries = self.topics[code][0].queries
+            qids = self.topics[code][0].qids
+            found += [
+                Moved(code, qid, queries[qid], float(x[i]), float(y[i])) for i, qid in enumerate(qids) if x[i] != y[i]
+            ]
+        return sorted(found, key=lambda m: (-abs(m.a - m.b), m.lang, m.qid))
+
+
+def first_measure(collection: Collection) -> str:
+    """The measure that ranks: nDCG@10 where the collection has it."""
+    return measures.DEFAULT[0] if measures.DEFAULT[0] in collection.measures else collection.measures[0]
+
+
+def address(collection: Collection, a: Entry, b: Entry) -> str:
+    """The page of a pair, whichever of the two is named first."""
+    return f"{collection.folder}compare/{'--'.join(sorted((a.slug, b.slug)))}.html"
+
+
+def chosen(collection: Collection) -> list[tuple[Entry, Entry]]:
+    """The pairs that get a page: all of few systems; of many, each with its parent, with the best and with BM25.
+
+    Of more than :data:`MOST_PAIRS` such pairs those of the better systems are chosen.
+    """
+    by_slug = {entry.slug: entry for entry in sorted(collection.measured, key=lambda entry: entry.slug)}
+    if len(by_slug) <= ALL_PAIRS_OF:
+        return list(combinations(by_slug.values(), 2))
+    measure = first_measure(collection)
+    ranked = sorted(by_slug.values(), key=lambda entry: _standing(entry, measure), reverse=True)
+    found: dict[tuple[str, str], None] = {}
+    for partners in (
+        _parents,
+        lambda _entry, _all: ranked[:1],
+        lambda _entry, all_: [e for e in all_ if _is(e, "bm25")],
+    ):
+        for entry in ranked:
+            for other in partners(entry, ranked):
+                if other is not entry:
+                    found[min(entry.slug, other.slug), max(entry.slug, other.slug)] = None
+    return [(by_slug[one], by_slug[other]) for one, other in sorted(list(found)[:MOST_PAIRS])]
+
+
+def _parents(entry: Entry, others: list[Entry]) -> list[Entry]:
+    """What a system is a variant or an extension of."""
+    names = {entry.result.system.variant_of, (entry.result.system.recipe or {}).get("extends")}
+    return [other for other in others if any(_is(other, name) for name in names if name)]
+
+
+def _standing(entry: Entry, measure: str) -> tuple[int, float, str]:
+    average = entry.average(measure)
+    return (len(average[0].languages), average[1].value, entry.slug) if average else (0, 0.0, entry.slug)
+
+
+def _is(entry: Entry, name: str) -> bool:
+    return not entry.result.system.overrides and entry.result.system.name == name
+
+
+def compared(collection: Collection, a: Entry, b: Entry, reader: ScoreReader, cache: Path) -> Pair | None:
+    """The comparison of two systems; None where they are not alike, or topic-level scores are not at hand.
+
+    Raises:
+        DataError: a file kept beside a result is not the one that was recorded.
+    """
+    measure = first_measure(collection)
+    try:
+        shared = comparison.comparable(a.result, b.result, a.path, b.path, measure)
+    except DataError:
+        return None
+    topics = {}
+    for lang in shared:
+        one, other = reader.read(a, lang), reader.read(b, lang)
+        if one is None or other is None or set(one.qids) != set(other.qids) or len(one.qids) < 2:
+            return None
+        topics[lang] = one, aligned(other, one.qids)
+    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in shared]
+    source = [FORMAT, SEED, RESAMPLES, shared, files]
+    found = Memo(cache, "pair", source).get([measure], lambda _: {measure: _tests(a, b, measure, topics)})[measure]
+    return Pair(
+        collection=collection,
+        a=a,
+        b=b,
+        measure=measure,
+        languages=[LanguageComparison(lang, PairedTest(*t), p, q) for lang, t, p, q in found["languages"]],
+        average=Interval(*found["average"]),
+        average_label=results.average_label(shared),
+        macro={name: (x, y, Interval(*interval)) for name, x, y, interval in found["macro"]},
+        only_in_one=sorted(set(a.result.languages) ^ set(b.result.languages)),
+        topics=topics,
+    )
+
+
+def aligned(scored: Scored, qids: tuple[str, ...]) -> Scored:
+    """The same scores with the topics in another order."""
+    if scored.qids == qids:
+        return scored
+    rows = {qid: row for row, qid in enumerate(scored.qids)}
+    return Scored(qids, scored.measures, scored.values[[rows[qid] for qid in qids]], scored.source)
+
+
+def _tests(a: Entry, b: Entry, measure: str, topics: dict[str, tuple[Scored, Scored]]) -> dict[str, Any]:
+    """What is slow to compute, as JSON values: the numbers of :func:`comparison.compare`, and every measure's macro."""
+    import numpy as np
+
+    found = comparison.compare(a.path, b.path, measure, top=0, seed=SEED, resamples=RESAMPLES)
+    scored = [one for pair in topics.values() for one in pair]
+    names = [name for name in a.result.evaluated.measures if all(name in one.measures for one in scored)]
+    means = [np.array([[s.of(name).mean() for name in names] for s in pair]) for pair in topics.values()]
+    mean_a, mean_b = np.mean(means, axis=0)
+    differences = [np.stack([x.of(name) - y.of(name) for name in names], axis=1) for x, y in topics.values()]
+    intervals = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=SEED)
+    intervals[names.index(measure)] = found.average
+    rows = zip(names, mean_a, mean_b, intervals, strict=True)
+    return {
+        "languages": [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in found.languages],
+        "average": list(found.average),
+        "macro": [[name, float(x), float(y), list(interval)] for name, x, y, interval in rows],
+    }

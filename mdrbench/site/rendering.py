@@ -1,0 +1,87 @@
+"""Templates: how numbers are printed, where links lead, and the navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mdrbench import __version__
+from mdrbench.languages import LANGUAGES, SURPRISE
+from mdrbench.site.board import Board, Collection
+from mdrbench.site.numbers import number, signed
+from mdrbench.site.page import Page
+
+NAVIGATION = (
+    ("Leaderboards", "index.html", "leaderboards"),
+    ("Method", "method.html", ""),
+    ("Data", "data.html", ""),
+    ("Conventions", "conventions.html", ""),
+    ("Submit", "submit.html", ""),
+)
+"""Title, address and section of the pages that stand in every header."""
+
+COLLECTION_NAVIGATION = (
+    ("Leaderboard", "index.html", "leaderboards"),
+    ("Languages", "languages/", "languages"),
+    ("Compare", "compare/", "compare"),
+    ("Ablations", "ablations/", "ablations"),
+)
+
+
+def lang_tag(code: str) -> str:
+    """The BCP 47 tag of a language: with its script where readers of fonts need it."""
+    return "zh-Hans" if code == "zh" else code
+
+
+class Rendering:
+    """Renders pages; ``paths`` are all addresses of the site, so that nothing links to what is not there."""
+
+    def __init__(self, templates: Path, shown: Board, paths: Iterable[str]):
+        self._shown = shown
+        self._paths = sorted(paths)
+        self._known = frozenset(self._paths)
+        self._first: dict[str, str | None] = {}
+        self._environment = Environment(
+            loader=FileSystemLoader(templates),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {
+            "languages": {**LANGUAGES, **SURPRISE},
+            "lang_tag": lang_tag,
+            "number": number,
+            "signed": signed,
+            "exists": self._known.__contains__,
+            "first_page": self.first_page,
+            "navigation": [entry for entry in NAVIGATION if entry[1] in self._known],
+            "collection_navigation": self.collection_navigation,
+            "version": __version__,
+            "board": shown,
+        }
+
+    def render(self, page: Page) -> str:
+        """The page's text."""
+        template = self._environment.get_template(page.template)
+        return template.render(page=page, root=page.root, link=lambda path: page.root + path, **page.context)
+
+    def first_page(self, prefix: str) -> str | None:
+        """``PREFIXindex.html`` where it exists, else the first page whose address begins so, else None."""
+        if prefix not in self._first:
+            found = f"{prefix}index.html"
+            rest = (path for path in self._paths if path.startswith(prefix) and path.endswith(".html"))
+            self._first[prefix] = found if found in self._known else next(rest, None)
+        return self._first[prefix]
+
+    def collection_navigation(self, collection: Collection) -> list[tuple[str, str, str]]:
+        """Title, address and section of each kind of page that the collection has."""
+        found = []
+        for title, place, section in COLLECTION_NAVIGATION:
+            address = f"{collection.folder}{place}"
+            path = self.first_page(address) if place.endswith("/") else address
+            if path in self._known:
+                found.append((title, path, section))
+        return found

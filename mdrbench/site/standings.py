@@ -1,0 +1,356 @@
+"""Who stands where: rows of one measure in groups of what may be ranked together, with ranks, letters and doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import groupby
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from mdrbench import registry
+from mdrbench.languages import ALL
+from mdrbench.results import Cell, average_label
+from mdrbench.site import lettering, significance, traits
+from mdrbench.site.board import Collection, Entry
+from mdrbench.site.numbers import number
+from mdrbench.site.scores import ScoreReader
+from mdrbench.site.traits import Traits
+from mdrbench.yaml_files import read_yaml
+
+ROUNDING = 0.00101
+"""Two published figures agree when they differ by no more than rounding to three decimals explains."""
+
+AVERAGE = "average"
+"""The column of averages; no language is called so."""
+
+
+@dataclass
+class Mark:
+    """A cell and what is said of it in its group. ``top``: the best, or not to be told from it."""
+
+    cell: Cell
+    rank: int | None = None
+    letters: str = ""
+    top: bool = False
+    heat: int = 0
+    disputed: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The score in three decimals."""
+        return number(self.cell.value)
+
+    @property
+    def full(self) -> str:
+        """The score for scripts."""
+        return number(self.cell.value, 6)
+
+    @property
+    def interval(self) -> str:
+        """Both ends; nothing where there is none."""
+        low, high = self.cell.low, self.cell.high
+        return "" if low is None or high is None else f"{number(low)}–{number(high)}"
+
+
+@dataclass(eq=False)
+class Row:
+    """A system; ``also`` are other tables of the same publication that print the same figures."""
+
+    entry: Entry
+    measure: str
+    marks: dict[str, Mark]
+    average_languages: tuple[str, ...] = ()
+    average_said: str = ""
+    complete: bool = False
+    also: list[Entry] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @cached_property
+    def traits(self) -> Traits:
+        return traits.of(self.entry)
+
+    @cached_property
+    def origin(self) -> str:
+        """``measured``, ``submitted`` or the citation key of the publication."""
+        if self.entry.measured:
+            return "submitted" if self.entry.submitted else "measured"
+        return self.entry.path.parent.name
+
+    @cached_property
+    def source(self) -> str:
+        """The publication with its tables; nothing for a measured row."""
+        if self.entry.measured:
+            return ""
+        cells = [c for entry in [self.entry, *self.also] if (c := _any_cell(entry, self.measure))]
+        tables = list(dict.fromkeys(cell.table for cell in cells if cell.table))
+        name = traits.SOURCES.get(cells[0].source or "") if cells else None
+        return ", ".join([name, *tables]) if name else self.entry.result.system.summary
+
+
+@dataclass(eq=False)
+class Group:
+    """Rows that may be ranked together; ``languages`` are those of the average that ranks them."""
+
+    title: str
+    note: str
+    measured: bool
+    rows: list[Row]
+    languages: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What its averages cover."""
+        return average_label(list(self.languages)) if self.languages else "no average"
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """Publications that give one system different figures: source and table -> figure."""
+
+    name: str
+    lang: str
+    figures: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Standings:
+    """One measure of a collection. A cell ``scale`` or more below the best of its column has no colour."""
+
+    collection: Collection
+    measure: str
+    groups: list[Group]
+    disputes: list[Dispute]
+    scale: float
+
+    @cached_property
+    def languages(self) -> list[str]:
+        covered = {lang for group in self.groups for row in group.rows for lang in row.marks} - {AVERAGE}
+        return [c for c in ALL if c in covered] + sorted(covered - set(ALL))
+
+    @property
+    def tested(self) -> bool:
+        """Whether any cell has letters."""
+        return any(mark.letters for group in self.groups for row in group.rows for mark in row.marks.values())
+
+    @property
+    def intervals(self) -> bool:
+        """Whether any cell has an interval."""
+        return any(m.cell.low is not None for g in self.groups for row in g.rows for m in row.marks.values())
+
+
+_KNOWN: WeakKeyDictionary[Collection, dict[str, Standings]] = WeakKeyDictionary()
+
+
+def of(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -> Standings:
+    """The standings of a measure, worked out once; ``reader`` and ``cache`` are for letters.
+
+    Raises:
+        DataError: a topic file is not the one that its result was recorded with.
+    """
+    known = _KNOWN.setdefault(collection, {})
+    if measure not in known:
+        known[measure] = _standings(collection, measure, reader, cache)
+    return known[measure]
+
+
+def _standings(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -> Standings:
+    groups = [*_measured(collection, measure), *_published(collection, measure)]
+    for group in groups:
+        _order(group)
+        _rank(group)
+        if group.measured and len(group.rows) > 1:
+            columns = {lang: rows for lang, rows in _columns(group) if len(rows) > 1}
+            _letter(columns, group.languages, lambda asked: lettering.of(measure, asked, reader, cache))
+    scale = _scale(groups)
+    disputes = _disputes([row for group in groups if not group.measured for row in group.rows])
+    return Standings(collection, measure, groups, disputes, scale)
+
+
+def _row(entry: Entry, measure: str) -> Row:
+    marks = {lang: Mark(cell) for lang in entry.result.languages if (cell := entry.cell(lang, measure))}
+    found = entry.average(measure)
+    if not found:
+        return Row(entry, measure, marks)
+    average, cell = found
+    return Row(entry, measure, {**marks, AVERAGE: Mark(cell)}, tuple(sorted(average.languages)), average.label)
+
+
+# -- groups ------------------------------------------------------------------------------------------------------------
+
+
+def _measured(collection: Collection, measure: str) -> list[Group]:
+    """Measured rows by depth, tie rule and denominator, then by the corpora and judgments they were measured on."""
+    rows = [row for entry in collection.measured if (row := _row(entry, measure)).marks]
+    pools: list[tuple[tuple[object, ...], dict[str, object], list[Row]]] = []
+    for row in sorted(rows, key=lambda r: (-len(r.marks), r.name, r.entry.slug)):
+        evaluated, data = row.entry.result.evaluated, _data(row.entry)
+        rules = (evaluated.depth, evaluated.tie_rule, evaluated.denominator)
+        for known, corpora, members in pools:
+            if known == rules and all(corpora.get(lang, mark) == mark for lang, mark in data.items()):
+                corpora.update(data)
+                members.append(row)
+                break
+        else:
+            pools.append((rules, data, [row]))
+    pools.sort(key=lambda pool: -len(pool[2]))
+    return [
+        Group("Measured by mdrbench" if not n else f"Measured, pool {n + 1}", _apart(pools[0], pool), True, pool[2])
+        for n, pool in enumerate(pools)
+    ]
+
+
+def _data(entry: Entry) -> dict[str, object]:
+    """For each language what was searched and judged."""
+    found = ((lang, language.dataset) for lang, language in entry.result.languages.items())
+    return {lang: (d.fingerprint, d.judged_topics, d.judgments, d.positives) for lang, d in found if d}
+
+
+def _apart(first: tuple, pool: tuple) -> str:
+    """Why a pool is not ranked with the first."""
+    if pool is first:
+        return ""
+    if pool[0] != first[0]:
+        depth = f"depth {pool[0][0]}" if pool[0][0] != first[0][0] else "another tie rule or denominator"
+        return f"{depth}: not ranked with the systems above"
+    differing = [lang for lang, mark in pool[1].items() if first[1].get(lang, mark) != mark]
+    return f"other passages or judgments in {', '.join(sorted(differing))}: not ranked with the systems above"
+
+
+def _published(collection: Collection, measure: str) -> list[Group]:
+    """Published rows by depth; tables of one publication that print the same figures share a row."""
+    pools: dict[int, list[Row]] = {}
+    for entry in collection.published:
+        row = _row(entry, measure)
+        if row.marks:
+            rows = pools.setdefault(entry.result.evaluated.depth, [])
+            same = next((other for other in rows if _reprinted(other, row)), None)
+            if same:
+                same.also.append(entry)
+            else:
+                rows.append(row)
+    largest = sorted(pools, key=lambda depth: (-len(pools[depth]), depth))
+    title, note = (
+        "Published",
+        "figures of the literature, as printed; not measured here and not ranked with measured ones",
+    )
+    return [Group(title, note if n == 0 else f"{note}; depth {d}", False, pools[d]) for n, d in enumerate(largest)]
+
+
+def _reprinted(a: Row, b: Row) -> bool:
+    if (a.name, a.origin, a.marks.keys()) != (b.name, b.origin, b.marks.keys()):
+        return False
+    return all(a.marks[lang].cell.value == mark.cell.value for lang, mark in b.marks.items())
+
+
+# -- order, ranks, colours ---------------------------------------------------------------------------------------------
+
+
+def _order(group: Group) -> None:
+    """Systems with the average of most languages by it; then the others, more languages first."""
+    averages = [row.average_languages for row in group.rows if row.average_languages]
+    group.languages = max(averages, key=lambda found: (len(found), sorted(ALL) == list(found)), default=())
+    for row in group.rows:
+        row.complete = bool(group.languages) and row.average_languages == group.languages
+    group.rows.sort(key=_place)
+
+
+def _place(row: Row) -> tuple[bool, int, float, str, str]:
+    average = row.marks[AVERAGE].cell.value if AVERAGE in row.marks else 0.0
+    return not row.complete, 0 if row.complete else -len(row.marks), -average, row.name, row.entry.slug
+
+
+def _columns(group: Group) -> Iterable[tuple[str, list[Row]]]:
+    """Each column with the rows that are ranked in it."""
+    for lang in dict.fromkeys(lang for row in group.rows for lang in row.marks):
+        yield lang, [row for row in group.rows if lang in row.marks and (lang != AVERAGE or row.complete)]
+
+
+def _rank(group: Group) -> None:
+    """1 and the number of systems that are better; a system that publications print twice counts once."""
+    for lang, rows in _columns(group):
+        ordered = sorted(rows, key=lambda row: -row.marks[lang].cell.value)
+        better: set[str] = set()
+        for _, equal in groupby(ordered, key=lambda row: row.marks[lang].cell.value):
+            same = list(equal)
+            for row in same:
+                mark = row.marks[lang]
+                mark.rank = 1 + len(better - {_identity(row)})
+                mark.top = mark.rank == 1
+            better |= {_identity(row) for row in same}
+
+
+def _identity(row: Row) -> str:
+    return row.entry.slug if row.entry.measured else row.name
+
+
+def _scale(groups: list[Group]) -> float:
+    """Colours cells by their distance to the best of their column, and says at which distance colour ends."""
+    behind = []
+    for group in groups:
+        for lang, rows in _columns(group):
+            best = max((row.marks[lang].cell.value for row in rows), default=0.0)
+            behind += [(best - row.marks[lang].cell.value, row.marks[lang]) for row in rows]
+    distances = sorted(distance for distance, _ in behind)
+    scale = max(0.05, round(distances[int(0.9 * (len(distances) - 1))], 2)) if distances else 0.05
+    for distance, mark in behind:
+        mark.heat = round(9 * (1 - min(1.0, distance / scale)))
+    return scale
+
+
+def _letter(columns: dict[str, list[Row]], average: tuple[str, ...], letters: Callable) -> None:
+    """Letters from the topic-level scores; those that share one with the best are ``top``."""
+    asked = {
+        lang: ([row.entry for row in rows], average if lang == AVERAGE else (lang,)) for lang, rows in columns.items()
+    }
+    for lang, found in letters(asked).items():
+        rows = {row.entry: row for row in columns[lang]}
+        best = set(found[max(found, key=lambda entry: rows[entry].marks[lang].cell.value)])
+        for entry, groups in found.items():
+            mark = rows[entry].marks[lang]
+            mark.letters = significance.spelled(groups)
+            mark.top = bool(best & set(groups))
+
+
+# -- disagreement ------------------------------------------------------------------------------------------------------
+
+
+def _disputes(rows: list[Row]) -> list[Dispute]:
+    """Cells in which publications differ about one system; marks them."""
+    found = []
+    systems: dict[str, list[Row]] = {}
+    for row in rows:
+        systems.setdefault(_canonical(row.name), []).append(row)
+    for name, same in systems.items():
+        for lang in [
+            code for code in (*ALL, *sorted({c for row in same for c in row.marks} - set(ALL))) if code != AVERAGE
+        ]:
+            marks = [(row, row.marks[lang]) for row in same if lang in row.marks]
+            values = [mark.cell.value for _, mark in marks]
+            if values and max(values) - min(values) > ROUNDING:
+                for _, mark in marks:
+                    mark.disputed = True
+                found.append(Dispute(name, lang, [(row.source, mark.cell.value) for row, mark in marks]))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _aliases() -> dict[str, str]:
+    """Every name that a shipped recipe says its system has in publications -> the first of them."""
+    found = {}
+    for path in registry.recipe_files().values():
+        names = (read_yaml(path)[0].get("published") or {}).get("systems") or []
+        found |= dict.fromkeys(names, next(iter(names), ""))
+    return found
+
+
+def _canonical(name: str) -> str:
+    return _aliases().get(name, name)
+
+
+def _any_cell(entry: Entry, measure: str) -> Cell | None:
+    return next((cell for lang in entry.result.languages if (cell := entry.cell(lang, measure))), None)
