@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench import cli_data, cli_generator, cli_models, cli_mteb, cli_negatives, cli_trust
+from mdrbench import cli_ablation, cli_data, cli_generator, cli_models, cli_mteb, cli_negatives, cli_site, cli_trust
 from mdrbench.cli_options import AsJson, Cache, Data, Langs, Quiet, Recipes, Results, Set, Split, open_store
 from mdrbench.output import print_json
 
@@ -28,6 +28,9 @@ app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_generator.app)
 app.add_typer(cli_mteb.app)
 app.add_typer(cli_trust.app)
+app.command()(cli_ablation.ablate)
+app.command()(cli_site.report)
+app.command()(cli_site.serve)
 app.command()(cli_negatives.mine)
 app.command()(cli_negatives.agreement)
 app.add_typer(cli_negatives.app, name="negatives")
@@ -177,22 +180,6 @@ def compare(
 
 
 @app.command()
-def report(
-    results: Results = Path("results"),
-    out: Annotated[Path, typer.Option(help="Folder to write the site to.")] = Path("site/public"),
-    as_json: AsJson = False,
-) -> None:
-    """Render results and published figures to a static site."""
-    from mdrbench import site
-
-    page = site.build(results, out).resolve()
-    if as_json:
-        print_json({"page": str(page)})
-    else:
-        print(f"page: {page.as_uri()}")
-
-
-@app.command()
 def doctor(cache: Cache = None, as_json: AsJson = False) -> None:
     """Check this machine: Python, packages, Java and Lucene, GPU, disk, cache, hub; exit code 4 if a check fails."""
     from mdrbench import doctor as checks
@@ -211,11 +198,15 @@ def doctor(cache: Cache = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of result files."""
-    from mdrbench.results import json_schema
+def schema(what: Annotated[str, typer.Argument(help="Of what: result or ablation.")] = "result") -> None:
+    """Print the JSON Schema of result files, or of stored ablations."""
+    from mdrbench import ablation_results, results
+    from mdrbench.errors import UsageError, did_you_mean
 
-    print_json(json_schema())
+    known = {"result": results, "ablation": ablation_results}
+    if what not in known:
+        raise UsageError(f"no schema of '{what}'", mend=did_you_mean(what, list(known)))
+    print_json(known[what].json_schema())
 
 
 @app.command("import-published")

@@ -12,6 +12,7 @@ from mdrbench.errors import DataError
 from mdrbench.measures import PairedTest
 from mdrbench.results import Result
 from mdrbench.store import file_sha256
+from mdrbench.types import Topics
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
         DataError: other data sets, splits, corpora or judged topics; a topic file is missing or was changed.
     """
     a, b = results.read(path_a), results.read(path_b)
-    shared = _comparable(a, b, path_a, path_b, measure)
+    shared = comparable(a, b, path_a, path_b, measure)
     tests, moved, differences = [], [], []
     for lang in shared:
-        scores_a, queries = _topics(path_a, a, lang)
-        scores_b, _ = _topics(path_b, b, lang)
+        scores_a, queries = topic_scores(path_a, a, lang)
+        scores_b, _ = topic_scores(path_b, b, lang)
         if scores_a.keys() != scores_b.keys():
             raise DataError(f"the two results judge different topics of '{lang}'", where=str(path_b))
         x = np.array([scores_a[qid][measure] for qid in scores_a])
@@ -87,8 +88,8 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
     )
 
 
-def _comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:
-    """The shared languages; like is compared only with like."""
+def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:
+    """The languages that both results have; a DataError where they are not of the same split, depth and corpora."""
     for result, path in ((a, path_a), (b, path_b)):
         if result.kind != "measured":
             raise DataError("a published result has no topic-level scores", where=str(path))
@@ -103,6 +104,9 @@ def _comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) 
         raise DataError("the two results share no language", where=str(path_b))
     for lang in shared:
         one, other = a.languages[lang].dataset, b.languages[lang].dataset
+        if one is None or other is None:
+            where = str(path_a if one is None else path_b)
+            raise DataError(f"does not say which passages of '{lang}' were searched", where=where)
         if one.fingerprint != other.fingerprint:
             raise DataError(
                 f"the corpora of '{lang}' differ ({one.passages} and {other.passages} passages)",
@@ -112,7 +116,8 @@ def _comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) 
     return shared
 
 
-def _topics(path: Path, result: Result, lang: str):
+def topic_scores(path: Path, result: Result, lang: str) -> tuple[measures.TopicScores, Topics]:
+    """The scores and queries kept beside a result; a DataError where the file is not the one that was recorded."""
     entry = result.languages[lang].files.get("topics")
     if entry is None:
         raise DataError(f"keeps no topic-level scores of '{lang}'", where=str(path))

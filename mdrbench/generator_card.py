@@ -32,7 +32,7 @@ With [vLLM](https://docs.vllm.ai), from the folder of this file:
 It answers at `http://localhost:8000/v1`. In a recipe:
 
 ```yaml
-generation: {{name: back-forward, model: {name}, base_url: "http://localhost:8000/v1"}}
+generation: {{name: back-forward, model: {name}, untuned: {model}, base_url: "http://localhost:8000/v1"}}
 ```
 
 The name ends in the beginning of this run's identity: answers are kept by the model's name, and another tuning must not

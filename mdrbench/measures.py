@@ -33,6 +33,10 @@ TopicScores = dict[str, dict[str, float]]
 """qid -> measure -> score, one entry for every judged topic."""
 
 
+BOOTSTRAP_BLOCK = 400_000
+"""Scores that are resampled at once: a few megabytes, within the processor's cache. No result depends on it."""
+
+
 class Interval(NamedTuple):
     """A mean with the ends of its bootstrap interval."""
 
@@ -147,9 +151,10 @@ def bootstrap(groups: list[np.ndarray], *, confidence: float, resamples: int, se
     for scores in groups:
         if not len(scores):
             raise DataError("no judged topic to average over", mend="check the qrels")
-        for row in range(resamples):
-            picks = rng.integers(0, len(scores), len(scores))
-            total[row] += scores[picks].mean(axis=0)
+        at_once = max(1, BOOTSTRAP_BLOCK // scores.size)
+        for start in range(0, resamples, at_once):
+            picks = rng.integers(0, len(scores), (min(at_once, resamples - start), len(scores)))
+            total[start : start + len(picks)] += scores[picks].mean(axis=1)
     ends = np.quantile(total / len(groups), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     means = np.mean([scores.mean(axis=0) for scores in groups], axis=0)
     return [Interval(float(m), float(low), float(high)) for m, low, high in zip(means, *ends, strict=True)]

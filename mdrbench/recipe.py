@@ -127,6 +127,14 @@ FAMILY_OF = {
 }
 """Dotted path of each section that names a family's member -> the family."""
 
+DEFAULTS = {
+    "negatives.judge": Negatives.model_fields["judge"].default,
+    "negatives.generation": Negatives.model_fields["generation"].default,
+    "training.domains": Training.model_fields["domains"].default,
+    "training.sampler": Training.model_fields["sampler"].default,
+}
+"""Those that a recipe may leave out."""
+
 
 def load(name: str, overrides: list[str] | None = None) -> Recipe:
     """Load, merge and check a recipe given by name or YAML path.
@@ -138,7 +146,7 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
     data, origin = _read(name)
     data.setdefault("name", path.stem)
     if overrides:
-        data = _expanded(merge(data, parse_overrides(overrides)), (name,))
+        data = _expanded(merge(_with_defaults(data), parse_overrides(overrides)), (name,))
         origin.update({item.partition("=")[0]: "--set" for item in overrides})
     mistakes = _check(data)
     if mistakes:
@@ -190,6 +198,15 @@ def _expanded(data: dict[str, Any], before: tuple[str, ...]) -> dict[str, Any]:
             data = _replaced(
                 data, place, sections.expand(family, section, lambda name: _read(name, before)[0].get("retriever", {}))
             )
+    return data
+
+
+def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """The data with the sections that were left out, so that a single key of one can be set."""
+    for place, default in DEFAULTS.items():
+        parent, _, key = place.partition(".")
+        if isinstance(data.get(parent), dict) and key not in data[parent]:
+            data = _replaced(data, place, dict(default))
     return data
 
 

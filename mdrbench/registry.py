@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,9 +38,15 @@ def members(family: str) -> dict[str, str]:
     found = {}
     for path in sorted((PACKAGE / family).glob("*.py")):
         if not path.stem.startswith("_"):
-            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            found[path.stem.replace("_", "-")] = doc.split("\n", 1)[0]
+            found[path.stem.replace("_", "-")] = _summary(path, path.stat().st_mtime_ns)
     return found
+
+
+@cache
+def _summary(path: Path, changed: int) -> str:
+    """The first line of a module's docstring, read once for each version of the file."""
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return doc.split("\n", 1)[0]
 
 
 def load(family: str, name: str) -> ModuleType:

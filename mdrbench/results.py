@@ -3,7 +3,7 @@
 ::
 
     results/DATASET/RECIPE.json                  a measured result (other splits than dev: RECIPE.SPLIT.json)
-    results/DATASET/RECIPE/LANG-SPLIT.run.trec.gz, LANG-SPLIT.topics.tsv.gz
+    results/DATASET/RECIPE/LANG-SPLIT.run.trec.gz, LANG-SPLIT.topics.tsv.gz, training-KEY.jsonl.gz
     results/DATASET/SYSTEM.json                  an outside system, from run files handed in (``mdrbench submit``)
     results/DATASET/variants/RECIPE-DIGEST.json  the same for a run made with --set; never takes the recipe's place
     results/published/SOURCE/....json            figures from the literature, in the same schema
@@ -96,9 +96,26 @@ class LanguageResult(_Model):
     negatives: dict[str, dict[str, Any]] | None = Field(
         default=None, description="for a trained recipe: stage -> counts of what made this language's training groups"
     )
-    steps: dict[str, StepRecord] = Field(default_factory=dict)
+    steps: dict[str, StepRecord] = Field(
+        default_factory=dict, description="by stage; `groups/STAGE` made training groups, `PART/STAGE` is of a part"
+    )
     files: dict[str, File] = Field(default_factory=dict, description="'run' and 'topics'")
     command: str | None = Field(default=None, description="the exact command that recorded this language")
+
+
+class Training(_Model):
+    """How an encoder was trained, on the groups of several languages together."""
+
+    languages: list[str] = Field(description="whose training queries were used")
+    steps: dict[str, StepRecord] = Field(description="'label' and 'train'")
+    facts: dict[str, Any] = Field(description="settings, counts, validations, seconds, device, versions")
+    domains: dict[str, Any] | None = Field(
+        default=None, description="how many queries of each language were given each domain"
+    )
+    log: File | None = Field(
+        default=None,
+        description="gzipped JSON lines: loss, learning rate and norm of the gradient by step, and the validations",
+    )
 
 
 class Average(_Model):
@@ -155,6 +172,9 @@ class Result(_Model):
     evaluated: Evaluated
     languages: dict[str, LanguageResult]
     averages: list[Average] = Field(default_factory=list)
+    trainings: dict[str, Training] = Field(
+        default_factory=dict, description="by the first 12 digits of the key of the languages' step 'train'"
+    )
     environments: dict[str, dict[str, Any]] = Field(default_factory=dict, description="by hash: versions, hardware")
 
     @model_validator(mode="after")
@@ -163,10 +183,10 @@ class Result(_Model):
             absent = [lang for lang in average.languages if lang not in self.languages]
             if absent:
                 raise ValueError(f"average '{average.label}' covers {absent[0]}, which the result lacks")
-        for lang, entry in self.languages.items():
+        for part, entry in {**self.languages, **self.trainings}.items():
             for stage, step in entry.steps.items():
                 if step.environment not in self.environments:
-                    raise ValueError(f"step {stage} of '{lang}' ran on an environment the result lacks")
+                    raise ValueError(f"step {stage} of '{part}' ran on an environment the result lacks")
         return self
 
     def language_codes(self) -> list[str]:

@@ -173,10 +173,19 @@ def run_plans(
         for step in targets:
             held.enter_context(store.locked(step.key, shared=True))
         for plan in plans:
+            _add_training(plan, outcome, store, held)
             if any(one.evaluate.ref in outcome.artifacts for one in plan.by_language.values()):
                 path = record.write(plan, outcome.artifacts, results_root, command)
                 written.append((path, results.read(path)))
     return written, failure(outcome, steps)
+
+
+def _add_training(plan: RecipePlan, outcome: pipeline.Outcome, store: Store, held: ExitStack) -> None:
+    """The artifacts of a plan's training where they are still there: nothing is trained anew for their record."""
+    for step in plan.training:
+        held.enter_context(store.locked(step.key, shared=True))
+        if found := store.find(*step.ref):
+            outcome.artifacts[step.ref] = found
 
 
 def failure(outcome: pipeline.Outcome, steps: list[Step]) -> MdrbenchError | None:

@@ -11,7 +11,7 @@ from mdrbench.references import shown
 from mdrbench.tables import console, new_table
 
 if TYPE_CHECKING:
-    from mdrbench.verification import Verified
+    from mdrbench.verified import Verified
 
 STYLES = {
     **{"drop": "bold red", "gone": "bold red", "unlike": "red", "rise": "yellow", "drop?": "yellow"},

@@ -10,52 +10,21 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mdrbench import layout, measures, record, references, results, trec
+from mdrbench import ablation_effects, ablation_results, layout, measures, record, references, results, trec
 from mdrbench.errors import DataError, MdrbenchError, UsageError
 from mdrbench.layout import CorpusReport, MiraclFolder
 from mdrbench.measures import TopicScores
 from mdrbench.recipe import Recipe
 from mdrbench.results import Cell, File, LanguageResult, Result
 from mdrbench.store import file_sha256, key_of
+from mdrbench.verified import Problem, Verified
 
 CLOSE = 1e-9
 """Two computations of a mean agree within this; what is printed has four digits."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that cannot be re-derived. ``stored`` and ``derived`` are None where it is no value."""
-
-    file: str
-    what: str
-    lang: str | None = None
-    measure: str | None = None
-    stored: Any = None
-    derived: Any = None
-    mend: str = ""
-
-    def __str__(self) -> str:
-        place = " ".join(part for part in (self.lang, self.measure) if part)
-        values = "" if self.derived is None else f": stored {self.stored}, derived {self.derived}"
-        return f"{self.file}: {place + ': ' if place else ''}{self.what}{values}"
-
-
-@dataclass
-class Verified:
-    """What was checked of one result file, what was not, and the problems."""
-
-    path: Path
-    cells: int = 0
-    topics: int = 0
-    rescored: bool = False
-    corpus: bool = False
-    problems: list[Problem] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
 
 
 def verify(
@@ -70,7 +39,7 @@ def verify(
     Raises:
         UsageError: there is no result, or none of the data set.
     """
-    files = [file for path in paths for file in (results.files(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (_stored(path) if path.is_dir() else [path])]
     if not files:
         raise UsageError(f"no results in {paths[0]}", mend="`mdrbench run bm25 --data sample` makes one")
     found = []
@@ -83,10 +52,17 @@ def verify(
 
         for path in files:
             progress(references.shown(path))
-            found.append(_Verification(path, dataset, corpora if corpus else None).run())
+            if ablation_results.is_one(path):
+                found.append(ablation_effects.verified(path))
+            else:
+                found.append(_Verification(path, dataset, corpora if corpus else None).run())
     if dataset is not None and not any(one.rescored or one.problems for one in found):
         raise UsageError(f"none of these results is of the data set '{dataset.name}'", mend="give its --data")
     return found
+
+
+def _stored(root: Path) -> list[Path]:
+    return [*results.files(root), *ablation_results.files(root)]
 
 
 class _Verification:
@@ -116,6 +92,7 @@ class _Verification:
             if scores is not None:
                 groups[lang] = scores
         self.averages(result, groups)
+        self.trainings(result)
         return self.found
 
     def scope(self, result: Result) -> None:
@@ -189,6 +166,10 @@ class _Verification:
         if file is None:
             self.problem(f"no {kind} file is recorded", lang=lang, mend="run the recipe again")
             return None
+        return self.whole(file, lang)
+
+    def whole(self, file: File, lang: str | None) -> Path | None:
+        """The path of a recorded file, None (and a problem) where it has gone or is another."""
         path = self.path.parent / file.path
         if not path.is_file():
             self.problem("is missing", file=references.shown(path), lang=lang, mend="keep it beside the result")
@@ -322,6 +303,16 @@ class _Verification:
             else:
                 self.found.unchecked.append(f"the {average.label} could not be re-derived")
 
+    def trainings(self, result: Result) -> None:
+        """The logs' bytes; every training must be the one that a language names. Losses are not derived anew."""
+        named = {entry.steps["train"].key for entry in result.languages.values() if "train" in entry.steps}
+        for name, training in result.trainings.items():
+            train = training.steps.get("train")
+            if train is None or not train.key.startswith(name) or train.key not in named:
+                self.problem(f"training {name} is of no language", mend="run the recipe again")
+            if training.log is not None:
+                self.whole(training.log, None)
+
 
 def _close(stored: float, derived: float) -> bool:
     return math.isclose(stored, derived, rel_tol=0, abs_tol=CLOSE)
@@ -329,8 +320,3 @@ def _close(stored: float, derived: float) -> bool:
 
 def _file_name(result: Result) -> str:
     return results.path_of(Path(), result).name
-
-
-def as_json(one: Verified) -> dict[str, Any]:
-    """Everything, for scripts."""
-    return {**asdict(one), "path": str(one.path)}

@@ -177,6 +177,18 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_model):
     assert_close(kept, gradients(caching.plain, recomputing, 0))
 
 
+def test_frozen_word_embeddings_are_left_out_and_change_no_other_gradient(tiny_model):
+    frozen, free = encoder(tiny_model, freeze_word_embeddings=True), encoder(tiny_model)
+    frozen.model.load_state_dict(free.model.state_dict())
+    words = free.model.get_input_embeddings().weight
+    assert sum(p.numel() for p in frozen.parameters()) == sum(p.numel() for p in free.parameters()) - words.numel()
+    frozen.model.eval()
+    free.model.eval()
+    loss, of_all = gradients(caching.plain, free, 0)
+    del of_all["embeddings.word_embeddings.weight"]
+    assert_close((loss, of_all), gradients(caching.plain, frozen, 0))
+
+
 def test_attention_dropout_is_drawn_without_padding_too(tiny_model):
     made = encoder(tiny_model, attention_dropout=0.5)
     for module in made.model.modules():

@@ -12,6 +12,8 @@ def write(tmp_path, text: str, name: str = "mine.yaml") -> str:
     return str(path)
 
 
+STRATEGIES = ("absolute", "bm25", "in-batch", "margin-pos", "perc-pos", "random", "shifted")
+
 GOOD = "summary: mine\nretriever: {name: bm25, k1: 1.2}\n"
 
 
@@ -22,12 +24,17 @@ def test_every_shipped_recipe_loads():
         "bm25",
         "bm25-mdpr-hybrid",
         "boosted",
-        "boosted-sample",
+        *(f"boosted-{name}" for name in ("mbert", "mdpr", "me5-large", "me5-small", "me5-small-6l", "sample")),
         "mcontriever",
         "mdpr",
         "me5-base",
         "me5-large",
         "me5-small",
+        "naive",
+        *(f"naive-{name}" for name in ("absolute", "bm25", "in-batch", "margin-pos")),
+        "naive-me5-small-6l",
+        *(f"naive-me5-small-6l-{name}" for name in STRATEGIES),
+        *(f"naive-{name}" for name in ("perc-pos", "random", "shifted")),
     ]
     for name in names:
         assert recipe.load(name).name == name
@@ -38,6 +45,45 @@ def test_every_shipped_recipe_opens_with_what_it_is_and_how_to_run_it():
         header = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
         for word in ("Prerequisites:", "Run:", f"mdrbench run {name}", "Published:", "Cost:"):
             assert any(word in line for line in header), f"{path.name}: the header lacks '{word}'"
+
+
+def test_every_shipped_recipe_can_be_planned(store, tiny_model, monkeypatch):
+    """Weights are not needed for that: one small model stands in for all."""
+    from mdrbench import models, plan, running
+
+    def stand_in(name, revision=None, source="auto"):
+        return models.LocalModel(tiny_model, name, "local", f"sha256:{name}", "")
+
+    monkeypatch.setattr(models, "require", stand_in)
+    sample = running.open_dataset("sample")
+    for name in registry.recipe_files():
+        planned = plan.plan_recipe(recipe.load(name), sample, ["sw"], "dev", store, [])
+        assert planned.steps()[-1].stage == "average"
+
+
+@pytest.mark.parametrize("base", ["naive", "naive-me5-small-6l"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_rival_recipes_differ_in_their_negatives_alone(base, strategy):
+    def settings(name):
+        return recipe.load(name).model_dump(exclude={"name", "summary", "extends", "published", "negatives"})
+
+    assert settings(f"{base}-{strategy}") == settings(base)
+    negatives = recipe.load(f"{base}-{strategy}").negatives
+    if strategy == "in-batch":
+        assert negatives is None
+    else:
+        assert negatives.mining["name"] == strategy
+        assert (negatives.size, negatives.judge["name"], negatives.generation["name"]) == (30, "none", "none")
+
+
+def test_published_systems_of_recipes_are_named_as_in_the_published_results():
+    from mdrbench import results
+
+    root = registry.PACKAGE.parent / "results"
+    known = {results.read(path).system.name for path in results.published_files(root)}
+    for name in registry.recipe_files():
+        if published := recipe.load(name).published:
+            assert set(published.systems) <= known, name
 
 
 def test_defaults_are_filled_in_and_the_name_is_the_files(tmp_path):
@@ -102,6 +148,15 @@ def test_set_overrides_a_key_and_reads_numbers_as_people_write_them():
         recipe.load("bm25", ["retriever.k1=fast"])
     with pytest.raises(UsageError, match="is not KEY=VALUE"):
         recipe.load("bm25", ["retriever.k1"])
+
+
+def test_a_key_of_a_section_that_was_left_out_can_be_set(tmp_path):
+    text = "extends: me5-small\nsummary: x\nnegatives: {mining: {name: topk}}\ntraining: {epochs: 1}\n"
+    found = recipe.load(write(tmp_path, text), ["training.sampler.domains=proportional"])
+    assert found.training.sampler == {
+        "name": "homogeneous", "same_language": True, "languages": "uniform", "domains": "proportional"
+    }  # fmt: skip
+    assert recipe.load(write(tmp_path, text), ["negatives.judge.name=replay"]).negatives.judge["name"] == "replay"
 
 
 def test_the_digest_ignores_what_cannot_change_a_score(tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from conftest import PASSAGES
 
-from mdrbench import measures, results, trec
+from mdrbench import measures, record, results, trec
 from mdrbench.errors import UsageError
 from mdrbench.running import plan_all, run_plans
 from mdrbench.store import Store, file_sha256
@@ -85,6 +85,21 @@ def test_warnings_about_the_data_reach_the_result(maker, tmp_path):
     _, result = run(maker, "en", tmp_path)
     assert result.languages["en"].dataset.warnings == {"repeated passage ignored": 1}
     assert result.languages["en"].dataset.passages == 3
+
+
+def test_the_log_of_a_long_training_is_kept_in_few_lines():
+    steps = [
+        {"kind": "train", "step": n, "loss": n / 3, "lr": n / 10, "grad_norm": None if n == 2 else 1.0, "memory": n}
+        for n in range(1, 8)
+    ]
+    log = [*steps[:4], {"kind": "validation", "step": 4, "loss": 0.25}, *steps[4:]]
+    assert list(record.shortened(log, lines=3)) == [
+        {"kind": "train", "step": 3, "lr": 0.3, "loss": 0.666667, "grad_norm": 1.0},
+        {"kind": "train", "step": 6, "lr": 0.6, "loss": 1.66667, "grad_norm": 1.0},
+        {"kind": "train", "step": 7, "lr": 0.7, "loss": 2.33333, "grad_norm": 1.0},
+        {"kind": "validation", "step": 4, "loss": 0.25},
+    ]
+    assert [line["step"] for line in record.shortened(steps[:3], lines=3)] == [1, 2, 3]
 
 
 @pytest.mark.slow

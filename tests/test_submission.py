@@ -10,10 +10,11 @@ import jsonschema
 import pytest
 from trust_results import LANGS, copied, kept, quick, recorded
 
-from mdrbench import leaderboard, measures, results, running, site, submission, verification
+from mdrbench import measures, results, running, site, submission, verification
 from mdrbench.datasets.sample import ROOT
 from mdrbench.errors import DataError, UsageError
 from mdrbench.layout import MiraclFolder
+from mdrbench.site import board, scores, standings
 from mdrbench.store import Store, file_sha256
 from mdrbench.submission import Words, parse_runs
 
@@ -75,13 +76,16 @@ def test_a_submission_verifies_and_stands_in_the_table_of_its_like(submit, runs,
     assert [(one.path.name, one.problems, one.unchecked) for one in found] == [
         (name, [], []) for name in ("one-language.json", "quick.json", "theirs.json")
     ]
-    [table] = [t for t in leaderboard.tables(*leaderboard.load(root, root)) if t.measure == "nDCG@10"]
-    assert [(row.name, row.average_over) for row in table.measured] == [
-        ("quick", 3),
-        ("theirs", 3),
-        ("one-language", 1),
+    [collection] = [c for c in board.load(root).collections if c.measured]
+    found = standings.of(collection, "nDCG@10", scores.reader(tmp_path / "scores"), tmp_path / "memo")
+    [group] = [group for group in found.groups if group.measured]
+    assert [(row.name, row.origin, row.complete) for row in group.rows] == [
+        ("quick", "measured", True),
+        ("theirs", "submitted", True),
+        ("one-language", "submitted", False),
     ]
-    assert "theirs" in site.build(root, tmp_path / "site").read_text()
+    page = site.build(root, tmp_path / "site").parent / collection.folder / "index.html"
+    assert "handed in" in page.read_text(encoding="utf-8")
 
 
 def test_the_order_of_lines_and_the_packing_do_not_matter(submit, runs, tmp_path):
