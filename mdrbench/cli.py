@@ -9,7 +9,19 @@ from typing import Annotated, Optional
 import typer
 
 from mdrbench import cli_ablation, cli_data, cli_generator, cli_models, cli_mteb, cli_negatives, cli_site, cli_trust
-from mdrbench.cli_options import AsJson, Cache, Data, Langs, Quiet, Recipes, Results, Set, Split, open_store
+from mdrbench.cli_options import (
+    AsJson,
+    Cache,
+    Data,
+    Langs,
+    Quiet,
+    Recipes,
+    Results,
+    Set,
+    Split,
+    open_store,
+    recorded_command,
+)
 from mdrbench.output import print_json
 
 app = typer.Typer(
@@ -56,13 +68,11 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run recipes and record their results; whatever was computed before is not computed again."""
-    import shlex
-
     from mdrbench.running import run_plans
 
     store = open_store(cache)
     plans = _plans(recipes, data, langs, split, changes, store, fetch=True, quiet=quiet)
-    command = shlex.join(["mdrbench", *sys.argv[1:]])
+    command = recorded_command()
     found, error = run_plans(plans, store, results, command, quiet, executor)
     if as_json:
         print_json([result.model_dump(mode="json", exclude_none=True) for _, result in found])

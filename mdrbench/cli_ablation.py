@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.cli_options import AsJson, Cache, Data, Langs, Quiet, Results, Set, Split, open_store
+from mdrbench.cli_options import AsJson, Cache, Data, Langs, Quiet, Results, Set, Split, open_store, recorded_command
 from mdrbench.output import print_json
 
 
@@ -53,8 +52,6 @@ def ablate(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe without its parts and test what each of them is worth; several --no-... make one variant."""
-    import shlex
-
     from mdrbench import ablation, running_ablation, tables, tables_ablation
 
     flags = {
@@ -71,7 +68,7 @@ def ablate(
     if explain:
         _explain(running_ablation.explain(planned, store), choice.absent, as_json)
         return
-    command = shlex.join(["mdrbench", *sys.argv[1:]])
+    command = recorded_command()
     ablated, error = running_ablation.run(planned, store, results, command, quiet=quiet, executor=executor)
     if as_json:
         print_json({**ablated.found.model_dump(mode="json", exclude_none=True), "failed": ablated.failed})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -18,6 +19,25 @@ Cache = Annotated[
 Results = Annotated[Path, typer.Option("--results", help="Folder of result files.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, failures only.")]
+
+
+UNRECORDED = {"--results": 1, "--cache": 1, "--executor": 1, "--quiet": 0, "-q": 0, "--json": 0}
+"""Options that say where and how, not what: name -> values that follow it."""
+
+
+def recorded_command() -> str:
+    """The command as a result keeps it: what can change a number, without this machine's folders."""
+    import shlex
+
+    kept, words = ["mdrbench"], iter(sys.argv[1:])
+    for word in words:
+        name, _, joined = word.partition("=")
+        if name not in UNRECORDED:
+            kept.append(word)
+        elif not joined:
+            for _ in range(UNRECORDED[name]):
+                next(words, None)
+    return shlex.join(kept)
 
 
 def open_store(cache: Path | None):

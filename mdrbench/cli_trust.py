@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from mdrbench.cli_options import AsJson, Cache, Quiet, Results, Split, open_store
+from mdrbench.cli_options import AsJson, Cache, Quiet, Results, Split, open_store, recorded_command
 from mdrbench.output import print_json, say
 
 if TYPE_CHECKING:
@@ -143,8 +143,6 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Check and score the run files of an outside system, and record them as a result."""
-    import shlex
-
     from mdrbench import results as store
     from mdrbench import submission
     from mdrbench.measures import DEFAULT
@@ -164,7 +162,7 @@ def submit(
         allow_missing=allow_missing,
         replace=replace,
         quiet=quiet,
-        command=shlex.join(["mdrbench", *sys.argv[1:]]),
+        command=recorded_command(),
     )
     for note in notes:
         say(f"note: {note}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -232,3 +233,17 @@ def test_the_wheel_carries_everything_and_works_from_any_directory(tmp_path):
     mdrbench("run", "bm25", "--data", "sample", "--langs", "sw,th", "-q")
     mdrbench("report")
     assert "huang2025boosting" in (away / "site" / "public" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [
+        ("run bm25 --data sample --results /home/a/r --cache=/home/a/c -q", "mdrbench run bm25 --data sample"),
+        ("run bm25 --json --set 'retriever.k1=1.2' --langs sw", "mdrbench run bm25 --set retriever.k1=1.2 --langs sw"),
+    ],
+)
+def test_the_recorded_command_names_no_folder_of_this_machine(monkeypatch, typed, recorded):
+    from mdrbench.cli_options import recorded_command
+
+    monkeypatch.setattr("sys.argv", ["/usr/bin/mdrbench", *shlex.split(typed)])
+    assert recorded_command() == recorded
