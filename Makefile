@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test lint lock clean help
+.PHONY: quickstart test lint lock screenshots sample-results clean help
 
 help:
 	@echo "make quickstart  environment, BM25 and me5-small on the packaged sample in 16 languages, and the page"
 	@echo "make test        environment, then the whole test suite"
 	@echo "make lint        ruff"
+	@echo "make screenshots the README's pictures, from the committed results (needs Chromium)"
+	@echo "make sample-results  results/sample anew: baselines, the boosted method and its ablations"
 	@echo "make lock        write requirements.lock anew from what pip resolves today"
 	@echo "make clean       remove the environment and built pages (not the cache, not results)"
 
@@ -49,6 +51,18 @@ lock:
 	  .venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	rm -rf .venv-lock
+
+screenshots: $(READY)
+	$(BIN)/python docs/screenshots.py
+
+# From an empty cache, so that times and versions are those of this machine and this code.
+sample-results: $(READY)
+	rm -rf results/sample
+	cache=$$(mktemp -d) && \
+	  $(BIN)/mdrbench run bm25 me5-small --data sample --cache $$cache --quiet && \
+	  $(BIN)/mdrbench ablate boosted-sample --data sample --all --cache $$cache --quiet && \
+	  rm -rf $$cache
+	$(BIN)/mdrbench verify results/sample --data sample
 
 clean:
 	rm -rf $(VENV) .venv-lock site/public build dist

@@ -98,7 +98,7 @@ class Collection:
 class Board:
     """Everything the pages are made from. MIRACL's collections come first, then by name; dev before other splits.
 
-    ``data`` names the data sets at hand besides the packaged sample, as ``--data`` does (see :mod:`mdrbench.site.texts`).
+    ``data`` names the data sets at hand besides the packaged sample, as ``--data`` does (:mod:`mdrbench.site.texts`).
     """
 
     root: Path

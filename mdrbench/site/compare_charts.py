@@ -140,7 +140,7 @@ def _scatter(found: list[Bubble], across: str, upwards: str) -> dict[str, Any]:
         "title": "topics",
         "titleFontWeight": "normal",
         "values": sorted({1, max(1, round(most / 4)), most}),
-        "orient": "top",
+        "orient": "bottom",
         "symbolFillColor": SHADES[1],
         "symbolStrokeWidth": 0,
     }

@@ -110,8 +110,8 @@ def chosen(collection: Collection) -> list[tuple[Entry, Entry]]:
 
 def _parents(entry: Entry, others: list[Entry]) -> list[Entry]:
     """What a system is a variant or an extension of."""
-    names = {entry.result.system.variant_of, (entry.result.system.recipe or {}).get("extends")}
-    return [other for other in others if any(_is(other, name) for name in names if name)]
+    names = [entry.result.system.variant_of, (entry.result.system.recipe or {}).get("extends")]
+    return [other for other in others if any(_is(other, name) for name in names)]
 
 
 def _standing(entry: Entry, measure: str) -> tuple[int, float, str]:
@@ -119,7 +119,7 @@ def _standing(entry: Entry, measure: str) -> tuple[int, float, str]:
     return (len(average[0].languages), average[1].value, entry.slug) if average else (0, 0.0, entry.slug)
 
 
-def _is(entry: Entry, name: str) -> bool:
+def _is(entry: Entry, name: Any) -> bool:
     return not entry.result.system.overrides and entry.result.system.name == name
 
 

@@ -1,0 +1,232 @@
+"""The leaderboard as a reader meets it in a browser, and every kind of page under axe and a strict HTML parser."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+from site_browser import browser, built, open_page  # noqa: F401
+
+pytestmark = pytest.mark.slow
+
+MIRACL = "miracl/index.html"
+MANY = "synthetic-0/index.html"
+
+
+def names(page) -> list[str]:
+    """Systems in the order shown."""
+    return page.locator(
+        ".ranking tbody:not([hidden]) tr:not(.group):not([hidden]) th[scope=row] > :is(a, span):first-child"
+    ).all_inner_texts()
+
+
+def column(page, code: str) -> list[float]:
+    index = page.evaluate(
+        "code => [...document.querySelectorAll('.ranking thead th')].findIndex(h => h.dataset.key === code)", code
+    )
+    values = page.evaluate(
+        "i => [...document.querySelectorAll('.ranking tbody tr:not(.group):not([hidden])')]"
+        ".map(row => row.cells[i].dataset.v)",
+        index,
+    )
+    return [float(value) for value in values if value is not None]
+
+
+def test_sorting_by_a_column_is_announced_shared_and_undone(open_page):  # noqa: F811
+    page = open_page(MIRACL)
+    first = names(page)
+    button = page.get_by_role("button", name="Sort by Swahili")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert column(page, "sw") == sorted(column(page, "sw"), reverse=True)
+    assert page.locator("th[aria-sort=descending]").get_attribute("data-key") == "sw"
+    shared = open_page(MIRACL + "#" + page.url.split("#")[1])
+    assert names(shared) == names(page) != first
+    button.click()
+    assert column(page, "sw") == sorted(column(page, "sw"))
+    button.click()
+    assert names(page) == first
+    assert "#" not in page.url
+
+
+def test_filters_of_rows_and_columns_live_in_the_address(open_page):  # noqa: F811
+    page = open_page(MIRACL)
+    page.get_by_label("Family").select_option("bm25")
+    assert names(page) == ["bm25", "BM25"]
+    page.get_by_label("Script").select_option("Arabic")
+    assert page.locator(".ranking thead th:visible").all_inner_texts()[2:] == ["ar", "fa"]
+    mean = page.locator("tr:not(.group):not([hidden]) td.average").first
+    ar, fa = (column(page, code)[0] for code in ("ar", "fa"))
+    assert float(mean.get_attribute("data-v")) == pytest.approx((ar + fa) / 2, abs=2e-6)
+    assert page.locator("thead th.average").inner_text().split() == ["Mean", "of", "2", "shown"]
+    assert page.locator(".state").inner_text().startswith("2 of 38 rows, 2 of 18 languages")
+    shared = open_page(MIRACL + "#" + page.url.split("#")[1])
+    assert names(shared) == ["bm25", "BM25"]
+    assert shared.get_by_label("Script").input_value() == "Arabic"
+    other = shared.get_by_role("link", name="Recall@100").get_attribute("href")
+    assert "family=bm25" in other
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_function("!location.hash")
+    assert len(names(page)) == 38
+
+
+def test_a_hostile_address_changes_nothing(open_page):  # noqa: F811
+    page = open_page(MIRACL + "#sort=%3Cscript%3E&family=none&langs=xx&show=zz&q=%3Cimg%3E")
+    assert page.locator("img").count() == 0
+    assert names(page) == []
+    assert page.locator("thead th[aria-sort]").count() == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "tex", "md"])
+def test_the_view_is_downloaded_as_it_is_shown(open_page, kind):  # noqa: F811
+    page = open_page(MIRACL + "#family=bm25&langs=fa,sw&sort=fa")
+    with page.expect_download() as waiting:
+        page.locator(f".downloads a[data-kind={kind}]").click()
+    assert waiting.value.suggested_filename == f"ndcg-10-view.{kind}"
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    if kind == "csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        assert [(row["system"], row["source"], row["fa"]) for row in rows] == [
+            ("bm25", "Pyserini, miracl.yaml", "0.3568"),
+            ("BM25", "Huang et al. 2025, table 1", "0.333"),
+        ]
+        assert list(rows[0])[-2:] == ["fa", "sw"]
+    elif kind == "json":
+        assert [row["scores"]["fa"] for row in json.loads(text)["systems"]] == [0.3568, 0.333]
+    else:
+        best = r"\textbf{0.357}" if kind == "tex" else "**0.357**"
+        assert best in text
+        assert text.count("0.333") == 1
+
+
+def test_letters_intervals_and_submissions_are_shown(open_page):  # noqa: F811
+    page = open_page("sample/index.html")
+    assert page.locator("td .letters").first.is_visible()
+    assert not page.locator("td .interval").first.is_visible()
+    page.get_by_label("interval").check()
+    assert page.locator("td .interval").first.is_visible()
+    assert "show=rank%2Cletters%2Cinterval%2Cheat" in page.url
+    row = page.locator("tr", has_text="theirs <b>")
+    assert row.locator(".tag").inner_text() == "handed in"
+    assert row.locator("td.average").inner_text().split() == ["0.500", "of", "2", "only"]
+
+
+def test_search_finds_systems_and_languages_by_keyboard(open_page):  # noqa: F811
+    page = open_page(MIRACL)
+    page.keyboard.press("/")
+    page.keyboard.type("boosted")
+    options = page.locator("#found [role=option]")
+    assert options.count() > 3
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#search").get_attribute("aria-activedescendant") == "found-0"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/systems/*.html")
+    page.locator("#search").fill("kiswah")
+    assert "Swahili" in options.first.inner_text()
+    page.locator("#search").fill("no such thing")
+    assert options.all_inner_texts() == ["Nothing of that name"]
+
+
+def test_a_hundred_systems_are_sorted_and_filtered_at_once(open_page):  # noqa: F811
+    page = open_page(MANY)
+    assert len(names(page)) == 100
+    took = page.evaluate(
+        """() => { const from = performance.now();
+        document.querySelector("th[data-key=sw] .sort").click(); document.body.offsetHeight;
+        const box = document.querySelector("[name=script]"); box.value = "Latin";
+        box.dispatchEvent(new Event("input", { bubbles: true }));
+        document.body.offsetHeight; return performance.now() - from; }"""
+    )
+    assert took < 1000
+
+
+def test_without_scripts_the_table_is_whole_and_its_switches_work(open_page):  # noqa: F811
+    page = open_page("sample/index.html", java_script_enabled=False)
+    assert page.locator(".ranking tbody tr:not(.group)").count() == 3
+    assert not page.locator(".filters").is_visible()
+    assert not page.locator(".search").is_visible()
+    page.get_by_label("interval").check()
+    assert page.locator("td .interval").first.is_visible()
+    page.get_by_role("link", name="Recall@100").click()
+    assert "Recall@100" in page.title()
+    assert page.get_by_role("link", name="CSV").get_attribute("href") == "../sample/recall-100.csv"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_colour_schemes_follow_the_system(open_page, scheme):  # noqa: F811
+    page = open_page(MIRACL, color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    light = sum(map(int, re.findall(r"\d+", paper))) > 380
+    assert light == (scheme == "light")
+
+
+def kinds(folder: Path) -> list[str]:
+    """One page of each kind: the first of each folder's shape, dev and other splits alike."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*.html")):
+        address = path.relative_to(folder).as_posix()
+        parts = address.split("/")
+        place = next((p for p in parts if p in ("systems", "languages", "compare", "ablations", "docs")), None)
+        kind = f"{place}/{parts[-1] == 'index.html'}" if place else address if len(parts) == 1 else f"board {parts[0]}"
+        if place == "systems":
+            kind += f" {parts[0]}"
+        found.setdefault(kind, address)
+    return list(found.values())
+
+
+def test_every_kind_of_page_fits_a_phone(open_page, built):  # noqa: F811
+    for address in kinds(built):
+        page = open_page(address, width=360, height=740)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 360, f"{address} is {wide} wide"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_kind_of_page(open_page, built, scheme):  # noqa: F811
+    from axe_playwright_python.sync_playwright import Axe
+
+    serious = {}
+    for address in kinds(built):
+        page = open_page(address, color_scheme=scheme)
+        found = Axe().run(page, options={"preload": False}).response["violations"]
+        for one in found:
+            if one["impact"] in ("serious", "critical"):
+                serious[f"{address}: {one['id']}"] = one["nodes"][0]["html"][:200]
+    assert serious == {}
+
+
+def test_every_page_parses_strictly_and_is_small(built):  # noqa: F811
+    import gzip
+
+    import html5lib
+
+    for path in sorted(built.rglob("*.html")):
+        data = path.read_bytes()
+        assert len(gzip.compress(data)) < 500_000, path
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parser = html5lib.HTMLParser(strict=False)
+            parser.parse(data, transport_encoding="utf-8")
+        assert not parser.errors, f"{path}: {parser.errors[:3]}"
+
+
+def test_every_internal_link_leads_somewhere(built):  # noqa: F811
+    from site_pages import Parsed
+
+    pages = {path: Parsed(path) for path in built.rglob("*.html")}
+    ids = {path.resolve(): {attrs.get("id") for _, attrs in page.tags} for path, page in pages.items()}
+    broken = []
+    for path, page in pages.items():
+        for _, attrs in page.tags:
+            link = attrs.get("href") or attrs.get("src") or ""
+            if not link or "://" in link or link.startswith("data:"):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file.split("?")[0]).resolve() if file else path.resolve()
+            if not target.exists() or (anchor and "=" not in anchor and target in ids and anchor not in ids[target]):
+                broken.append(f"{path.relative_to(built)}: {link}")
+    assert broken == []
