@@ -20,7 +20,8 @@ import ir_measures
 import pytrec_eval
 from ir_measures import AP, RR, Judged, R, nDCG
 
-from mdrbench import measures, trec
+from mdrbench import measures
+from mdrbench.formats import trec
 from mdrbench.types import Hit
 
 

@@ -25,8 +25,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mdrbench import trec
 from mdrbench.encoders.transformer import Config
+from mdrbench.formats import trec
 from mdrbench.layout import MiraclFolder
 from mdrbench.training import Key, Material
 from mdrbench.training.loop import train

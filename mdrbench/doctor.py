@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mdrbench import environment, java
-from mdrbench.downloads import endpoint
 from mdrbench.errors import MdrbenchError
+from mdrbench.hub.downloads import endpoint
 
 HUB_TIMEOUT = 5  # seconds
 NEEDED_DISK = 5_000_000_000  # bytes: wiki16 with every shipped recipe fits

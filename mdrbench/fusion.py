@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mdrbench.trec import ranked
+from mdrbench.formats.trec import ranked
 from mdrbench.types import Hit, Run
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdrbench.errors import DataError
+from mdrbench.formats.trec import count, iter_qrels, lines, read_qrels, read_topics
 from mdrbench.languages import ALL, SURPRISE
-from mdrbench.trec import count, iter_qrels, lines, read_qrels, read_topics
 from mdrbench.types import Passage
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.errors import DataError, UsageError, did_you_mean
-from mdrbench.trec import by_tie_rule, check_hits, lines
+from mdrbench.formats.trec import by_tie_rule, check_hits, lines
+from mdrbench.formats.writing import gzip_file
 from mdrbench.types import Qrels, Run, Topics
-from mdrbench.writing import gzip_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from mdrbench import environment
 from mdrbench.errors import DataError, MdrbenchError, StepError
+from mdrbench.plan.steps import Job, Step
 from mdrbench.stages import STAGES
-from mdrbench.steps import Job, Step
 from mdrbench.store import Artifact, Store, require
 
 

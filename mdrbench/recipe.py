@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mdrbench import measures, registry, sections
 from mdrbench.errors import MdrbenchError, UsageError
+from mdrbench.formats.yaml_files import merge, parse_overrides, read_yaml
 from mdrbench.store import key_of
 from mdrbench.training.settings import RUN_ONLY, Settings
-from mdrbench.yaml_files import merge, parse_overrides, read_yaml
 
 
 def _measure(value: str) -> str:

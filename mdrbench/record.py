@@ -11,6 +11,7 @@ from typing import Any
 
 from mdrbench import measures, results, stages
 from mdrbench.errors import UsageError
+from mdrbench.formats.writing import text_file, write_atomically
 from mdrbench.plan import RecipePlan
 from mdrbench.results import (
     Average,
@@ -25,7 +26,6 @@ from mdrbench.results import (
     Training,
 )
 from mdrbench.store import Artifact, file_sha256, key_of
-from mdrbench.writing import text_file, write_atomically
 
 TIE_RULE = "float32 score descending, then docid descending (trec_eval)"
 DENOMINATOR = "all judged topics (trec_eval -c)"

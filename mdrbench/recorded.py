@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from mdrbench import jsonl
 from mdrbench.errors import DataError
+from mdrbench.formats import jsonl
 
 
 class Recorded(NamedTuple):

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mdrbench import downloads, output, pipeline, progress, recipe, record, registry, results
+from mdrbench import output, pipeline, progress, recipe, record, registry, results
 from mdrbench.errors import DataError, MdrbenchError, StepError, UsageError
+from mdrbench.hub import downloads
 from mdrbench.languages import parse_langs
 from mdrbench.layout import MiraclFolder
 from mdrbench.plan import RecipePlan, plan_recipe
+from mdrbench.plan.steps import Step
 from mdrbench.recipe import Recipe
 from mdrbench.results import Result
-from mdrbench.steps import Step
 from mdrbench.store import Store
 
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdrbench import exports, pipeline, registry, running, stages_negatives, trec
-from mdrbench import groups as group_files
+from mdrbench import pipeline, registry, running
 from mdrbench.errors import MdrbenchError, StepError, UsageError, did_you_mean
+from mdrbench.formats import exports, trec
+from mdrbench.formats import groups as group_files
 from mdrbench.layout import MiraclFolder
-from mdrbench.plan_negatives import SPLIT, NegativesPlan, plan_agreement, plan_negatives
-from mdrbench.planner import Planner
+from mdrbench.plan.negatives import SPLIT, NegativesPlan, plan_agreement, plan_negatives
+from mdrbench.plan.planner import Planner
+from mdrbench.plan.steps import Step
 from mdrbench.recipe import Recipe
-from mdrbench.steps import Step
+from mdrbench.stages import negatives as stages_negatives
 from mdrbench.store import Artifact, Store
 from mdrbench.types import Negative, Passage, Qrels, TrainingGroup
 

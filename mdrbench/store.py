@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdrbench.errors import SetupError, StepError, UsageError
-from mdrbench.writing import write_atomically
+from mdrbench.formats.writing import write_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = 1

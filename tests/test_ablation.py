@@ -8,13 +8,18 @@ import shutil
 import pytest
 from conftest import PROJECT
 
-from mdrbench import ablation, ablation_effects, ablation_results, comparison, recipe, results, running_ablation
-from mdrbench.ablation import choose
-from mdrbench.ablation_keys import parse_vary
-from mdrbench.ablation_parts import PARTS
+from mdrbench import recipe, results
+from mdrbench.ablation import running as running_ablation
+from mdrbench.ablation import variants as ablation
+from mdrbench.ablation.keys import parse_vary
+from mdrbench.ablation.parts import PARTS
+from mdrbench.ablation.variants import choose
 from mdrbench.errors import DataError, StepError, UsageError
+from mdrbench.results import ablations as ablation_results
+from mdrbench.results import comparison
+from mdrbench.results import effects as ablation_effects
 from mdrbench.store import Store
-from mdrbench.verification import verify
+from mdrbench.trust.verification import verify
 
 TOP_K = "negatives.mining={name: topk, k: 12, depth: 100}"
 UNJUDGED = "negatives.judge={name: none}"
@@ -410,7 +415,7 @@ def test_without_the_complete_recipe_nothing_is_stored(tiny, monkeypatch):
 def test_the_table_shows_differences_names_and_what_is_not_there(whole, capsys):
     from rich.console import Console
 
-    from mdrbench import tables_ablation
+    from mdrbench.cli import tables_ablation
 
     _, ablated, _ = whole
     tables_ablation.print_ablation(Console(width=120), ablated, "nDCG@10")

@@ -11,8 +11,8 @@ import threading
 import pytest
 from conftest import PROJECT
 
-from mdrbench.answers import Answer, Answers, default_path
 from mdrbench.errors import DataError, SetupError
+from mdrbench.llm.answers import Answer, Answers, default_path
 
 
 def answer(key: str = "0", **changes) -> Answer:

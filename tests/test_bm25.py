@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, WIKI16_LITE
 
-from mdrbench import java, trec
+from mdrbench import java
 from mdrbench.datasets import sample
 from mdrbench.errors import SetupError
+from mdrbench.formats import trec
 from mdrbench.layout import MiraclFolder
 from mdrbench.retrievers import bm25
 from mdrbench.types import Passage, Run

@@ -17,11 +17,11 @@ from chat_server import ChatServer, Reply
 from conftest import PROJECT
 from pydantic import ValidationError
 
-from mdrbench.answers import Answers
-from mdrbench.chat import Chat, Question, without_thinking
-from mdrbench.chat_settings import Settings
 from mdrbench.errors import SetupError, StepError
-from mdrbench.spending import bound_tokens, estimate_tokens
+from mdrbench.llm.answers import Answers
+from mdrbench.llm.chat import Chat, Question, without_thinking
+from mdrbench.llm.settings import Settings
+from mdrbench.llm.spending import bound_tokens, estimate_tokens
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import yaml
 from conftest import PROJECT
 from trust_results import LANGS, edit, kept, quick, rewrite
 
-from mdrbench import check_report, checking, comparison, references
-from mdrbench.check_report import Settings
 from mdrbench.errors import UsageError
+from mdrbench.results import comparison
+from mdrbench.trust import check_report, checking, references
+from mdrbench.trust.check_report import Settings
 
 
 def check(now: Path, before: Path, **settings) -> check_report.Report:

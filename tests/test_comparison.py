@@ -5,8 +5,9 @@ import pytest
 from conftest import FolderMaker
 from scipy import stats
 
-from mdrbench import comparison, measures, record
+from mdrbench import measures, record
 from mdrbench.errors import DataError
+from mdrbench.results import comparison
 from mdrbench.running import plan_all, run_plans
 from mdrbench.store import Store
 

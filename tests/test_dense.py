@@ -113,7 +113,7 @@ def run(plan, store):
 
 
 def test_a_run_is_the_inner_product_of_the_embeddings(maker, tmp_path, store, tiny_model):
-    from mdrbench import trec
+    from mdrbench.formats import trec
 
     plan = planned(maker, tmp_path, store, tiny_model)
     outcome = run(plan, store)

@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from mdrbench import e5_small
 from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.hub import e5_small
 
 QUERIES = [
     "how high is Mount Everest",

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from mdrbench import exports
 from mdrbench.errors import DataError, UsageError
-from mdrbench.exports import Exported, PassageExample, TextExample, Texts
+from mdrbench.formats import exports
+from mdrbench.formats.exports import Exported, PassageExample, TextExample, Texts
 from mdrbench.types import Negative, Passage, TrainingGroup
 
 PASSAGES = {

@@ -5,8 +5,9 @@ from conftest import planned_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdrbench import fusion, recipe, registry, trec
+from mdrbench import fusion, recipe, registry
 from mdrbench.errors import UsageError
+from mdrbench.formats import trec
 from mdrbench.plan import plan_recipe
 from mdrbench.types import Hit
 

@@ -11,11 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 from typer.testing import CliRunner
 
-from mdrbench import generator_tuning, instructions, models
 from mdrbench.cli import app
 from mdrbench.errors import DataError, SetupError, UsageError
-from mdrbench.generator_tuning import Config, batch_of, rate, tune
-from mdrbench.instructions import Example, collate, encode, read_instructions
+from mdrbench.generator_tuning import instructions
+from mdrbench.generator_tuning import tuning as generator_tuning
+from mdrbench.generator_tuning.instructions import Example, collate, encode, read_instructions
+from mdrbench.generator_tuning.tuning import Config, batch_of, rate, tune
+from mdrbench.hub import models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

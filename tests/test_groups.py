@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdrbench import groups
 from mdrbench.errors import DataError
+from mdrbench.formats import groups
 from mdrbench.types import Negative, Passage, TrainingGroup
 
 GROUPS = [

@@ -14,29 +14,16 @@ PACKAGE = PROJECT / "mdrbench"
 LEVELS = {
     1: ("errors", "types", "languages", "output"),
     2: (
-        *("trec", "jsonl", "yaml_files", "writing", "layout", "registry", "store", "java", "environment", "downloads"),
-        *("measures", "fusion", "agreement", "groups", "exports", "vectors", "recorded"),
-        *("hub", "models", "model_hub", "e5_small", "answers", "spending", "completions", "chat_settings", "chat"),
-        *("packing", "training", "weighting"),
+        *("formats", "layout", "registry", "store", "java", "environment", "hub", "llm", "recorded"),
+        *("measures", "fusion", "agreement", "vectors", "packing", "training", "weighting"),
     ),
     3: (*("datasets", "domains", "encoders", "generation", "indexes", "judges", "mining", "retrievers", "samplers"),),
     4: (
-        *("recipe", "sections", "steps", "planner", "plan", "plan_negatives", "plan_training"),
-        *("stages", "stages_negatives", "stages_training", "training_processes", "negatives"),
-        *("pipeline", "executors", "record", "running", "running_negatives", "caching", "doctor"),
-        *("instructions", "generator_card", "generator_tuning", "mteb_bridge", "mteb_tasks"),
-        *("verification", "handed_in", "submission"),
-        *("ablation", "ablation_keys", "ablation_parts", "running_ablation"),
+        *("recipe", "sections", "plan", "stages", "negatives", "pipeline", "executors", "record", "running"),
+        *("running_negatives", "caching", "doctor", "ablation", "generator_tuning", "mteb", "trust"),
     ),
-    5: (
-        *("results", "published", "site", "comparison", "mteb_results"),
-        *("references", "check_report", "checking", "verified", "ablation_results", "ablation_effects"),
-    ),
-    6: (
-        *("cli", "cli_options", "cli_data", "cli_models", "cli_negatives", "cli_generator", "cli_mteb"),
-        *("progress", "tables", "tables_negatives", "cli_site", "cli_trust", "tables_trust", "__main__"),
-        *("cli_ablation", "tables_ablation"),
-    ),
+    5: ("results", "site"),
+    6: ("cli", "progress", "__main__"),
 }
 MAY_SEE = {1: {1}, 2: {1, 2}, 3: {1, 2, 3}, 4: {1, 2, 4, 5}, 5: {1, 2, 5}, 6: {1, 2, 3, 4, 5, 6}}
 EXCEPTIONS = {

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mdrbench import registry, trec
+from mdrbench import registry
 from mdrbench.datasets import sample
 from mdrbench.errors import DataError, UsageError
+from mdrbench.formats import trec
 from mdrbench.generation import none as no_generation
 from mdrbench.generation import replay as generation_replay
 from mdrbench.judges import Estimate, answer, bi_encoder, cross_encoder, none, replay

@@ -18,9 +18,9 @@ from conftest import PROJECT
 from pydantic import ValidationError
 
 from mdrbench import registry
-from mdrbench.answers import Answers
 from mdrbench.errors import SetupError, StepError
 from mdrbench.judges import llm
+from mdrbench.llm.answers import Answers
 from mdrbench.types import Judgment, Pair, Passage
 
 

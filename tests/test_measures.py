@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mdrbench import measures, trec
+from mdrbench import measures
 from mdrbench.errors import DataError, UsageError
+from mdrbench.formats import trec
 from mdrbench.types import Hit, Qrels, Run
 
 

@@ -16,9 +16,11 @@ import pytest
 from conftest import PROJECT
 from hub_server import FakeHub
 
-from mdrbench import downloads, hub, running
+from mdrbench import running
 from mdrbench.datasets import miracl
 from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.hub import client as hub
+from mdrbench.hub import downloads
 from mdrbench.languages import ALL, SURPRISE, parse_langs
 from mdrbench.layout import MiraclFolder
 from mdrbench.retrievers import bm25

@@ -12,8 +12,9 @@ import pytest
 from hub_server import Answering, serving
 from typer.testing import CliRunner
 
-from mdrbench import cli_models, e5_small, models
+from mdrbench.cli import models as cli_models
 from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.hub import e5_small, models
 
 REPO = "lab/tiny"
 FILES = {

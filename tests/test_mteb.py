@@ -12,10 +12,14 @@ import pytest
 import torch
 from conftest import PROJECT, WIKI16_LITE
 
-from mdrbench import measures, mteb_bridge, mteb_results, mteb_tasks, results, trec
+from mdrbench import measures, results
 from mdrbench.errors import DataError, UsageError
+from mdrbench.formats import trec
 from mdrbench.languages import ALL, SURPRISE
 from mdrbench.layout import MiraclFolder
+from mdrbench.mteb import bridge as mteb_bridge
+from mdrbench.mteb import results as mteb_results
+from mdrbench.mteb import tasks as mteb_tasks
 from mdrbench.types import Hit
 
 TWO = ("id", "sw")

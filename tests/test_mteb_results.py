@@ -7,8 +7,9 @@ import json
 import pytest
 from conftest import PROJECT
 
-from mdrbench import mteb_results, results
+from mdrbench import results
 from mdrbench.errors import DataError, UsageError
+from mdrbench.mteb import results as mteb_results
 
 
 def measured(tmp_path, dataset="miracl", split="dev", **values):

@@ -8,7 +8,7 @@ from conftest import PROJECT
 from mdrbench import negatives, recipe, registry
 from mdrbench.errors import StepError, UsageError
 from mdrbench.negatives import Judging, Keep, Texts
-from mdrbench.plan_negatives import plan_negatives
+from mdrbench.plan.negatives import plan_negatives
 from mdrbench.types import Hit, Judgment, Negative, Pair, Passage, TrainingGroup
 
 TOPICS = {"q1": "largest lake", "q2": "ringed seal", "q3": "nobody judged me"}
@@ -225,8 +225,9 @@ def test_a_recipe_without_negatives_has_none_to_plan(store):
 
 
 def test_scores_of_positives_are_those_of_the_ranking(tmp_path, store, tiny_models):
-    from mdrbench import groups as group_files
-    from mdrbench import jsonl, running, trec
+    from mdrbench import running
+    from mdrbench.formats import groups as group_files
+    from mdrbench.formats import jsonl, trec
 
     encoder = {"name": "transformer", "pooling": "mean", "normalize": False, "query_length": 32, "passage_length": 64}
     of = {m: {"name": "dense", "encoder": {**encoder, "model": str(tiny_models[m])}} for m in ("Bert", "XLMRoberta")}
@@ -312,7 +313,7 @@ def test_the_judge_against_the_qrels(mdrbench):
 
 
 def _qrels(lang):
-    from mdrbench import trec
+    from mdrbench.formats import trec
 
     return trec.read_qrels(sample().qrels_file(lang, "train"))
 

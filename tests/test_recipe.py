@@ -49,7 +49,8 @@ def test_every_shipped_recipe_opens_with_what_it_is_and_how_to_run_it():
 
 def test_every_shipped_recipe_can_be_planned(store, tiny_model, monkeypatch):
     """Weights are not needed for that: one small model stands in for all."""
-    from mdrbench import models, plan, running
+    from mdrbench import plan, running
+    from mdrbench.hub import models
 
     def stand_in(name, revision=None, source="auto"):
         return models.LocalModel(tiny_model, name, "local", f"sha256:{name}", "")

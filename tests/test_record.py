@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from conftest import PASSAGES
 
-from mdrbench import measures, record, results, trec
+from mdrbench import measures, record, results
 from mdrbench.errors import UsageError
+from mdrbench.formats import trec
 from mdrbench.running import plan_all, run_plans
 from mdrbench.store import Store, file_sha256
 

@@ -8,9 +8,10 @@ import jsonschema
 import pytest
 from conftest import PROJECT
 
-from mdrbench import published, results
+from mdrbench import results
 from mdrbench.errors import DataError, UsageError
 from mdrbench.languages import ALL
+from mdrbench.results import published
 
 FIGURES = PROJECT.parent / "shared" / "reference" / "published_scores.csv"
 PUBLISHED = results.published_files(PROJECT / "results")

@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from mdrbench import measures, trec
+from mdrbench import measures
 from mdrbench.datasets import sample
+from mdrbench.formats import trec
 from mdrbench.languages import ALL
 from mdrbench.layout import DocidTable, check_corpus, check_topics
 from mdrbench.retrievers import bm25

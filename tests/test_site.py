@@ -15,9 +15,10 @@ from scipy import stats
 from site_pages import Parsed, save, save_topics
 from test_results import measured
 
-from mdrbench import measures, mteb_results, site
+from mdrbench import measures, site
 from mdrbench.errors import DataError, SetupError, UsageError
 from mdrbench.languages import ALL
+from mdrbench.mteb import results as mteb_results
 from mdrbench.site import board, downloads, scores, significance, standings, traits
 from mdrbench.site.about_pages import FRONT
 from mdrbench.site.page import slug

@@ -9,8 +9,8 @@ from site_systems import Read, rendered
 from site_systems import save as save_result
 from test_results import measured
 
-from mdrbench import published
 from mdrbench.errors import DataError
+from mdrbench.results import published
 from mdrbench.site import ablation_data, ablation_pages, board, system_pages
 
 PAGE = "tiny/ablations/mine.html"

@@ -7,9 +7,10 @@ import pytest
 from compare_results import Html, record, rendered, sample
 from conftest import FolderMaker
 
-from mdrbench import comparison, measures
+from mdrbench import measures
 from mdrbench.errors import DataError, UsageError
 from mdrbench.layout import MiraclFolder
+from mdrbench.results import comparison
 from mdrbench.site import board, compare_data, compare_pages, pairs, scores, texts
 
 PAGE = "sample/compare/one--two.html"

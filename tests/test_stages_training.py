@@ -8,12 +8,14 @@ import json
 import pytest
 from test_training import without_dropout
 
-from mdrbench import recipe, registry, trec, verification, weighting
+from mdrbench import recipe, registry, weighting
 from mdrbench.errors import UsageError
+from mdrbench.formats import trec
 from mdrbench.plan import plan_recipe
 from mdrbench.running import run_plans, run_steps
 from mdrbench.store import Store
 from mdrbench.training import checkpoints
+from mdrbench.trust import verification
 from mdrbench.types import Example
 
 TEXT = """

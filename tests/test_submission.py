@@ -10,13 +10,14 @@ import jsonschema
 import pytest
 from trust_results import LANGS, copied, kept, quick, recorded
 
-from mdrbench import measures, results, running, site, submission, verification
+from mdrbench import measures, results, running, site
 from mdrbench.datasets.sample import ROOT
 from mdrbench.errors import DataError, UsageError
 from mdrbench.layout import MiraclFolder
 from mdrbench.site import board, scores, standings
 from mdrbench.store import Store, file_sha256
-from mdrbench.submission import Words, parse_runs
+from mdrbench.trust import submission, verification
+from mdrbench.trust.submission import Words, parse_runs
 
 SAMPLE = running.open_dataset("sample")
 SHALLOW = "nDCG@10"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdrbench import trec
 from mdrbench.errors import DataError
+from mdrbench.formats import trec
 from mdrbench.types import Hit
 
 

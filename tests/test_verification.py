@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from trust_results import LANGS, edit, kept, quick, rewrite
 
-from mdrbench import running, verification
+from mdrbench import running
 from mdrbench.datasets.sample import ROOT
 from mdrbench.errors import UsageError
 from mdrbench.layout import MiraclFolder
+from mdrbench.trust import verification
 
 SAMPLE = running.open_dataset("sample")
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from mdrbench import hub
-from mdrbench.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
 from mdrbench.errors import DataError
+from mdrbench.formats.trec import iter_qrels, lines, read_topics
+from mdrbench.hub import client as hub
+from mdrbench.hub.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
 from mdrbench.languages import ALL, SURPRISE
 from mdrbench.layout import MiraclFolder
 from mdrbench.store import default_root, file_sha256
-from mdrbench.trec import iter_qrels, lines, read_topics
 
 VERSION = 1
 

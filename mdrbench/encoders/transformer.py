@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import environment, models, packing
+from mdrbench import environment, packing
 from mdrbench.environment import package_version
+from mdrbench.hub import models
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mdrbench.errors import MdrbenchError, SetupError, StepError
 from mdrbench.pipeline import Event, Listener, run_step
-from mdrbench.steps import Step
+from mdrbench.plan.steps import Step
 
 VERSION = 1
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import Field
 
-from mdrbench import chat_settings
-from mdrbench.answers import Answer
-from mdrbench.chat import Chat, Question, language_name, without_thinking
 from mdrbench.languages import LANGUAGES, SURPRISE
+from mdrbench.llm import settings as chat_settings
+from mdrbench.llm.answers import Answer
+from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
 from mdrbench.types import Generation, Source
 
 VERSION = 1

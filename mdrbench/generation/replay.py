@@ -14,8 +14,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import jsonl, registry
+from mdrbench import registry
 from mdrbench.errors import DataError
+from mdrbench.formats import jsonl
 from mdrbench.recorded import Recorded
 from mdrbench.types import Generation, Source
 

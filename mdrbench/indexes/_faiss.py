@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mdrbench import vectors
 from mdrbench.environment import package_version
 from mdrbench.errors import StepError
-from mdrbench.writing import whole
+from mdrbench.formats.writing import whole
 
 if TYPE_CHECKING:
     import faiss

@@ -17,12 +17,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import jsonl
 from mdrbench.errors import DataError
+from mdrbench.formats import jsonl
+from mdrbench.formats.trec import lines
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import FREE, Tally
 from mdrbench.recorded import Recorded
-from mdrbench.trec import lines
 from mdrbench.types import Judgment, Pair
 
 VERSION = 1

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import environment, models
+from mdrbench import environment
 from mdrbench.environment import package_version
 from mdrbench.errors import DataError
+from mdrbench.hub import models
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import FREE, Cutoffs, Tally, grade
 from mdrbench.types import Judgment, Pair

@@ -15,13 +15,13 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from mdrbench import chat_settings
-from mdrbench.answers import Answer
-from mdrbench.chat import Chat, Question, language_name, without_thinking
 from mdrbench.errors import StepError
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import Tally
-from mdrbench.spending import estimate_tokens
+from mdrbench.llm import settings as chat_settings
+from mdrbench.llm.answers import Answer
+from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
+from mdrbench.llm.spending import estimate_tokens
 from mdrbench.types import Judgment, Pair, Passage
 
 VERSION = 1

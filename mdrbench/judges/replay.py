@@ -15,8 +15,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench import jsonl, registry
+from mdrbench import registry
 from mdrbench.errors import DataError
+from mdrbench.formats import jsonl
 from mdrbench.judges import Estimate
 from mdrbench.judges._local import FREE, Tally
 from mdrbench.recorded import Recorded

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from mdrbench import ablation_results, published, registry
-from mdrbench.ablation_results import Ablation, Complete, Effect, Name, Variant
+from mdrbench import registry
 from mdrbench.errors import DataError
-from mdrbench.published import PublishedAblation
+from mdrbench.results import ablations as ablation_results
+from mdrbench.results import published
+from mdrbench.results.ablations import Ablation, Complete, Effect, Name, Variant
+from mdrbench.results.published import PublishedAblation
 from mdrbench.site.board import Board, Collection, Entry
 from mdrbench.site.page import slug
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mdrbench import published
-from mdrbench.ablation_results import Variant
+from mdrbench.results import published
+from mdrbench.results.ablations import Variant
 from mdrbench.site import ablation_charts, ablation_data, units
 from mdrbench.site.ablation_data import ALPHA, Shown
 from mdrbench.site.board import Board, Collection

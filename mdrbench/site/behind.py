@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mdrbench.comparison import Moved
+from mdrbench.results.comparison import Moved
 from mdrbench.site import rankings
 from mdrbench.site.board import Entry
 from mdrbench.site.page import slug

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mdrbench import __version__, registry
 from mdrbench.errors import UsageError
+from mdrbench.formats.writing import write_atomically
 from mdrbench.site import (
     ablation_pages,
     about_pages,
@@ -26,7 +27,6 @@ from mdrbench.site.board import Board
 from mdrbench.site.charts import Drawing
 from mdrbench.site.page import Asset, Copy, Page
 from mdrbench.site.rendering import Rendering
-from mdrbench.writing import write_atomically
 
 MARKER = ".mdrbench-site"
 """A file in every built site, the SHA-256 of all others in it: a folder without it is never replaced."""

@@ -7,10 +7,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mdrbench import comparison, measures, results
-from mdrbench.comparison import LanguageComparison, Moved
+from mdrbench import measures, results
 from mdrbench.errors import DataError
 from mdrbench.measures import Interval, PairedTest
+from mdrbench.results import comparison
+from mdrbench.results.comparison import LanguageComparison, Moved
 from mdrbench.site.board import Collection, Entry
 from mdrbench.site.memo import Memo
 from mdrbench.site.scores import Scored, ScoreReader

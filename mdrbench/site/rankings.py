@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mdrbench import trec
+from mdrbench.formats import trec
 from mdrbench.site.board import Entry
 from mdrbench.site.memo import Memo
 from mdrbench.site.scores import kept_file

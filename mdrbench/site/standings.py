@@ -10,6 +10,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from mdrbench import registry
+from mdrbench.formats.yaml_files import read_yaml
 from mdrbench.languages import ALL
 from mdrbench.results import Cell, average_label
 from mdrbench.site import lettering, significance, traits
@@ -17,7 +18,6 @@ from mdrbench.site.board import Collection, Entry
 from mdrbench.site.numbers import number
 from mdrbench.site.scores import ScoreReader
 from mdrbench.site.traits import Traits
-from mdrbench.yaml_files import read_yaml
 
 ROUNDING = 0.00101
 """Two published figures agree when they differ by no more than rounding to three decimals explains."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from mdrbench import published, registry
-from mdrbench.results import File, Training
+from mdrbench import registry
+from mdrbench.results import File, Training, published
 from mdrbench.site import ablation_data, recipe_diff, system_facts, system_tables, traits, units
 from mdrbench.site.board import Board, Collection, Entry
 from mdrbench.site.charts import Drawing, Figure

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from mdrbench import registry
 from mdrbench.errors import DataError, UsageError
+from mdrbench.formats.trec import read_qrels
 from mdrbench.layout import MiraclFolder
 from mdrbench.results import DatasetRecord
 from mdrbench.site.board import Board
 from mdrbench.site.memo import Memo
 from mdrbench.store import default_root, hash_files
-from mdrbench.trec import read_qrels
 from mdrbench.types import Qrels
 
 FORMAT = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from mdrbench import models
+from mdrbench.hub import models
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.site.board import Entry
 

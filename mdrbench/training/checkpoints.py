@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.errors import SetupError, StepError, UsageError
-from mdrbench.writing import whole, write_atomically
+from mdrbench.formats.writing import whole, write_atomically
 
 LOG = "log.jsonl"
 

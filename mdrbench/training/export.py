@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mdrbench.formats.writing import write_atomically
 from mdrbench.training import EncoderSettings
-from mdrbench.writing import write_atomically
 
 MODULES = (
     ("", "sentence_transformers.models.Transformer"),

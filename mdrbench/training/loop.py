@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.errors import StepError
+from mdrbench.formats.writing import write_atomically
 from mdrbench.store import file_lock
 from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
 from mdrbench.training.losses import contrastive
 from mdrbench.training.parts import Parts, Weights, accelerator_of
 from mdrbench.training.settings import Settings, rate
-from mdrbench.writing import write_atomically
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, float], None]

@@ -243,7 +243,7 @@ def test_the_wheel_carries_everything_and_works_from_any_directory(tmp_path):
     ],
 )
 def test_the_recorded_command_names_no_folder_of_this_machine(monkeypatch, typed, recorded):
-    from mdrbench.cli_options import recorded_command
+    from mdrbench.cli.options import recorded_command
 
     monkeypatch.setattr("sys.argv", ["/usr/bin/mdrbench", *shlex.split(typed)])
     assert recorded_command() == recorded

@@ -9,7 +9,8 @@ import pytest
 from compare_results import record
 from scipy import stats
 
-from mdrbench import comparison, measures, site
+from mdrbench import measures, site
+from mdrbench.results import comparison
 
 pytestmark = pytest.mark.slow
 

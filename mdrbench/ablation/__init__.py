@@ -1,0 +1,1 @@
+"""Recipes without their parts: which variants there are, and running them together."""

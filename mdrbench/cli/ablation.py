@@ -1,0 +1,91 @@
+"""The command ``ablate``: what each part of a recipe is worth. Imports typer alone at top level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from mdrbench.cli.options import AsJson, Cache, Data, Langs, Quiet, Results, Set, Split, open_store, recorded_command
+from mdrbench.output import print_json
+
+
+def _off(slug: str, text: str):
+    return Annotated[bool, typer.Option(f"--no-{slug}", help=text)]
+
+
+def ablate(
+    recipe: Annotated[str, typer.Argument(help="The complete recipe.")] = "boosted",
+    data: Data = "miracl",
+    langs: Langs = "all",
+    split: Split = "dev",
+    changes: Set = None,
+    no_hard_neg: _off("hard-neg", "In-batch negatives only.") = False,
+    no_ensemble: _off("ensemble", "Candidates from the recipe's own retriever alone.") = False,
+    no_judge: _off("judge", "No candidate is judged.") = False,
+    no_reference: _off("reference", "The judge sees no positive.") = False,
+    no_generation: _off("generation", "No top-up through generated queries.") = False,
+    no_mift: _off("mift", "The generator as it was before its tuning.") = False,
+    no_same_language: _off("same-language", "Batches mix languages.") = False,
+    no_domain_balance: _off("domain-balance", "Domains come as often as they are.") = False,
+    no_weights: _off("weights", "All queries weigh alike.") = False,
+    stage_off: Annotated[
+        Optional[list[int]],
+        typer.Option(min=1, max=3, help="A stage replaced by its plain counterpart; repeatable."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Each part alone, each stage alone, and the stages one after the other.")
+    ] = False,
+    vary: Annotated[
+        Optional[list[str]], typer.Option(help="KEY=V1,V2: a variant for each value of a key; repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Repeats of everything, each with other seeds.")] = 1,
+    explain: Annotated[
+        bool, typer.Option("--explain", "--dry-run", help="Print changes and steps of each variant; run nothing.")
+    ] = False,
+    measure: Annotated[str, typer.Option(help="The measure to show; all are stored.")] = "nDCG@10",
+    results: Results = Path("results"),
+    cache: Cache = None,
+    executor: Annotated[str, typer.Option(help="Where steps run: local, or ray (needs mdrbench[ray]).")] = "local",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe without its parts and test what each of them is worth; several --no-... make one variant."""
+    from mdrbench.ablation import running as running_ablation
+    from mdrbench.ablation import variants as ablation
+    from mdrbench.cli import tables, tables_ablation
+
+    flags = {
+        **{"hard-neg": no_hard_neg, "ensemble": no_ensemble, "judge": no_judge, "reference": no_reference},
+        **{"generation": no_generation, "mift": no_mift, "same-language": no_same_language},
+        **{"domain-balance": no_domain_balance, "weights": no_weights},
+        **{f"stage-{number}": True for number in stage_off or ()},
+    }
+    parts = [slug for slug, given in flags.items() if given]
+    choice = ablation.choose(recipe, changes or [], parts, everything=everything, vary=vary or ())
+    ablation.require_measure(choice, measure)
+    store = open_store(cache)
+    planned = running_ablation.plan(choice, data, langs, split, store, seeds=seeds, fetch=not explain, quiet=quiet)
+    if explain:
+        _explain(running_ablation.explain(planned, store), choice.absent, as_json)
+        return
+    command = recorded_command()
+    ablated, error = running_ablation.run(planned, store, results, command, quiet=quiet, executor=executor)
+    if as_json:
+        print_json({**ablated.found.model_dump(mode="json", exclude_none=True), "failed": ablated.failed})
+    else:
+        console = tables.console()
+        tables_ablation.print_ablation(console, ablated, measure)
+        console.print(f"written: {ablated.path}", highlight=False, soft_wrap=True)
+    if error:
+        raise error
+
+
+def _explain(rows: list[dict], absent: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json({"variants": rows, "absent": absent})
+    else:
+        from mdrbench.cli import tables, tables_ablation
+
+        tables_ablation.print_explained(tables.console(), rows, absent)

@@ -1,0 +1,112 @@
+"""``mdrbench data``: fetch MIRACL, verify it, count what a data set holds. Imports typer alone at top level."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from mdrbench.output import print_json
+
+app = typer.Typer(no_args_is_help=True, help="Fetch MIRACL, verify it, count what a data set holds.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, what one must know only.")]
+
+
+@app.command()
+def fetch(
+    langs: Annotated[str, typer.Option(help="Codes such as ar,bn; all is the 16; de and yo by name.")] = "all",
+    split: Annotated[
+        Optional[str], typer.Option(help="train, dev or train,dev [default: all that a language has].")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Files fetched at once.")] = 4,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download what is missing of MIRACL; an interrupted download goes on where it stopped."""
+    from mdrbench import running
+    from mdrbench.cli import tables
+    from mdrbench.hub import downloads
+    from mdrbench.languages import parse_langs
+
+    dataset = running.open_dataset("miracl")
+    languages = parse_langs(langs, running.available(dataset))
+    splits = split.replace(",", " ").split() if split else None
+    with downloads.listener(quiet) as listen:
+        dataset.fetch(languages, splits, listen, jobs)
+    files = dataset.manifest(languages, splits)
+    if as_json:
+        print_json({"root": str(dataset.root), "files": files})
+    else:
+        size = tables.human_bytes(sum(entry["bytes"] for entry in files.values()))
+        print(f"{len(languages)} languages, {len(files)} files, {size} in {dataset.root}")
+
+
+@app.command()
+def verify(
+    langs: Annotated[Optional[str], typer.Option(help="Codes, or all [default: whatever is fetched].")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold MIRACL's files against the manifest and the published counts; exit code 3 if something is wrong."""
+    from mdrbench import running
+    from mdrbench.errors import DataError
+    from mdrbench.hub import downloads
+    from mdrbench.languages import parse_langs
+
+    dataset = running.open_dataset("miracl")
+    languages = parse_langs(langs, running.available(dataset)) if langs else dataset.fetched()
+    if not languages:
+        raise DataError("nothing is fetched", where=str(dataset.root), mend="`mdrbench data fetch`")
+    with downloads.listener(quiet) as listen:
+        problems = dataset.verify(languages, listen)
+    if as_json:
+        print_json(problems)
+    else:
+        for row in problems:
+            print(f"{row['file']}: {row['problem']}")
+        mend = "; mend: remove what is altered, then `mdrbench data fetch`" if problems else ""
+        print(f"{len(languages)} languages, {len(problems)} problems{mend}")
+    if problems:
+        raise typer.Exit(3)
+
+
+@app.command()
+def stats(
+    data: Annotated[str, typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")] = "miracl",
+    langs: Annotated[Optional[str], typer.Option(help="Codes, or all [default: whatever is there].")] = None,
+    split: Annotated[str, typer.Option(help="Topics and qrels to count.")] = "dev",
+    as_json: AsJson = False,
+) -> None:
+    """Count passages, topics, judgments, positives and bytes per language; the corpora are read once."""
+    from mdrbench import running
+    from mdrbench.cli import tables
+
+    dataset = running.open_dataset(data)
+    rows = {lang: _counts(dataset, lang, split) for lang in running.at_hand(dataset, langs, split)}
+    if as_json:
+        print_json(rows)
+        return
+    names = ("passages", "topics", "judgments", "positives", "bytes")
+    print(f"{'':<5}" + "".join(f"{name:>12}" for name in names))
+    total = {name: sum(row[name] for row in rows.values()) for name in names}
+    for lang, row in {**rows, "all": total}.items():
+        counts = "".join(f"{row[name]:>12,}" for name in names[:-1])
+        print(f"{lang:<5}{counts}{tables.human_bytes(row['bytes']):>12}")
+
+
+def _counts(dataset, lang: str, split: str) -> dict[str, int]:
+    """One row; ``passages`` counts corpus lines, ``bytes`` the files on disk."""
+    from mdrbench.formats import trec
+
+    topics, qrels = dataset.topics_file(lang, split), dataset.qrels_file(lang, split)
+    judged = [grade for row in trec.read_qrels(qrels).values() for grade in row.values()]
+    shards = dataset.corpus_files(lang)
+    return {
+        "passages": sum(bool(line.strip()) for shard in shards for _, line in trec.lines(shard)),
+        "topics": len(trec.read_topics(topics)),
+        "judgments": len(judged),
+        "positives": sum(grade > 0 for grade in judged),
+        "bytes": sum(path.stat().st_size for path in (*shards, topics, qrels)),
+    }

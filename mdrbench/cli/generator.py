@@ -1,0 +1,64 @@
+"""``mdrbench tune-generator``: instruction-tune the model that writes queries. Imports typer alone at top level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from mdrbench.output import print_json, say
+
+app = typer.Typer()
+
+SHOWN_EVERY = 10  # steps
+
+
+@app.command("tune-generator")
+def tune_generator(
+    model: Annotated[str, typer.Option(help="OWNER/NAME of a hub, or a folder: a causal language model.")],
+    instructions: Annotated[Path, typer.Option(help="JSON Lines: instruction, input, output, lang.")],
+    out: Annotated[Path, typer.Option(help="Folder for adapter, log and card; an interrupted run goes on there.")],
+    revision: Annotated[Optional[str], typer.Option(help="Commit, tag or branch on the hub [default: main].")] = None,
+    rank: Annotated[int, typer.Option(help="Of the LoRA matrices: 8, 16, 32, 64, 128 or 256.")] = 8,
+    alpha: Annotated[float, typer.Option(help="LoRA's scale is alpha / rank.")] = 16,
+    dropout: Annotated[float, typer.Option(help="Before the LoRA matrices.")] = 0.05,
+    epochs: Annotated[int, typer.Option(help="Times through the instructions.")] = 5,
+    lr: Annotated[float, typer.Option(help="Learning rate at the end of the warm-up.")] = 1e-3,
+    warmup: Annotated[float, typer.Option(help="Share of the steps; then a cosine to 0.")] = 0.1,
+    batch_size: Annotated[int, typer.Option(help="Examples of a step.")] = 32,
+    micro_batch: Annotated[int, typer.Option(help="Examples at once: memory, not results.")] = 4,
+    max_length: Annotated[int, typer.Option(help="Tokens; longer examples are left out.")] = 1024,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of adapter, order and dropout.")] = 0,
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 100,
+    merge: Annotated[bool, typer.Option("--merge", help="Also write the whole model, adapter merged in.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Tune the generator with LoRA on instructions in many languages (needs mdrbench[generator])."""
+    from pydantic import ValidationError
+
+    from mdrbench.errors import UsageError
+    from mdrbench.generator_tuning import tuning as generator_tuning
+
+    settings = {
+        **{"model": model, "revision": revision, "rank": rank, "alpha": alpha, "dropout": dropout, "epochs": epochs},
+        **{"learning_rate": lr, "warmup": warmup, "batch_size": batch_size, "micro_batch": micro_batch},
+        **{"max_length": max_length, "precision": precision, "seed": seed, "save_every": save_every},
+    }
+    try:
+        config = generator_tuning.Config.model_validate(settings)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+        raise UsageError(wrong, mend="see `mdrbench tune-generator --help`") from None
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        if step % SHOWN_EVERY == 0 or step in (1, steps):
+            say(f"step {step} of {steps}  loss {loss:.4f}")
+
+    record = generator_tuning.tune(config, instructions, out, say, merge=merge, progress=progress)
+    if as_json:
+        print_json(record)
+    else:
+        print(f"{record['steps']} steps, loss by epoch {', '.join(f'{x:.4f}' for x in record['loss_by_epoch'])}")
+        print(f"written: {out}/README.md says how to serve it")

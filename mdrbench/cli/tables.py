@@ -1,0 +1,163 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mdrbench.plan import RecipePlan
+from mdrbench.results import Cell, Result
+from mdrbench.results.comparison import Comparison
+from mdrbench.store import Store
+
+
+def console() -> Console:
+    """Standard output; where it is no terminal, wide enough that no cell is cut."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def new_table(title: str, first: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
+    """An empty table in the house style; columns are right-aligned but for those named in ``left``."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    return table
+
+
+def _interval(cell: Cell) -> str:
+    """``.766-.841``; empty for a cell without an interval."""
+    return "" if cell.low is None else f"{cell.low:.3f}-{cell.high:.3f}".replace("0.", ".")
+
+
+def print_result(out: Console, result: Result) -> None:
+    """One result: languages x measures, the first measure with its interval."""
+    names = result.evaluated.measures
+    title = f"{result.system.name} on {result.dataset} ({result.split})"
+    if result.system.overrides:
+        title += f" --set {' '.join(result.system.overrides)}"
+    percent = f"{result.evaluated.confidence:.0%}" if result.evaluated.confidence else ""
+    table = new_table(title, "", ["topics", names[0], f"{percent} interval", *names[1:]])
+
+    def add(label: str, topics: str, scores: dict[str, Cell]) -> None:
+        cells = [f"{scores[name].value:.4f}" for name in names]
+        table.add_row(label, topics, cells[0], _interval(scores[names[0]]), *cells[1:])
+
+    for lang in result.language_codes():
+        add(lang, str(result.languages[lang].dataset.judged_topics), result.languages[lang].scores)
+    for average in result.averages:
+        table.add_section()
+        add(f"avg of {len(average.languages)}", "", average.scores)
+    out.print(table)
+
+
+def print_costs(out: Console, result: Result) -> None:
+    """What each stage cost, summed over languages, as it was really computed (cached steps keep their cost).
+
+    A step that all languages share, such as training, counts once.
+    """
+    table = new_table("cost", "stage", ["steps", "seconds", "slowest", "peak memory"])
+    stages = dict.fromkeys(stage for entry in result.languages.values() for stage in entry.steps)
+    for stage in stages:
+        shared = {entry.steps[stage].key: lang for lang, entry in result.languages.items() if stage in entry.steps}
+        steps = {lang: result.languages[lang].steps[stage] for lang in shared.values()}
+        slowest = max(steps, key=lambda lang: steps[lang].seconds)
+        seconds = sum(step.seconds for step in steps.values())
+        peak = human_bytes(max(step.peak_bytes for step in steps.values()))
+        table.add_row(stage, str(len(steps)), f"{seconds:.1f}", f"{slowest} {steps[slowest].seconds:.1f}", peak)
+    out.print(table)
+
+
+def print_several(out: Console, found: list[Result]) -> None:
+    """Several results: languages x systems for the measure that all share first."""
+    measure = found[0].evaluated.measures[0]
+    table = new_table(f"{measure} on {found[0].dataset} ({found[0].split})", "", [r.system.name for r in found])
+    languages = {lang: None for result in found for lang in result.language_codes()}
+    for lang in languages:
+        entries = [result.languages.get(lang) for result in found]
+        table.add_row(lang, *(f"{e.scores[measure].value:.4f}" if e and measure in e.scores else "-" for e in entries))
+    table.add_section()
+    for label in {average.label: None for result in found for average in result.averages}:
+        cells = [next((a.scores.get(measure) for a in r.averages if a.label == label), None) for r in found]
+        table.add_row(label, *(f"{c.value:.4f}" if c else "-" for c in cells))
+    out.print(table)
+
+
+def plan_rows(plan: RecipePlan, store: Store) -> list[dict]:
+    """The steps of a plan as a script would read them; a missing artifact of a step nobody needs is ``not needed``."""
+    from mdrbench.pipeline import needed
+
+    by_ref = {step.ref: step for step in plan.steps()}
+    to_make, _ = needed(plan.targets(), by_ref, store)
+    making = {step.ref for step in to_make}
+    rows = []
+    for step in plan.steps():
+        artifact = store.find(*step.ref)
+        state = "hit" if artifact else "miss" if step.ref in making else "not needed"
+        size = artifact.bytes if artifact else step.size
+        rows.append(
+            {
+                "recipe": plan.recipe.name,
+                "scope": step.scope,
+                "stage": step.stage,
+                "key": step.key,
+                "state": state,
+                "bytes": size,
+                "estimated": artifact is None,
+            }
+        )
+    return rows
+
+
+def print_plan(out: Console, rows: list[dict]) -> None:
+    """The steps of a plan with keys, hit or miss, and size."""
+    table = new_table("", "recipe", ["scope", "stage", "key", "state", "size"], left=("scope", "stage", "key", "state"))
+    for row in rows:
+        size = ("~" if row["estimated"] else "") + human_bytes(row["bytes"])
+        style = {"hit": "green", "miss": "yellow"}.get(row["state"], "dim")
+        state = f"[{style}]{row['state']}[/]"
+        table.add_row(row["recipe"], row["scope"], row["stage"], row["key"][:12], state, size)
+    out.print(table)
+    missing = [row for row in rows if row["state"] == "miss"]
+    total = human_bytes(sum(row["bytes"] for row in missing))
+    out.print(f"{len(missing)} of {len(rows)} steps to make, about {total} of artifacts")
+
+
+def print_comparison(out: Console, found: Comparison) -> None:
+    """Per-language tests and the topics that moved most."""
+    columns = ["topics", found.a, found.b, "diff", "W/T/L", "t p", "t Holm", "rand. p", "rand. Holm"]
+    table = new_table(f"{found.measure}: {found.a} against {found.b}", "", columns)
+    for row in found.languages:
+        t = row.test
+        ps = [t.p_t, row.p_t_holm, t.p_randomisation, row.p_randomisation_holm]
+        mark = "*" if row.p_randomisation_holm < 0.05 else ""
+        table.add_row(
+            f"{row.lang}{mark}", str(t.topics), f"{t.mean_a:.4f}", f"{t.mean_b:.4f}", f"{t.difference:+.4f}",
+            f"{t.wins}/{t.ties}/{t.losses}", *(f"{p:.4f}" for p in ps),
+        )  # fmt: skip
+    out.print(table)
+    mean = found.average
+    out.print(
+        f"{found.average_label}: {mean.value:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]   "
+        "* randomisation p < 0.05 after Holm's correction over the languages", highlight=False,
+    )  # fmt: skip
+    if found.only_in_one:
+        out.print(f"left out, only one of the two has them: {', '.join(found.only_in_one)}")
+    if found.moved:
+        moved = new_table("topics that moved most", "", ["topic", found.a, found.b, "query"], left=("topic", "query"))
+        for m in found.moved:
+            moved.add_row(m.lang, m.qid, f"{m.a:.4f}", f"{m.b:.4f}", m.query)
+        out.print(moved)
+
+
+def human_bytes(count: float) -> str:
+    """``1.5 MB``: decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

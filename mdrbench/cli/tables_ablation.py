@@ -1,0 +1,102 @@
+"""Tables of ``mdrbench ablate`` for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from mdrbench.cli.tables import new_table
+
+if TYPE_CHECKING:
+    from mdrbench.ablation.running import Ablated
+    from mdrbench.results.ablations import Ablation, Effect
+
+ALPHA = 0.05
+CELL = 9
+"""Characters of a language's column."""
+
+
+def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
+    """The complete recipe's scores, and each variant's difference: the average, then the languages."""
+    found = ablated.found
+    _print_averages(out, found, measure, ablated.failed)
+    widest = max(len(one.label) for one in found.variants) if found.variants else 0
+    at_once = max(1, (out.width - max(widest, len("complete")) - 1) // CELL)
+    for begin in range(0, len(found.languages), at_once):
+        _print_languages(out, found, measure, found.languages[begin : begin + at_once])
+    out.print(
+        "* average: the interval leaves out 0; language: randomisation p < 0.05 after Holm's correction over the "
+        "languages of a variant", highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    for one in (found.complete, *found.variants):
+        if len(one.names) > 1:
+            first, *others = [name.label for name in one.names]
+            out.print(f"{first}: also {'; '.join(others)}", highlight=False, soft_wrap=True)
+    for one in found.absent:
+        out.print(Text(f"not in this recipe: {one.label}: {one.why}", "dim"), soft_wrap=True)
+    for label, langs in ablated.failed.items():
+        out.print(Text(f"failed: {label} ({', '.join(langs)})", "bold red"), soft_wrap=True)
+
+
+def _print_averages(out: Console, found: Ablation, measure: str, failed: dict[str, list[str]]) -> None:
+    title = f"{measure}: {found.recipe} and what each part is worth, on {found.dataset} ({found.split})"
+    if found.overrides:
+        title += f" --set {' '.join(found.overrides)}"
+    seeds = [f"sd of {found.seeds} seeds"] if found.seeds > 1 else []
+    label = f"avg of {len(found.languages)}"
+    table = new_table(title, "", [label, "difference", f"{found.tested.confidence:.0%} interval", *seeds])
+
+    def spread(cell: Any) -> list[str]:
+        return [f"{cell.spread:.4f}"] if found.seeds > 1 else []
+
+    whole = found.complete.average[measure]
+    table.add_row("complete", f"{whole.value:.4f}", "", f"{whole.low:.4f}, {whole.high:.4f}", *spread(whole))
+    table.add_section()
+    for variant in found.variants:
+        cell = variant.average[measure]
+        mark = "*" if cell.low > 0 or cell.high < 0 else " "
+        table.add_row(
+            variant.label, f"{cell.score:.4f}", f"{cell.difference:+.4f}{mark}",
+            f"{cell.low:+.4f}, {cell.high:+.4f}", *spread(cell),
+        )  # fmt: skip
+    for name in failed:
+        table.add_row(name, "failed", "", "", *[""] * len(seeds))
+    out.print(table)
+
+
+def _print_languages(out: Console, found: Ablation, measure: str, langs: list[str]) -> None:
+    table = new_table("", "", langs)
+    table.add_row("complete", *(f"{found.complete.languages[lang][measure].value:.4f} " for lang in langs))
+    table.add_section()
+    for variant in found.variants:
+        table.add_row(variant.label, *(_difference(variant.languages[lang][measure]) for lang in langs))
+    out.print(table)
+
+
+def _difference(cell: Effect) -> str:
+    return f"{cell.difference:+.4f}{'*' if cell.p_holm is not None and cell.p_holm < ALPHA else ' '}"
+
+
+def print_explained(out: Console, rows: list[dict[str, Any]], absent: dict[str, str]) -> None:
+    """What each variant changes and which steps it adds; nothing was run."""
+    columns = ["steps", "hit", "shared", "to make", "of these"]
+    table = new_table("", "variant", columns, left=("of these",))
+    for row in rows:
+        states = Counter(step["state"] for step in row["steps"])
+        own = Counter(step["stage"] for step in row["steps"] if step["state"] == "miss")
+        made = ", ".join(stage if count == 1 else f"{count} {stage}" for stage, count in own.items())
+        table.add_row(
+            row["variant"], str(len(row["steps"])), str(states["hit"]), str(states["shared"]), str(states["miss"]), made
+        )
+    out.print(table)
+    for row in rows:
+        changes = " ".join(f"--set '{item}'" for item in row["overrides"])
+        others = f"  (also {'; '.join(row['names'][1:])})" if len(row["names"]) > 1 else ""
+        out.print(f"{row['variant']}: {changes or 'as it is'}{others}", highlight=False, soft_wrap=True)
+    for slug, why in absent.items():
+        out.print(Text(f"not in this recipe: {slug}: {why}", "dim"), soft_wrap=True)
+    total = sum(step["state"] == "miss" for row in rows for step in row["steps"])
+    out.print(f"{len(rows)} recipes, {total} steps to make", highlight=False)

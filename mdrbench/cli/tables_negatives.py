@@ -1,0 +1,112 @@
+"""Tables about hard negatives for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from mdrbench.cli.tables import human_bytes, new_table
+from mdrbench.running_negatives import Mined, Shown
+
+
+def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
+    """Language -> counts over all stages, with ``positives_among_them`` counted anew from the finished groups."""
+    rows = {}
+    for lang in mined.languages():
+        facts, groups = mined.facts(lang), mined.groups(lang)
+        negatives = sum(len(group.negatives) for group in groups)
+        generated = sum(negative.source == "generated" for group in groups for negative in group.negatives)
+        qrels = mined.qrels(lang)
+        zeros = {(group.qid, docid) for group in groups for docid, grade in qrels[group.qid].items() if grade == 0}
+        chosen = {(group.qid, negative.docid) for group in groups for negative in group.negatives}
+        size = mined.recipe.negatives.size
+        rows[lang] = {
+            "queries": len(groups),
+            "mined": facts["mine"]["negatives"],
+            "eliminated_share": facts["judge"]["eliminated_share"] if "judge" in facts else None,
+            "unreadable": facts["judge"]["unreadable"] if "judge" in facts else None,
+            "generated_share": generated / negatives if negatives else 0.0,
+            "negatives": negatives,
+            "short": sum(len(group.negatives) < size for group in groups),
+            "missing": sum(max(0, size - len(group.negatives)) for group in groups),
+            "judged_zeros": len(chosen & zeros),
+            "judged_zeros_share": len(chosen & zeros) / len(zeros) if zeros else None,
+            "positives_among_them": sum(qrels[qid].get(docid, 0) > 0 for qid, docid in chosen),
+            "stages": facts,
+            "usage": mined.usage(lang),
+        }
+    return rows
+
+
+def print_statistics(out: Console, mined: Mined, rows: dict[str, dict[str, Any]]) -> None:
+    """Per language: what was mined, eliminated, generated, what is short, and how it meets the qrels."""
+    columns = ["queries", "mined", "eliminated", "generated", "negatives", "short", "missing", "zeros", "positives"]
+    strategy = mined.recipe.negatives.mining["name"]
+    found = new_table(f"hard negatives of {mined.recipe.name} ({strategy}) on {mined.dataset.name}", "", columns)
+    for lang, row in rows.items():
+        found.add_row(
+            lang, str(row["queries"]), str(row["mined"]), _share(row["eliminated_share"]),
+            _share(row["generated_share"]), str(row["negatives"]), str(row["short"]), str(row["missing"]),
+            f"{row['judged_zeros']} ({_share(row['judged_zeros_share'])})", str(row["positives_among_them"]),
+        )  # fmt: skip
+    out.print(found)
+    size = mined.recipe.negatives.size
+    out.print(
+        f"short: queries with fewer than {size} negatives; missing: negatives they lack; zeros: negatives judged 0 "
+        "(share of all judged 0); positives: negatives judged positive, must be 0", highlight=False,
+    )  # fmt: skip
+    seconds = sum(usage["seconds"] for row in rows.values() for usage in row["usage"].values())
+    peak = max((usage["peak_bytes"] for row in rows.values() for usage in row["usage"].values()), default=0)
+    out.print(f"all steps, as computed: {seconds:.1f} s, peak memory {human_bytes(peak)}", highlight=False)
+
+
+def print_agreement(out: Console, rows: dict[str, dict]) -> None:
+    """The judge against the qrels, per language."""
+    ratios = ("precision", "recall", "f1", "accuracy", "kappa")
+    found = new_table("judge against qrels", "", ["pairs", "unreadable", *ratios])
+    for lang, row in rows.items():
+        cells = ["-" if row[name] is None else f"{row[name]:.3f}" for name in ratios]
+        found.add_row(lang, str(row["n"]), str(row["unreadable"]), *cells)
+    out.print(found)
+
+
+def print_estimate(out: Console, rows: dict[str, dict]) -> None:
+    """What judging would ask of an endpoint, per language and in all."""
+    found = new_table(
+        "what judging would take", "", ["requests", "stored already", "input tokens", "output tokens", "cost"]
+    )
+    names = ("requests", "stored", "input_tokens", "output_tokens")
+    for lang, row in rows.items():
+        found.add_row(lang, *(str(row[name]) for name in names), _cost(row["cost"]))
+    found.add_section()
+    costs = [row["cost"] for row in rows.values()]
+    total = None if None in costs else sum(costs)
+    found.add_row("all", *(str(sum(row[name] for row in rows.values())) for name in names), _cost(total))
+    out.print(found)
+
+
+def print_shown(out: Console, shown: Shown) -> None:
+    """A query with its positives and negatives, a line of text each."""
+    out.print(Text(f"{shown.lang} {shown.qid}: {shown.query}", style="bold"), soft_wrap=True)
+    for passage in shown.positives:
+        out.print(Text(f"  positive  {passage.docid}  {passage.title}: {passage.text}"), soft_wrap=True)
+    columns = ["score", "source", "grade", "judged", "text"]
+    found = new_table("", "docid", columns, left=("source", "text"))
+    for negative, passage in shown.negatives:
+        grade = "-" if negative.grade is None else str(negative.grade)
+        text = Text(f"{passage.title}: {passage.text}" if passage.title else passage.text)
+        text.truncate(100, overflow="ellipsis")
+        found.add_row(
+            negative.docid, f"{negative.score:.4f}", negative.source, grade, "0" if negative.judged else "no", text
+        )
+    out.print(found)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def _cost(value: float | None) -> str:
+    return "no prices given" if value is None else f"{value:.2f}"

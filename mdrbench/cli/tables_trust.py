@@ -1,0 +1,58 @@
+"""Tables of ``mdrbench check`` and ``verify`` for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from mdrbench.cli.tables import console, new_table
+from mdrbench.output import shown
+from mdrbench.trust.check_report import Report, score_text
+
+if TYPE_CHECKING:
+    from mdrbench.results.verified import Verified
+
+STYLES = {
+    **{"drop": "bold red", "gone": "bold red", "unlike": "red", "rise": "yellow", "drop?": "yellow"},
+    **{"failure": "bold red", "warning": "yellow", "notice": "dim"},
+}
+
+
+def print_check(report: Report) -> None:
+    """A table for each result, what was found, and one sentence."""
+    out = console()
+    for name in dict.fromkeys(row.result for row in report.rows):
+        rows = [row for row in report.rows if row.result == name]
+        names = list(dict.fromkeys(row.measure for row in rows))
+        table = new_table(f"{name} against {report.against}", "", names)
+        for lang in dict.fromkeys(row.lang for row in rows):
+            by_measure = {row.measure: row for row in rows if row.lang == lang}
+            cells = [by_measure.get(measure) for measure in names]
+            table.add_row(lang, *(Text(score_text(c), STYLES.get(c.verdict, "")) if c else Text() for c in cells))
+        out.print(table)
+    for found in report.findings:
+        place = " ".join(part for part in (found.result, found.lang, found.measure) if part)
+        out.print(Text(f"{found.severity}: ", STYLES[found.severity]), end="", soft_wrap=True)
+        out.print(Text(f"{place}: {found.message}"), soft_wrap=True)
+        if found.mend:
+            out.print(Text(f"  mend: {found.mend}"), soft_wrap=True)
+    out.print(Text(report.summary()), soft_wrap=True)
+
+
+def print_verified(found: list[Verified]) -> None:
+    """Each file with what was checked, the problems, and what was not checked."""
+    out = console()
+    for one in found:
+        source = "the runs" if one.rescored else "the topic-level scores"
+        n = len(one.problems)
+        verdict = f"{n} problem{'s' * (n != 1)}" if n else "fine"
+        told = f"{one.cells} numbers re-derived from {source} of {one.topics} topics"
+        out.print(Text(f"{shown(one.path)}: "), Text(verdict, "bold red" if n else "green"), Text(f", {told}"), sep="",
+                  soft_wrap=True)  # fmt: skip
+        for problem in one.problems:
+            out.print(Text(f"  {problem}"), soft_wrap=True)
+            if problem.mend:
+                out.print(Text(f"    mend: {problem.mend}"), soft_wrap=True)
+        for text in one.unchecked:
+            out.print(Text(f"  not checked: {text}", "yellow"), soft_wrap=True)

@@ -1,0 +1,184 @@
+"""``mdrbench check``, ``verify`` and ``submit``: results that can be relied on. Imports typer alone at top level."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from mdrbench.cli.options import AsJson, Cache, Quiet, Results, Split, open_store, recorded_command
+from mdrbench.output import print_json, say
+
+if TYPE_CHECKING:
+    from mdrbench.layout import MiraclFolder
+
+app = typer.Typer()
+
+Chosen = Annotated[
+    Optional[list[Path]],
+    typer.Argument(metavar="RESULTS", help="A results folder, or result files [default: results].", show_default=False),
+]
+Data = Annotated[Optional[str], typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")]
+
+
+@app.command(epilog="Exit codes: 0 fine, 6 a score dropped or something is gone, 3 unlike or damaged, 2 wrong command.")
+def check(
+    chosen: Chosen = None,
+    against: Annotated[
+        str, typer.Option(help="The reference: a folder, a file, or a git commit of the folder.")
+    ] = "HEAD",
+    tolerance: Annotated[
+        Optional[list[str]], typer.Option(help="0.001, or MEASURE=0.001 for one measure; repeatable [default: 0.001].")
+    ] = None,
+    statistical: Annotated[
+        bool, typer.Option("--statistical", help="A difference counts only if the paired test confirms it.")
+    ] = False,
+    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Level of the test, after Holm's correction.")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the randomisation test.")] = 42,
+    allow_changed: Annotated[
+        Optional[list[str]], typer.Option(help="What changed on purpose: recipe, conventions, data; repeatable.")
+    ] = None,
+    langs: Annotated[Optional[str], typer.Option(help="Check these languages only: ar,bn.")] = None,
+    junit: Annotated[Optional[Path], typer.Option(help="Write JUnit's XML.")] = None,
+    markdown: Annotated[Optional[Path], typer.Option(help="Write a summary in Markdown.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Print annotations for GitHub Actions.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare results with reference ones; exit code 6 if a score dropped or something is gone."""
+    from mdrbench.languages import ALL, SURPRISE, parse_langs
+    from mdrbench.trust import check_report, checking, references
+
+    general, single = check_report.parse_tolerances(tolerance or [])
+    settings = check_report.Settings(
+        tolerance=general,
+        tolerances=single,
+        statistical=statistical,
+        alpha=alpha,
+        seed=seed,
+        allowed=check_report.parse_allowed(allow_changed or []),
+        langs=frozenset(parse_langs(langs, [*ALL, *SURPRISE]) if langs else ()),
+    )
+    with references.pairs(chosen or [Path("results")], against) as pairs:
+        report = checking.check(pairs, against, settings)
+    if junit:
+        _write(junit, check_report.junit(report))
+    if markdown:
+        _write(markdown, check_report.markdown(report))
+    if as_json:
+        print_json(check_report.as_json(report))
+    else:
+        from mdrbench.cli import tables_trust
+
+        tables_trust.print_check(report)
+    if github:
+        for line in check_report.github(report):
+            print(line, file=sys.stderr if as_json else sys.stdout)
+    raise typer.Exit(report.exit_code)
+
+
+def _write(path: Path, text: str) -> None:
+    from mdrbench.formats.writing import write_atomically
+
+    write_atomically(path, text)
+
+
+@app.command(epilog="Exit codes: 0 fine, 3 something could not be re-derived, 2 wrong command.")
+def verify(
+    chosen: Chosen = None,
+    data: Data = None,
+    corpus: Annotated[bool, typer.Option("--corpus", help="Also read every passage of the corpora.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Re-score kept runs and re-derive every number of results; exit code 3 if one cannot be."""
+    from mdrbench.errors import DataError, UsageError
+    from mdrbench.results import verified
+    from mdrbench.trust import verification
+
+    if corpus and not data:
+        raise UsageError("--corpus needs the data", mend="give --data as well")
+    dataset = None
+    if data:
+        from mdrbench.running import open_dataset
+
+        dataset = open_dataset(data)
+    progress = (lambda text: None) if quiet or as_json else say
+    found = verification.verify(chosen or [Path("results")], dataset, corpus=corpus, progress=progress)
+    if as_json:
+        print_json([verified.as_json(one) for one in found])
+    else:
+        from mdrbench.cli import tables_trust
+
+        tables_trust.print_verified(found)
+    if any(one.problems for one in found):
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def submit(
+    runs: Annotated[
+        list[str], typer.Argument(help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, or a file with --langs LANG.")
+    ],
+    system: Annotated[str, typer.Option(help="Name of the system, as it will stand in tables.")],
+    data: Annotated[str, typer.Option(help="What was searched: `miracl`, `sample`, or a folder.")],
+    langs: Annotated[
+        Optional[str], typer.Option(help="Codes, or all: each must have a run [default: the runs found].")
+    ] = None,
+    split: Split = "dev",
+    summary: Annotated[str, typer.Option(help="One sentence on the system.")] = "",
+    link: Annotated[Optional[str], typer.Option(help="Where the system is described: https://...")] = None,
+    license_: Annotated[Optional[str], typer.Option("--license", help="Licence of the system.")] = None,
+    size: Annotated[Optional[str], typer.Option(help="Its size, such as '118M parameters'.")] = None,
+    measures: Annotated[
+        Optional[str], typer.Option(help="For runs cut above rank 100: nDCG@10,MRR@10 [default: all five].")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Judged topics without hits score 0; else they are an error.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of an earlier submission.")] = False,
+    results: Results = Path("results"),
+    cache: Cache = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check and score the run files of an outside system, and record them as a result."""
+    from mdrbench import results as store
+    from mdrbench.measures import DEFAULT
+    from mdrbench.running import available, open_dataset, require
+    from mdrbench.trust import submission
+
+    dataset = open_dataset(data)
+    files = submission.parse_runs(runs, langs, available(dataset))
+    require(dataset, list(files), split)
+    path, notes = submission.submit(
+        files,
+        submission.Words(system, summary, link, license_, size),
+        dataset,
+        split,
+        results,
+        open_store(cache),
+        names=tuple(measures.replace(",", " ").split()) if measures else DEFAULT,
+        allow_missing=allow_missing,
+        replace=replace,
+        quiet=quiet,
+        command=recorded_command(),
+    )
+    for note in notes:
+        say(f"note: {note}")
+    if as_json:
+        print_json(store.read(path).model_dump(mode="json", exclude_none=True))
+    else:
+        _print_submitted(path, len(files), dataset)
+
+
+def _print_submitted(path: Path, languages: int, dataset: MiraclFolder) -> None:
+    from mdrbench import results
+    from mdrbench.cli import tables
+
+    console = tables.console()
+    tables.print_result(console, results.read(path))
+    if languages < (of := len(dataset.languages())):
+        say(f"note: {languages} of the {of} languages of {dataset.name}")
+    console.print(f"written: {path}", highlight=False, soft_wrap=True)

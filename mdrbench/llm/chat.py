@@ -1,0 +1,349 @@
+"""Questions to a language model: settings, keys, budget, repetition, order. What it answers is kept in a store.
+
+:meth:`Chat.each` runs a function over items on as many threads as requests may be under way and hands its results back
+in order. The function asks one question or several, one after the other; each is looked up in the store first, and its
+answer is in the store before anybody sees it. Interrupted or failed, the requests under way are waited for, because
+they are paid for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from mdrbench.errors import SetupError, StepError
+from mdrbench.languages import LANGUAGES, SURPRISE
+from mdrbench.llm.answers import Answer, Answers, default_path
+from mdrbench.llm.completions import Endpoint, Failed, Refused, Reply
+from mdrbench.llm.settings import Settings
+from mdrbench.llm.spending import Budget, Prices, bound_tokens, estimate_tokens
+from mdrbench.output import say
+from mdrbench.store import canonical, key_of
+
+LONGEST_WAIT_S = 60.0  # between repetitions, where the endpoint names no time
+
+LONGEST_RETRY_AFTER_S = 600.0
+
+AHEAD = 4  # items begun for each thread, so that one slow answer does not stop the others
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Question(NamedTuple):
+    """One request.
+
+    Attributes:
+        kind, version: which prompt; part of the key.
+        about: readable columns of the store (lang, qid, docid, reference, query).
+        vote, attempt: which answer to the prompt is wanted; part of the key, and of the seed.
+    """
+
+    kind: str
+    version: str
+    messages: list[dict[str, str]]
+    about: dict[str, str | None]
+    response_format: dict[str, Any] | None = None
+    vote: int = 0
+    attempt: int = 0
+
+
+Read = Callable[[Answer], Any]
+"""Reads an answer; None where it is unreadable."""
+
+
+def language_name(lang: str) -> str:
+    """English name of a language's code."""
+    return (LANGUAGES | SURPRISE)[lang].name
+
+
+def without_thinking(text: str) -> str:
+    """What a model says after its reasoning: ``<think>`` blocks go, and all before a closing tag whose opening was part
+    of the chat template; nothing is left where the reasoning never ends."""
+    text = re.sub(r"<think(?:ing)?>.*?</think(?:ing)?>", "", text, flags=re.DOTALL)
+    text = re.split(r"</think(?:ing)?>", text)[-1]
+    return re.split(r"<think(?:ing)?>", text)[0].strip()
+
+
+class Stopped(Exception):
+    """Another thread failed, or the user interrupted."""
+
+
+@cache
+def _budget(settings: str, limits: tuple[int | None, float | None], prices: Prices | None) -> Budget:
+    """One budget a process for equal settings: a run judges many languages, each with an object of its own."""
+    return Budget(*limits, prices)
+
+
+class Chat:
+    """Asks a model, looking every question up in the store first."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.answers = Answers(Path(settings.store).expanduser() if settings.store else default_path())
+        self.endpoint = Endpoint(settings.base_url, settings.api_key_env, settings.timeout_s, settings.model)
+        limits = (settings.max_requests, settings.max_cost)
+        self.budget = _budget(settings.model_dump_json(), limits, settings.prices)
+        self.counts: Counter[str] = Counter()
+        self._guard = threading.Lock()
+        self._under_way: dict[str, Future] = {}
+        self._stop = threading.Event()
+        self._not_before = 0.0
+        self._cause: BaseException | None = None
+
+    def prepare(self, tell: Callable[[str], None], instead: str = "") -> None:
+        """Open the store and try the endpoint; a SetupError where one of them does not work.
+
+        Args:
+            instead: what could be done without an endpoint, for the error to say.
+        """
+        try:
+            len(self.answers)
+            if self.settings.check_model and not self.settings.offline:
+                with closing(self.endpoint):
+                    self.endpoint.check(tell)
+        except SetupError as error:
+            mend = "; ".join(filter(None, [error.mend, instead]))
+            raise SetupError(error.message, where=error.where, mend=mend) from None
+
+    def conventions(self) -> dict[str, Any]:
+        """Of the settings those that decide what is answered."""
+        names = ("model", "temperature", "top_p", "max_tokens", "seed", "extra", "passage_chars", "reasks")
+        return self.settings.model_dump(mode="json", include=set(names))
+
+    # -- one question -----------------------------------------------------------------------------------------------
+
+    def sampling(self, question: Question) -> dict[str, Any]:
+        """What is sent beside model and messages, less what was not set; every answer to a prompt has its own seed."""
+        settings = self.settings
+        seed = None if settings.seed is None else settings.seed + 1000 * question.vote + question.attempt
+        sent = {
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "max_tokens": settings.max_tokens,
+            "seed": seed,
+            "response_format": question.response_format,
+            "extra": settings.extra or None,
+        }
+        return {name: value for name, value in sent.items() if value is not None}
+
+    def key(self, question: Question) -> str:
+        """SHA-256 of all that is asked; the endpoint's address is no part of it."""
+        return key_of(
+            {
+                "model": self.settings.model,
+                "prompt": [question.kind, question.version],
+                "sampling": self.sampling(question),
+                "messages": question.messages,
+                "answer": [question.vote, question.attempt],
+            }
+        )
+
+    def stored(self, question: Question) -> Answer | None:
+        """The answer that the store has, None where it has none."""
+        return self.answers.get(self.key(question))
+
+    def ask(self, question: Question, read: Read) -> Answer:
+        """The answer to a question, stored or bought; to be called in a function that :meth:`each` runs.
+
+        A question that another thread is asking just now is waited for, not asked twice.
+        """
+        key = self.key(question)
+        with self._guard:
+            other = self._under_way.get(key)
+            if other is None:
+                mine = self._under_way[key] = Future()
+        if other is not None:
+            answer = other.result()
+            self._count_stored(answer)
+            return answer
+        try:
+            answer = self._look_up_or_buy(key, question, read)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(answer)
+            return answer
+        finally:
+            with self._guard:
+                del self._under_way[key]
+
+    def _look_up_or_buy(self, key: str, question: Question, read: Read) -> Answer:
+        if (answer := self.answers.get(key)) is not None:
+            self._count_stored(answer)
+            return answer
+        if self.settings.offline:
+            raise StepError(
+                f"the store has no answer about {question.about} from '{self.settings.model}'",
+                where=str(self.answers.path),
+                mend="set offline: false to ask for it",
+            )
+        reply = self._buy(question)
+        answer = self._answer(key, question, reply)
+        parsed = read(answer)
+        return self.answers.put(answer._replace(parsed=None if parsed is None else canonical(parsed)))
+
+    def _answer(self, key: str, question: Question, reply: Reply) -> Answer:
+        about = dict(question.about)
+        query = about.pop("query", None)
+        counted = reply.input_tokens is not None and reply.output_tokens is not None
+        if counted:
+            tokens = reply.input_tokens, reply.output_tokens
+        else:
+            tokens = estimate_tokens(question.messages), estimate_tokens([{"content": reply.text}])
+        with self._guard:
+            self.counts.update(requests=1, input_tokens=tokens[0], output_tokens=tokens[1], uncounted=not counted)
+        columns = {name: about.get(name) for name in ("lang", "qid", "docid", "reference")}
+        return Answer(
+            key=key,
+            model=self.settings.model,
+            kind=question.kind,
+            version=question.version,
+            sampling=canonical(self.sampling(question)),
+            vote=question.vote,
+            attempt=question.attempt,
+            **columns,
+            query_sha256=hashlib.sha256(query.encode()).hexdigest() if query is not None else None,
+            text=reply.text,
+            finish=reply.finish,
+            parsed=None,
+            input_tokens=tokens[0],
+            output_tokens=tokens[1],
+            counted=int(counted),
+            served=reply.served,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _count_stored(self, answer: Answer) -> None:
+        with self._guard:
+            self.counts.update(
+                stored=1, stored_input_tokens=answer.input_tokens, stored_output_tokens=answer.output_tokens
+            )
+
+    # -- paying -----------------------------------------------------------------------------------------------------
+
+    def _buy(self, question: Question) -> Reply:
+        """Send a request until it is answered, within budget and repetitions."""
+        sampling = self.sampling(question)
+        extra = sampling.pop("extra", {})
+        limit = sampling.pop("max_tokens")
+        body = {"model": self.settings.model, "messages": question.messages, **sampling, "extra_body": extra}
+        body[self.settings.length_parameter] = limit
+        most = bound_tokens(question.messages), limit
+        for repetition in range(self.settings.retries + 1):
+            self._wait()
+            with self.budget.reserved(*most) as reservation:
+                if self._stop.is_set():
+                    raise Stopped
+                try:
+                    reply = self.endpoint.complete(body)
+                except Refused as error:
+                    failure = error
+                except Failed as error:  # it may have been charged
+                    reservation.keep()
+                    failure = error
+                else:
+                    reservation.settle(reply.input_tokens, reply.output_tokens)
+                    return reply
+            self._back_off(repetition, failure)
+        raise AssertionError("the last repetition gives up")
+
+    def _back_off(self, repetition: int, failure: Failed) -> None:
+        """Wait, all threads where the endpoint is too busy; or give up."""
+        with self._guard:
+            self.counts.update(failed=1, refused=isinstance(failure, Refused))
+        if repetition == self.settings.retries:
+            raise StepError(
+                f"{self.endpoint.url} failed {repetition + 1} times in a row: {failure}",
+                mend=f"run the command again when it is well: the answers so far are kept in {self.answers.path}",
+            )
+        own = min(LONGEST_WAIT_S, self.settings.backoff_s * 2**repetition) * random.uniform(0.5, 1)
+        wait = own if failure.wait is None else failure.wait
+        if wait > LONGEST_RETRY_AFTER_S:
+            raise StepError(
+                f"{self.endpoint.url} asks to be left alone for {wait:.0f} s: {failure}",
+                mend=f"run the command again then: the answers so far are kept in {self.answers.path}",
+            )
+        if isinstance(failure, Refused) or failure.wait is not None:
+            with self._guard:
+                self._not_before = max(self._not_before, time.monotonic() + wait)
+        else:
+            self._stop.wait(wait)
+
+    def _wait(self) -> None:
+        """Wait until something may be sent."""
+        while not self._stop.is_set() and (delay := self._not_before - time.monotonic()) > 0:
+            self._stop.wait(delay)
+        if self._stop.is_set():
+            raise Stopped
+
+    # -- many questions ---------------------------------------------------------------------------------------------
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Results of ``work`` in the order of the items; memory holds a few for each thread.
+
+        The first failure stops the rest: nothing more is sent, what is under way is waited for and stored, then the
+        failure is raised.
+        """
+        self._stop.clear()
+        self._cause = None
+        threads = self.settings.concurrency
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="chat")
+        stream = iter(items)
+        waiting: deque[Future] = deque(pool.submit(self._run, work, item) for item in islice(stream, threads * AHEAD))
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(self._run, work, item) for item in islice(stream, 1))
+                yield result
+        except Stopped:
+            raise self._cause from None
+        finally:
+            self._stop.set()
+            if self._under_way:
+                say("waiting for the answers under way, which are paid for")
+            try:
+                pool.shutdown(wait=True, cancel_futures=True)
+            finally:
+                self.endpoint.close()
+                self.answers.close()
+
+    def _run(self, work: Callable[[Item], Result], item: Item) -> Result:
+        if self._stop.is_set():
+            raise Stopped
+        try:
+            return work(item)
+        except Stopped:
+            raise
+        except BaseException as error:
+            with self._guard:
+                self._cause = self._cause or error
+            self._stop.set()
+            raise
+
+    def facts(self) -> dict[str, Any]:
+        """What was asked so far: requests answered and paid, answers found in the store, tokens and cost of both.
+
+        ``failed`` requests were tried again, ``refused`` of them for being too many; ``uncounted`` answers came without
+        a token count, and theirs are estimated. Costs are None where no prices are set.
+        """
+        names = ("requests", "stored", "failed", "refused", "uncounted", "input_tokens", "output_tokens")
+        facts: dict[str, Any] = {name: self.counts[name] for name in names}
+        old = {name: self.counts[f"stored_{name}"] for name in ("input_tokens", "output_tokens")}
+        prices = self.settings.prices
+        facts["cost"] = prices.of(facts["input_tokens"], facts["output_tokens"]) if prices else None
+        facts["stored_cost"] = prices.of(**old) if prices else None
+        return {**facts, **{f"stored_{name}": count for name, count in old.items()}}

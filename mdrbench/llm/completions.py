@@ -1,0 +1,228 @@
+"""The wire to an OpenAI-compatible endpoint: one request, and what its errors mean.
+
+Goes through the official ``openai`` package, imported at the first request (about a second). Nothing is tried again
+here: :class:`Refused` and :class:`Failed` say what :mod:`mdrbench.llm.chat` may repeat; all else is an error for the
+user.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from mdrbench.errors import MdrbenchError, SetupError, StepError, did_you_mean
+
+if TYPE_CHECKING:
+    import openai
+
+OPENAI = "https://api.openai.com/v1"
+
+CHECK_TIMEOUT_S = 10.0
+
+NO_KEY = "none"
+"""Sent in place of a key: servers without keys ignore it, but the client wants one."""
+
+
+class Reply(NamedTuple):
+    """What came back: the text (empty where there was none), why it ended, tokens (None where not counted)."""
+
+    text: str
+    finish: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    served: str | None
+
+
+class Failed(Exception):
+    """A request failed in a way that may pass (5xx, timeout, lost connection, garbled body); it may have cost money.
+
+    ``wait``: seconds that the endpoint asks to wait, None where it does not say.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None):
+        super().__init__(reason)
+        self.wait = wait
+
+
+class Refused(Failed):
+    """The endpoint was too busy to take the request (429): it cost nothing."""
+
+
+class Endpoint:
+    """One endpoint, used by several threads.
+
+    Args:
+        base_url: None: ``OPENAI_BASE_URL``, else OpenAI's.
+        api_key_env: the environment variable that holds the key. None: ``OPENAI_API_KEY``, but only where the address
+            is OpenAI's or comes from ``OPENAI_BASE_URL``: a recipe must not send your key to an address of its own.
+        timeout_s: seconds without a byte after which a request counts as failed.
+    """
+
+    def __init__(self, base_url: str | None, api_key_env: str | None, timeout_s: float, model: str):
+        self.url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+        self._is_openai = urlsplit(self.url).hostname == urlsplit(OPENAI).hostname
+        self.key_env = api_key_env or ("OPENAI_API_KEY" if self._is_openai or not base_url else None)
+        self.timeout_s = timeout_s
+        self.model = model
+        self._lock = threading.Lock()
+        self._client: openai.OpenAI | None = None
+
+    # -- checking ---------------------------------------------------------------------------------------------------
+
+    def _key(self) -> str:
+        """The key; a SetupError where it is wanted and not set."""
+        if self.key_env is None:
+            return NO_KEY
+        if key := os.environ.get(self.key_env, "").strip():
+            return key
+        if self.key_env == "OPENAI_API_KEY" and not self._is_openai:
+            return NO_KEY  # OPENAI_BASE_URL alone: a server of one's own
+        raise SetupError(
+            f"no key for {self.url}: the environment variable {self.key_env} is not set",
+            mend=f"export {self.key_env}=...; or name an endpoint of your own with base_url or OPENAI_BASE_URL",
+        )
+
+    def check(self, say: Callable[[str], None]) -> None:
+        """A SetupError where there is no key, nobody answers, or the model is not served.
+
+        Endpoints that do not list their models cannot be asked about the last; ``say`` is told so.
+        """
+        self._key()
+        served = self._models(say)
+        if served is None or {self.model, f"{self.model}:latest"} & set(served):
+            return
+        raise SetupError(
+            f"{self.url} does not serve the model '{self.model}'",
+            mend=f"{did_you_mean(self.model, served)}; check_model: false where the list is not complete",
+        )
+
+    def _models(self, say: Callable[[str], None]) -> list[str] | None:
+        client = self._open()
+        import openai
+
+        try:
+            page = client.with_options(timeout=min(self.timeout_s, CHECK_TIMEOUT_S)).models.list()
+            names = [model.id for model in page.data]
+        except (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            raise self._explain(error) from None
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+            names = []
+            say(f"{self.url} did not list its models ({_reason(error)}): '{self.model}' is taken on trust")
+        return names or None
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> openai.OpenAI:
+        with self._lock:
+            if self._client is None:
+                try:
+                    import openai
+                except ImportError:
+                    raise SetupError("the package openai is missing", mend="pip install openai") from None
+                self._client = openai.OpenAI(
+                    api_key=self._key(), base_url=self.url, timeout=self.timeout_s, max_retries=0
+                )
+            return self._client
+
+    def close(self) -> None:
+        """Close the connections; they are opened again when they are needed."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def complete(self, body: dict[str, Any]) -> Reply:
+        """Send one request; raises Failed or Refused, or a SetupError or StepError that no repetition would mend."""
+        client = self._open()
+        import openai
+
+        try:
+            return _read(client.chat.completions.create(**body))
+        except openai.APIStatusError as error:
+            if error.status_code == 400 and "content_filter" in str(error.body):
+                return Reply("", "content_filter", 0, 0, None)
+            raise self._explain(error) from None
+        except (openai.OpenAIError, ValueError) as error:
+            raise Failed(_reason(error)) from None
+
+    def _explain(self, error: openai.APIError) -> Exception:
+        status = getattr(error, "status_code", None)
+        reason = _reason(error)
+        if status is None:
+            return SetupError(
+                f"no answer from {self.url}: {reason}", mend="start the server, or set base_url or OPENAI_BASE_URL"
+            )
+        if status == 429 and error.code == "insufficient_quota":
+            return StepError(f"{self.url}: {reason}", mend="the account has run out; answers so far are kept")
+        if status == 429:
+            return Refused(reason, _retry_after(error.response.headers))
+        if status in (408, 409) or status >= 500:
+            return Failed(reason, _retry_after(error.response.headers))
+        return self._denied(status, reason)
+
+    def _denied(self, status: int, reason: str) -> MdrbenchError:
+        key = f"the key in {self.key_env}" if self.key_env else "no key was sent: name its variable in api_key_env"
+        mends = {
+            401: f"check {key}" if self.key_env else key,
+            403: f"check {key} and what it may use" if self.key_env else key,
+            404: f"check base_url ({self.url}; it mostly ends in /v1) and the model's name, '{self.model}'",
+            413: "lower passage_chars",
+        }
+        mend = mends.get(status) or _mend_of(reason)
+        return SetupError(f"{self.url} turns the request down: {reason}", mend=mend)
+
+
+def _mend_of(reason: str) -> str:
+    """What to do about a request that the endpoint calls wrong."""
+    words = {
+        "context": "lower passage_chars or max_tokens, or serve the model with a longer context",
+        "max_completion_tokens": "set length_parameter: max_completion_tokens",
+        "temperature": "set temperature to null, so that it is not sent",
+        "top_p": "set top_p to null, so that it is not sent",
+        "seed": "set seed to null, so that it is not sent",
+        "response_format": "set response_format to text",
+    }
+    return next((mend for word, mend in words.items() if word in reason), "see what the endpoint says is wrong")
+
+
+def _read(completion: Any) -> Reply:
+    """The first choice; a Failed where the body is not a completion."""
+    choices = getattr(completion, "choices", None)
+    message = getattr(choices[0], "message", None) if choices else None
+    if message is None:
+        raise Failed(f"the answer is no completion: {completion!r:.200}")
+    usage = completion.usage
+    return Reply(
+        message.content if isinstance(message.content, str) else "",
+        choices[0].finish_reason,
+        usage.prompt_tokens if usage else None,
+        usage.completion_tokens if usage else None,
+        completion.model,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """An error on one line: the status, and what the endpoint said."""
+    status = getattr(error, "status_code", None)
+    body = getattr(error, "body", None)
+    said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
+    text = " ".join(str(said or error.__cause__ or error).split())[:400]
+    return f"HTTP {status}: {text}" if status else f"{type(error).__name__}: {text}"
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds that an answer asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * unit)
+        except (KeyError, ValueError):
+            pass
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""The bridge to mteb: its models and tasks run here, results exchanged in its format."""

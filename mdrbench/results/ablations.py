@@ -1,0 +1,210 @@
+"""Stored ablations: what each part of a recipe is worth, derived from the result files of the variants.
+
+::
+
+    results/DATASET/ablations/RECIPE.json          (other splits than dev: RECIPE.SPLIT.json)
+    results/DATASET/ablations/RECIPE-DIGEST.json   of a recipe that was itself changed with --set
+
+Every number follows from the topic-level scores beside the result files that the file names
+(:mod:`mdrbench.results.effects`). A positive difference means that the variant is better than the complete recipe.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mdrbench.errors import DataError
+from mdrbench.formats.writing import write_atomically
+
+SCHEMA_VERSION = 1
+FOLDER = "ablations"
+
+
+def _relative(value: str) -> str:
+    if Path(value).is_absolute() or ".." in Path(value).parts:
+        raise ValueError("a path inside the data set's folder of results")
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Name(_Model):
+    """What a variant is called. A recipe that is reached in several ways has several names."""
+
+    label: str
+    kind: Literal["part", "stage", "cumulative", "sweep"]
+    parts: list[str] = Field(default_factory=list, description="what is taken away")
+    key: str | None = Field(default=None, description="for a sweep: the key that is varied")
+    value: str | None = Field(default=None, description="for a sweep: its value, as it was typed")
+
+
+class SeedRun(_Model):
+    """One run of a recipe."""
+
+    seed: int = Field(description="the recipe's; that of training moves with it")
+    overrides: list[str] = Field(description="--set of this run, all of them")
+    digest: str
+    result: Annotated[str, AfterValidator(_relative)] = Field(description="its file, from the data set's folder")
+
+
+class Score(_Model):
+    """A mean over topics (and seeds) with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    spread: float | None = Field(default=None, description="of an average: standard deviation over the seeds")
+
+
+class Effect(_Model):
+    """A variant's score, and its difference from the complete recipe's with interval and test."""
+
+    score: float
+    difference: float
+    low: float
+    high: float
+    p: float | None = Field(default=None, description="paired randomisation test; an average has none")
+    p_holm: float | None = Field(default=None, description="corrected over the languages, as `mdrbench compare` does")
+    spread: float | None = Field(default=None, description="of an average: standard deviation of the score over seeds")
+
+
+class Complete(_Model):
+    """The complete recipe; ``names`` are those under which it is also a point of a sweep or a step."""
+
+    names: list[Name] = Field(default_factory=list)
+    runs: list[SeedRun] = Field(min_length=1)
+    languages: dict[str, dict[str, Score]] = Field(default_factory=dict, description="language -> measure -> score")
+    average: dict[str, Score] = Field(default_factory=dict)
+
+
+class Variant(_Model):
+    """The complete recipe with ``overrides``."""
+
+    names: list[Name] = Field(min_length=1)
+    overrides: list[str] = Field(description="--set beyond those of the complete recipe; seeds are in the runs")
+    runs: list[SeedRun] = Field(min_length=1)
+    languages: dict[str, dict[str, Effect]] = Field(default_factory=dict, description="language -> measure -> effect")
+    average: dict[str, Effect] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The first of its names."""
+        return self.names[0].label
+
+
+class Absent(_Model):
+    """A part that was looked for and is not in the recipe."""
+
+    part: str
+    label: str
+    why: str
+
+
+class Tested(_Model):
+    """How intervals and p values were computed; the defaults are `mdrbench compare`'s."""
+
+    confidence: float = 0.95
+    resamples: int = 2000
+    randomisations: int = 10_000
+    seed: int = 42
+
+
+class Ablation(_Model):
+    """An ablation file."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    dataset: str
+    split: str
+    recipe: str
+    summary: str
+    overrides: list[str] = Field(default_factory=list, description="--set of the complete recipe and all variants")
+    languages: list[str] = Field(min_length=1)
+    measures: list[str] = Field(min_length=1)
+    seeds: int = Field(default=1, ge=1)
+    tested: Tested = Tested()
+    complete: Complete
+    variants: list[Variant]
+    absent: list[Absent] = Field(default_factory=list)
+    command: str
+
+    def identity(self) -> tuple:
+        """What must agree for variants to stand beside each other: recipes of all seeds, languages."""
+        return [run.digest for run in self.complete.runs], sorted(self.languages)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def files(root: Path) -> list[Path]:
+    """All stored ablations under a results folder, in a stable order."""
+    return sorted(path for path in root.glob(f"*/{FOLDER}/*.json") if path.relative_to(root).parts[0] != "schema")
+
+
+def is_one(path: Path) -> bool:
+    """Whether a path is where an ablation is stored."""
+    return path.parent.name == FOLDER
+
+
+def path_of(complete: Path) -> Path:
+    """Where the ablation of a complete recipe belongs, by the recipe's result file."""
+    folder = complete.parent.parent if complete.parent.name == "variants" else complete.parent
+    return folder / FOLDER / complete.name
+
+
+def read(path: Path) -> Ablation:
+    """Read and check a stored ablation; anything wrong in it is a DataError that names the file and the key."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"not a JSON file: {error}", where=str(path), mend="`mdrbench ablate` writes it anew") from None
+    found = data.get("schema_version") if isinstance(data, dict) else None
+    if found != SCHEMA_VERSION:
+        raise DataError(
+            f"schema version {found!r}, this mdrbench reads {SCHEMA_VERSION}",
+            where=str(path),
+            mend="use the mdrbench that wrote it, or remove the file and run `mdrbench ablate` again",
+        )
+    try:
+        return Ablation.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"{place}: {first['msg']} ({error.error_count()} mistakes in all)",
+            where=str(path),
+            mend="such files are written by `mdrbench ablate`, not by hand",
+        ) from None
+
+
+def write(path: Path, found: Ablation) -> None:
+    """Write it whole or not at all."""
+    data = found.model_dump(mode="json", exclude_none=True)
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an ablation file."""
+    schema = Ablation.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mdrbench ablation", **schema}
+
+
+def merged(earlier: Ablation, new: Ablation) -> Ablation:
+    """The new ablation with the variants of an earlier one of the same complete recipe."""
+    variants = {variant.runs[0].digest: variant for variant in [*earlier.variants, *new.variants]}
+    for variant in earlier.variants:
+        both = variants[variant.runs[0].digest]
+        both.names = _united(variant.names, both.names)
+    new.variants = list(variants.values())
+    new.complete.names = _united(earlier.complete.names, new.complete.names)
+    new.absent = list({one.part: one for one in [*earlier.absent, *new.absent]}.values())
+    return new
+
+
+def _united(some: list[Name], others: list[Name]) -> list[Name]:
+    return [*some, *(name for name in others if name not in some)]

@@ -1,0 +1,194 @@
+"""Figures from the literature as result files: facts with their source, never mixed with measured ones.
+
+The input is a long CSV with the columns ``source, table, backbone, method, split, metric, lang, value``, one figure a
+row (``lang`` may be ``avg``, the average as printed). Every row becomes one cell with its source and table.
+
+::
+
+    results/published/SOURCE/TABLE-....json             a system's figures, in the schema of results
+    results/published/SOURCE/ablations/TABLE-....json   an ablation's: means of a complete system and of its variants
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mdrbench import results
+from mdrbench.errors import DataError
+from mdrbench.formats.writing import write_atomically
+from mdrbench.languages import ALL
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System
+
+COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")
+
+Row = dict[str, str]
+
+
+class Source(NamedTuple):
+    """A publication: how it is cited, and where it is."""
+
+    citation: str
+    link: str
+
+
+SOURCES = {
+    "huang2025boosting": Source(
+        "Huang et al.: Boosting Data Utilization for Multilingual Dense Retrieval. EMNLP 2025.",
+        "https://arxiv.org/abs/2509.09459",
+    ),
+    "pyserini-2cr": Source(
+        "Pyserini's two-click reproductions for MIRACL (pyserini/2cr/miracl.yaml).",
+        "https://github.com/castorini/pyserini",
+    ),
+    "mteb": Source(
+        "Results of MTEB, the Massive Text Embedding Benchmark.", "https://github.com/embeddings-benchmark/mteb"
+    ),
+}
+"""Citation key -> publication."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PublishedVariant(_Model):
+    """A complete system without some of its parts; ``parts`` are named as `mdrbench ablate` names them."""
+
+    label: str
+    parts: list[str]
+    score: Share
+
+
+class PublishedAblation(_Model):
+    """An ablation as a publication prints it: means over languages, without intervals."""
+
+    schema_version: Literal[1] = 1
+    source: str
+    table: str
+    dataset: str
+    split: str
+    system: str = Field(description="the complete system, as its own published figures call it")
+    recipe: str = Field(description="the recipe of mdrbench that does the same")
+    measure: str
+    average: str = Field(description="what the scores are means of")
+    complete: Share
+    variants: list[PublishedVariant] = Field(min_length=1)
+
+
+def ablation_files(root: Path) -> list[Path]:
+    """All published ablations under a results folder."""
+    return sorted((root / results.PUBLISHED).glob("*/ablations/*.json"))
+
+
+def read_ablation(path: Path) -> PublishedAblation:
+    """Read and check a published ablation; anything wrong in it is a DataError that names the file and the key."""
+    try:
+        return PublishedAblation.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValidationError, ValueError) as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise DataError(f"{where or 'ablation'}: {said}", where=str(path), mend="see results/published") from None
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a figures file; a missing column or a value that is no number between 0 and 1 is an error."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(
+                f"column '{missing[0]}' is missing", where=f"{path}:1", mend=f"columns: {','.join(COLUMNS)}"
+            )
+        rows = []
+        for row in reader:
+            try:
+                valid = 0 <= float(row["value"]) <= 1
+            except (TypeError, ValueError):
+                valid = False
+            if not valid:
+                raise DataError(
+                    f"value {row['value']!r} is no number from 0 to 1",
+                    where=f"{path}:{reader.line_num}",
+                    mend="write nDCG@10 of 39.4 as 0.394",
+                )
+            rows.append(row)
+    return rows
+
+
+def to_results(rows: list[Row], dataset: str = "miracl") -> dict[str, Result]:
+    """Group rows into results, one for each source, table, backbone, method and split; name -> result."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[c] for c in ("source", "table", "backbone", "method", "split")), []).append(row)
+    named = {}
+    for (source, table, backbone, method, split), group in groups.items():
+        slug = re.sub(r"[^a-z0-9]+", "-", f"{table} {backbone} {method} {split}".lower()).strip("-")
+        name = f"{source}/{slug}"
+        if name in named:
+            raise DataError(
+                f"two groups of figures are both called '{name}'", mend="rename a table, backbone or method"
+            )
+        named[name] = _group(group, dataset, source, table, backbone, method, split)
+    return named
+
+
+def _group(rows: list[Row], dataset: str, source: str, table: str, backbone: str, method: str, split: str) -> Result:
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    languages: dict[str, LanguageResult] = {}
+    means: dict[str, Cell] = {}
+    for row in rows:
+        cell = Cell(value=float(row["value"]), source=source, table=table)
+        scores = means if row["lang"] == "avg" else languages.setdefault(row["lang"], LanguageResult(scores={})).scores
+        if row["metric"] in scores:
+            raise DataError(f"{backbone} {method} {row['metric']} {row['lang']} is there twice", where=source)
+        scores[row["metric"]] = cell
+    system = System(
+        name=backbone if method == "as-released" else f"{backbone} + {method}", summary=f"{source}, {table}"
+    )
+    averages = []
+    covered = [lang for lang in ALL if lang in languages]
+    if means:
+        averages.append(Average(label=f"{results.average_label(covered)}, as printed", languages=covered, scores=means))
+    elif covered == list(ALL):
+        means = {name: _mean(languages, name, source, table) for name in names}
+        label = f"{results.average_label(covered)}, computed from the cells"
+        averages.append(Average(label=label, languages=covered, scores=means))
+    return Result(
+        kind="published",
+        dataset=dataset,
+        split=split,
+        system=system,
+        evaluated=Evaluated(
+            measures=names,
+            depth=100,
+            tie_rule="as in the source",
+            denominator="as in the source",
+            corpus_variant="full",
+        ),
+        languages=languages,
+        averages=averages,
+    )
+
+
+def _mean(languages: dict[str, LanguageResult], measure: str, source: str, table: str) -> Cell:
+    mean = fmean(languages[lang].scores[measure].value for lang in ALL)
+    return Cell(value=round(mean, 6), source=source, table=table)
+
+
+def write(rows: list[Row], root: Path) -> list[Path]:
+    """Write ``results/published/SOURCE/*.json``; returns the paths."""
+    written = []
+    for name, result in to_results(rows).items():
+        path = root / results.PUBLISHED / f"{name}.json"
+        write_atomically(path, results.dump(result))
+        written.append(path)
+    return written
