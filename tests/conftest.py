@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,62 @@ def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(command, check=False, **extra)
 
     return run
+
+
+# -- pages in a browser ------------------------------------------------------------------------------------------------
+
+CHROMIUM_ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Headless Chromium: ``$CHROMIUM``, or the system's."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_ARGUMENTS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser, built) -> Iterator[Callable]:
+    """A page in a fresh profile, of the site whose folder the test module's fixture ``built`` is.
+
+    ``open_page("miracl/index.html", width=390, ...)``: a page of the site; an error in its scripts, a request to
+    another place than the disk, or a warning of the browser fails the test."""
+    contexts, troubles = [], []
+
+    def at(address: str, *, width: int = 1400, height: int = 1000, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(f"{address}: {error}"))
+        page.on("console", lambda said: troubles.append(f"{address}: {said.text}") if said.type == "error" else None)
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else troubles.append(asked.url),
+        )
+        path, mark, rest = address.partition("#")
+        page.goto((built / path).as_uri() + mark + rest)
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def axe_violations(page) -> dict[str, str]:
+    """What axe calls serious or critical on a page with all its details open: rule -> the first element's HTML."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    found = Axe().run(page, options={"preload": False}).response["violations"]
+    return {one["id"]: one["nodes"][0]["html"][:200] for one in found if one["impact"] in ("serious", "critical")}

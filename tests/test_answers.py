@@ -70,7 +70,8 @@ def test_threads_share_one_object(answers):
 
 def test_processes_share_one_file(answers):
     script = (
-        "import sys; from pathlib import Path; from test_answers import answer; from mdrbench.answers import Answers\n"
+        "import sys; from pathlib import Path; from test_answers import answer\n"
+        "from mdrbench.llm.answers import Answers\n"
         "store = Answers(Path(sys.argv[1]))\n"
         "for i in range(60): store.put(answer(sys.argv[2] + f'{i:02}')); store.put(answer(f'{i:02}'))"
     )

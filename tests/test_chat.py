@@ -403,8 +403,8 @@ def test_settings_that_make_no_sense(settings, wrong):
 SCRIPT = """
 import sys
 from test_chat import ask_all
-from mdrbench.chat import Chat
-from mdrbench.chat_settings import Settings
+from mdrbench.llm.chat import Chat
+from mdrbench.llm.settings import Settings
 chat = Chat(Settings(model="tiny-chat", base_url=sys.argv[1], store=sys.argv[2], concurrency=4))
 try:
     ask_all(chat, [str(i) for i in range(60)])

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 from typer.testing import CliRunner
 
-from mdrbench.cli import app
+from mdrbench.cli.app import app
 from mdrbench.errors import DataError, SetupError, UsageError
 from mdrbench.generator_tuning import instructions
 from mdrbench.generator_tuning import tuning as generator_tuning
@@ -309,7 +309,7 @@ def test_the_command_writes_a_card_that_says_how_to_serve(llama, file, tmp_path)
     command = f"vllm serve {llama} --tokenizer adapter \\\n  --enable-lora --max-lora-rank 8 --lora-modules"
     name = f"mdrbench-generator-{json.loads((out / 'tuning.json').read_text())['identity'][:8]}"
     assert f"{command} {name}=adapter" in card
-    assert f"model: {name}, base_url:" in card
+    assert f"model: {name}, untuned: {llama}, base_url:" in card
     assert "de 1, en 2, fi 1, ja 1, sw 1. Left out as too long: none." in card
     assert "| rank | 8 |" in card
     assert models.find(str(llama)).revision in card

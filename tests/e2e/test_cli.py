@@ -97,8 +97,10 @@ def test_report_prints_where_the_page_is(cli, tmp_path):
     page = tmp_path / "site" / "public" / "index.html"
     assert done.stdout == f"page: {page.as_uri()}\n"
     text = page.read_text(encoding="utf-8")
-    assert "nDCG@10 on sample" in text
-    assert "huang2025boosting, table 1" in text
+    assert 'href="sample/index.html"' in text
+    board = (page.parent / "sample" / "index.html").read_text(encoding="utf-8")
+    assert "bm25" in board
+    assert "Huang et al. 2025, table 1" in (page.parent / "miracl" / "index.html").read_text(encoding="utf-8")
 
 
 def test_list_and_show(cli):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from compare_results import record
+from conftest import axe_violations
 from scipy import stats
 
 from mdrbench import measures, site
@@ -14,11 +14,6 @@ from mdrbench.results import comparison
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 COMPARE = "sample/compare/index.html"
 
 
@@ -32,33 +27,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("there is no chromium here")
-    with playwright.sync_playwright() as running:
-        yield running.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-
-
-@pytest.fixture
-def visit(chromium, root):
-    """Open a page of the site; every message of the console and every request beyond the disk is an error."""
-    problems, contexts = [], []
-
-    def open_page(path: str, **options):
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: problems.append(request.url) if request.url[:5] != "file:" else None)
-        page.goto(f"{(root / 'public').as_uri()}/{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
+def built(root):
+    return root / "public"
 
 
 def cells(page, language: str) -> list[str]:
@@ -71,8 +41,8 @@ def choose(page, a: str, b: str) -> None:
     page.locator("#b").select_option(b)
 
 
-def test_two_systems_are_picked_and_their_numbers_and_charts_appear(visit, root):
-    page = visit(COMPARE)
+def test_two_systems_are_picked_and_their_numbers_and_charts_appear(open_page, root):
+    page = open_page(COMPARE)
     choose(page, "three", "one")
     page.locator("#said", has_text="A, three, is ahead in 4").wait_for()
     expected = comparison.compare(
@@ -90,8 +60,8 @@ def test_two_systems_are_picked_and_their_numbers_and_charts_appear(visit, root)
     assert expected.moved[0].query in first.inner_text()
 
 
-def test_the_t_test_is_scipys(visit, root):
-    page = visit(f"{COMPARE}#a=one&b=two&m=MAP%40100")
+def test_the_t_test_is_scipys(open_page, root):
+    page = open_page(f"{COMPARE}#a=one&b=two&m=MAP%40100")
     page.locator("#compared .tests").wait_for()
     for lang, name in (("ar", "Arabic"), ("fi", "Finnish"), ("sw", "Swahili")):
         one, two = (
@@ -104,14 +74,14 @@ def test_the_t_test_is_scipys(visit, root):
         assert float(cells(page, name)[8]) == pytest.approx(stats.ttest_rel(one, two).pvalue, abs=2e-3)
 
 
-def test_the_address_holds_the_choice_and_restores_it(visit, root):
-    page = visit(COMPARE)
+def test_the_address_holds_the_choice_and_restores_it(open_page, root):
+    page = open_page(COMPARE)
     choose(page, "two", "three")
     page.locator("#measure").select_option("MRR@10")
     page.locator("#said", has_text="MRR@10").wait_for()
     address = page.url
     assert re.search(r"#a=two&b=three&m=MRR%4010$", address)
-    again = visit(address.split("public/")[1])
+    again = open_page(address.split("public/")[1])
     again.locator("#said", has_text="MRR@10").wait_for()
     assert again.locator("#said").inner_text() == page.locator("#said").inner_text()
     assert [again.locator(f"#{key}").input_value() for key in ("a", "b", "measure")] == ["two", "three", "MRR@10"]
@@ -122,21 +92,21 @@ def test_the_address_holds_the_choice_and_restores_it(visit, root):
     assert "a=three&b=two" in page.url
 
 
-def test_an_address_of_a_system_that_is_not_there_shows_another(visit):
-    page = visit(f"{COMPARE}#a=__proto__&b=%3Cscript%3E&m=constructor")
+def test_an_address_of_a_system_that_is_not_there_shows_another(open_page):
+    page = open_page(f"{COMPARE}#a=__proto__&b=%3Cscript%3E&m=constructor")
     page.locator("#compared .tests").wait_for()
     assert page.locator("#measure").input_value() == "nDCG@10"
 
 
-def test_published_systems_are_compared_by_their_cells_alone(visit):
-    page = visit("miracl/compare/index.html")
+def test_published_systems_are_compared_by_their_cells_alone(open_page):
+    page = open_page("miracl/compare/index.html")
     page.locator("#compared .tests").wait_for()
     assert "No tests: published figures come without topic-level scores" in page.locator("#compared").inner_text()
     assert page.locator("#compared svg").count() == 1
 
 
-def test_a_link_to_a_topic_opens_it(visit):
-    page = visit("sample/compare/one--three.html")
+def test_a_link_to_a_topic_opens_it(open_page):
+    page = open_page("sample/compare/one--three.html")
     link = page.locator("a.to").first
     inside = page.locator(f"[id='{link.get_attribute('href')[1:]}']")
     assert not inside.is_visible()
@@ -146,8 +116,8 @@ def test_a_link_to_a_topic_opens_it(visit):
     assert inside.locator(".judged li").count() >= 1
 
 
-def test_with_scripts_off_the_built_pairs_are_there(visit):
-    page = visit(COMPARE, java_script_enabled=False)
+def test_with_scripts_off_the_built_pairs_are_there(open_page):
+    page = open_page(COMPARE, java_script_enabled=False)
     assert not page.locator("#choose").is_visible()
     page.get_by_role("link", name="one against two").click()
     assert "one" in page.locator("h1").inner_text()
@@ -157,25 +127,17 @@ def test_with_scripts_off_the_built_pairs_are_there(visit):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_is_wider_than_the_window(visit, width):
+def test_nothing_is_wider_than_the_window(open_page, width):
     for path in (COMPARE, "sample/compare/one--two.html", "sample/languages/ar.html", "sample/languages/index.html"):
-        page = visit(path, viewport={"width": width, "height": 800})
+        page = open_page(path, width=width, height=800)
         page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(visit, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_axe_finds_no_serious_violation(open_page, scheme):
     for path in (COMPARE, "sample/compare/one--three.html", "sample/languages/ar.html", "sample/languages/index.html"):
-        page = visit(path, color_scheme=scheme)
+        page = open_page(path, color_scheme=scheme)
         if path == COMPARE:
             page.locator("#compared .tests").wait_for()
-        page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-        found = axe.Axe().run(page, options={"preload": False}).response["violations"]
-        serious = [
-            (v["id"], [node["html"][:120] for node in v["nodes"]][:3])
-            for v in found
-            if v["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], path
+        assert axe_violations(page) == {}, path

@@ -9,12 +9,19 @@ import warnings
 from pathlib import Path
 
 import pytest
-from site_browser import browser, built, open_page  # noqa: F401
+from conftest import axe_violations
+from site_rows import make_site
 
 pytestmark = pytest.mark.slow
 
 MIRACL = "miracl/index.html"
 MANY = "synthetic-0/index.html"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of the site."""
+    return make_site(tmp_path_factory.mktemp("site"))
 
 
 def names(page) -> list[str]:
@@ -36,7 +43,7 @@ def column(page, code: str) -> list[float]:
     return [float(value) for value in values if value is not None]
 
 
-def test_sorting_by_a_column_is_announced_shared_and_undone(open_page):  # noqa: F811
+def test_sorting_by_a_column_is_announced_shared_and_undone(open_page):
     page = open_page(MIRACL)
     first = names(page)
     button = page.get_by_role("button", name="Sort by Swahili")
@@ -53,7 +60,7 @@ def test_sorting_by_a_column_is_announced_shared_and_undone(open_page):  # noqa:
     assert "#" not in page.url
 
 
-def test_filters_of_rows_and_columns_live_in_the_address(open_page):  # noqa: F811
+def test_filters_of_rows_and_columns_live_in_the_address(open_page):
     page = open_page(MIRACL)
     page.get_by_label("Family").select_option("bm25")
     assert names(page) == ["bm25", "BM25"]
@@ -74,7 +81,7 @@ def test_filters_of_rows_and_columns_live_in_the_address(open_page):  # noqa: F8
     assert len(names(page)) == 38
 
 
-def test_a_hostile_address_changes_nothing(open_page):  # noqa: F811
+def test_a_hostile_address_changes_nothing(open_page):
     page = open_page(MIRACL + "#sort=%3Cscript%3E&family=none&langs=xx&show=zz&q=%3Cimg%3E")
     assert page.locator("img").count() == 0
     assert names(page) == []
@@ -82,7 +89,7 @@ def test_a_hostile_address_changes_nothing(open_page):  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "tex", "md"])
-def test_the_view_is_downloaded_as_it_is_shown(open_page, kind):  # noqa: F811
+def test_the_view_is_downloaded_as_it_is_shown(open_page, kind):
     page = open_page(MIRACL + "#family=bm25&langs=fa,sw&sort=fa")
     with page.expect_download() as waiting:
         page.locator(f".downloads a[data-kind={kind}]").click()
@@ -103,7 +110,7 @@ def test_the_view_is_downloaded_as_it_is_shown(open_page, kind):  # noqa: F811
         assert text.count("0.333") == 1
 
 
-def test_letters_intervals_and_submissions_are_shown(open_page):  # noqa: F811
+def test_letters_intervals_and_submissions_are_shown(open_page):
     page = open_page("sample/index.html")
     assert page.locator("td .letters").first.is_visible()
     assert not page.locator("td .interval").first.is_visible()
@@ -115,7 +122,7 @@ def test_letters_intervals_and_submissions_are_shown(open_page):  # noqa: F811
     assert row.locator("td.average").inner_text().split() == ["0.500", "of", "2", "only"]
 
 
-def test_search_finds_systems_and_languages_by_keyboard(open_page):  # noqa: F811
+def test_search_finds_systems_and_languages_by_keyboard(open_page):
     page = open_page(MIRACL)
     page.keyboard.press("/")
     page.keyboard.type("boosted")
@@ -131,7 +138,7 @@ def test_search_finds_systems_and_languages_by_keyboard(open_page):  # noqa: F81
     assert options.all_inner_texts() == ["Nothing of that name"]
 
 
-def test_a_hundred_systems_are_sorted_and_filtered_at_once(open_page):  # noqa: F811
+def test_a_hundred_systems_are_sorted_and_filtered_at_once(open_page):
     page = open_page(MANY)
     assert len(names(page)) == 100
     took = page.evaluate(
@@ -144,7 +151,7 @@ def test_a_hundred_systems_are_sorted_and_filtered_at_once(open_page):  # noqa: 
     assert took < 1000
 
 
-def test_without_scripts_the_table_is_whole_and_its_switches_work(open_page):  # noqa: F811
+def test_without_scripts_the_table_is_whole_and_its_switches_work(open_page):
     page = open_page("sample/index.html", java_script_enabled=False)
     assert page.locator(".ranking tbody tr:not(.group)").count() == 3
     assert not page.locator(".filters").is_visible()
@@ -157,7 +164,7 @@ def test_without_scripts_the_table_is_whole_and_its_switches_work(open_page):  #
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_colour_schemes_follow_the_system(open_page, scheme):  # noqa: F811
+def test_both_colour_schemes_follow_the_system(open_page, scheme):
     page = open_page(MIRACL, color_scheme=scheme)
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     light = sum(map(int, re.findall(r"\d+", paper))) > 380
@@ -178,7 +185,7 @@ def kinds(folder: Path) -> list[str]:
     return list(found.values())
 
 
-def test_every_kind_of_page_fits_a_phone(open_page, built):  # noqa: F811
+def test_every_kind_of_page_fits_a_phone(open_page, built):
     for address in kinds(built):
         page = open_page(address, width=360, height=740)
         wide = page.evaluate("document.documentElement.scrollWidth")
@@ -186,20 +193,12 @@ def test_every_kind_of_page_fits_a_phone(open_page, built):  # noqa: F811
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_any_kind_of_page(open_page, built, scheme):  # noqa: F811
-    from axe_playwright_python.sync_playwright import Axe
-
-    serious = {}
-    for address in kinds(built):
-        page = open_page(address, color_scheme=scheme)
-        found = Axe().run(page, options={"preload": False}).response["violations"]
-        for one in found:
-            if one["impact"] in ("serious", "critical"):
-                serious[f"{address}: {one['id']}"] = one["nodes"][0]["html"][:200]
-    assert serious == {}
+def test_axe_finds_nothing_serious_on_any_kind_of_page(open_page, built, scheme):
+    serious = {address: axe_violations(open_page(address, color_scheme=scheme)) for address in kinds(built)}
+    assert not any(serious.values()), serious
 
 
-def test_every_page_parses_strictly_and_is_small(built):  # noqa: F811
+def test_every_page_parses_strictly_and_is_small(built):
     import gzip
 
     import html5lib
@@ -214,7 +213,7 @@ def test_every_page_parses_strictly_and_is_small(built):  # noqa: F811
         assert not parser.errors, f"{path}: {parser.errors[:3]}"
 
 
-def test_every_internal_link_leads_somewhere(built):  # noqa: F811
+def test_every_internal_link_leads_somewhere(built):
     from site_pages import Parsed
 
     pages = {path: Parsed(path) for path in built.rglob("*.html")}

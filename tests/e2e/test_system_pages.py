@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from conftest import axe_violations
 from site_ablations import made_up
 from site_ablations import save as save_ablation
 from site_systems import KEY, LOG, RECIPE, save, trained
@@ -20,16 +18,10 @@ from mdrbench import site
 from mdrbench.languages import ALL
 
 pytestmark = pytest.mark.slow
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
 html5lib = pytest.importorskip("html5lib", reason="pip install html5lib")
 
 SYSTEM, ABLATION, PUBLISHED = "tiny/systems/mine.html", "tiny/ablations/mine.html", "miracl/ablations/boosted.html"
 PAGES = (SYSTEM, ABLATION, PUBLISHED, "miracl/systems/huang2025boosting-table-1-bge-boosted-dev.html")
-ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,55 +35,16 @@ def built(tmp_path_factory) -> Path:
     return site.build(root / "results", root / "public").parent
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def opened(browser, built) -> Iterator[Callable]:
-    """Open a page in a fresh profile; what goes wrong in it, and whatever it asks of the network, ends the test."""
-    contexts, problems = [], []
-
-    def go(path: str, **options):
-        width = options.pop("width", 1400)
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: request.url.startswith("file://") or problems.append(request.url))
-        page.goto(f"file://{built}/{path}")
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_no_serious_violation(opened, path, scheme):
-    page = opened(path, color_scheme=scheme)
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    found = axe.Axe().run(page).response["violations"]
-    serious = [
-        (one["id"], [node["html"][:160] for node in one["nodes"][:3]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
+def test_axe_finds_no_serious_violation(open_page, path, scheme):
+    page = open_page(path, color_scheme=scheme)
+    assert axe_violations(page) == {}
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_nothing_is_wider_than_a_phone(opened, path):
-    page = opened(path, width=360)
+def test_nothing_is_wider_than_a_phone(open_page, path):
+    page = open_page(path, width=360)
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
@@ -103,8 +56,8 @@ def test_the_markup_is_valid(built, path):
     assert [error for error in parser.errors if "svg" not in str(error).lower()] == []
 
 
-def test_all_of_it_can_be_read_without_scripts(opened):
-    page = opened(SYSTEM, java_script_enabled=False)
+def test_all_of_it_can_be_read_without_scripts(open_page):
+    page = open_page(SYSTEM, java_script_enabled=False)
     assert page.locator("h1").inner_text() == "mine"
     page.get_by_text("Data of this figure").click()
     assert page.get_by_role("cell", name="0.125").is_visible()
@@ -113,21 +66,21 @@ def test_all_of_it_can_be_read_without_scripts(opened):
     assert page.locator(".command").inner_text() == "mdrbench run mine --data tiny --langs all"
 
 
-def test_a_command_is_copied(opened):
-    page = opened(SYSTEM, permissions=["clipboard-read", "clipboard-write"])
+def test_a_command_is_copied(open_page):
+    page = open_page(SYSTEM, permissions=["clipboard-read", "clipboard-write"])
     page.locator(".command").get_by_role("button").click()
     assert page.evaluate("navigator.clipboard.readText()") == "mdrbench run mine --data tiny --langs all"
 
 
-def test_files_are_offered_as_they_were_recorded(opened, built):
-    page = opened(SYSTEM)
+def test_files_are_offered_as_they_were_recorded(open_page, built):
+    page = open_page(SYSTEM)
     for name, kept in (("result", "mine.json"), ("log", f"mine/training-{KEY[:12]}.jsonl.gz")):
         address = page.get_by_role("link", name=name, exact=True).evaluate("one => one.href")
         assert Path(address.removeprefix("file://")).read_bytes() == (built.parent / "results/tiny" / kept).read_bytes()
 
 
-def test_a_system_leads_to_its_ablation_and_back_and_to_what_it_extends(opened):
-    page = opened(SYSTEM)
+def test_a_system_leads_to_its_ablation_and_back_and_to_what_it_extends(open_page):
+    page = open_page(SYSTEM)
     page.get_by_role("link", name="mine", exact=True).click()
     assert page.locator("h1").inner_text() == "What each part of mine is worth"
     page.get_by_role("link", name="the complete recipe").click()
@@ -137,8 +90,8 @@ def test_a_system_leads_to_its_ablation_and_back_and_to_what_it_extends(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_colours_of_a_heat_map_differ_and_its_numbers_stay_legible(opened, scheme):
-    page = opened(ABLATION, color_scheme=scheme)
+def test_the_colours_of_a_heat_map_differ_and_its_numbers_stay_legible(open_page, scheme):
+    page = open_page(ABLATION, color_scheme=scheme)
     found = page.evaluate(
         "[...document.querySelectorAll('.diverging td')].map(cell => [cell.className.split(' ')[0],"
         " getComputedStyle(cell).backgroundColor])"
@@ -148,8 +101,8 @@ def test_the_colours_of_a_heat_map_differ_and_its_numbers_stay_legible(opened, s
     assert len({shades[name] for name in shades if not name.endswith("0")}) == sum(n[-1] != "0" for n in shades)
 
 
-def test_tables_that_scroll_can_be_reached_by_keyboard(opened):
-    page = opened(ABLATION, width=390)
+def test_tables_that_scroll_can_be_reached_by_keyboard(open_page):
+    page = open_page(ABLATION, width=390)
     region = page.get_by_role("region", name="Differences of nDCG@10 by language")
     region.focus()
     before = region.evaluate("one => one.scrollLeft")
