@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,7 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(out.with_name(f".{out.name}.cache"), ignore_errors=True)
     print(f"{options.results} results in {options.collections} collections, {options.topics} topics a language")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     print(f"nothing kept      {timed(results, out):6.2f} s")
     print(f"nothing changed   {timed(results, out):6.2f} s")
     one = next(results.glob("*/*.json"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -188,17 +189,26 @@ def paired_test(a: np.ndarray, b: np.ndarray, *, seed: int, resamples: int = 10_
     if len(d) < 2:
         raise DataError(f"a paired test needs two topics, there are {len(d)}", mend="compare on more topics")
     p_t = float(stats.ttest_1samp(d, 0.0).pvalue) if np.ptp(d) else float(d[0] == 0)
-    rng = np.random.default_rng(seed)
     nonzero = d[d != 0]
     observed, extreme = abs(nonzero.sum()), 0
-    for _ in range(0, resamples, 1000):
-        signs = rng.integers(0, 2, (1000, len(nonzero)), dtype=np.int8) * 2 - 1
-        extreme += int((np.abs(signs @ nonzero) >= observed - 1e-12).sum())
     batches = -(-resamples // 1000) * 1000
+    for packed in _flips(seed, batches, len(nonzero)):
+        signs = np.unpackbits(packed, axis=1, count=len(nonzero)).view(np.int8) * 2 - 1
+        extreme += int((np.abs(signs @ nonzero) >= observed - 1e-12).sum())
     p_r = (extreme + 1) / (batches + 1)
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     means = float(np.mean(a)), float(np.mean(b))
     return PairedTest(len(d), *means, float(d.mean()), wins, len(d) - wins - losses, losses, p_t, p_r)
+
+
+@lru_cache(maxsize=32)
+def _flips(seed: int, resamples: int, topics: int) -> list[np.ndarray]:
+    """The random bits of a randomisation test, a thousand resamples an array, packed; drawn once for tests alike."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    batches = range(0, resamples, 1000)
+    return [np.packbits(rng.integers(0, 2, (1000, topics), dtype=np.int8).view(np.uint8), axis=1) for _ in batches]
 
 
 def holm(p_values: list[float]) -> list[float]:

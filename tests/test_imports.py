@@ -69,7 +69,7 @@ def test_imports_go_down_the_levels(path):
         ("show bm25", ("numpy", "torch", "transformers", "jnius")),
         (
             "report --results {project}/results --out {tmp}/site",
-            ("torch", "transformers", "pyserini", "jnius", "scipy"),
+            ("torch", "transformers", "pyserini", "jnius"),
         ),
     ],
 )

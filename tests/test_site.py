@@ -19,7 +19,7 @@ from mdrbench import measures, site
 from mdrbench.errors import DataError, SetupError, UsageError
 from mdrbench.languages import ALL
 from mdrbench.mteb import results as mteb_results
-from mdrbench.site import board, downloads, scores, significance, standings, traits
+from mdrbench.site import board, downloads, parallel, scores, significance, standings, traits
 from mdrbench.site.about_pages import FRONT
 from mdrbench.site.page import slug
 from mdrbench.site.serving import Site
@@ -329,6 +329,38 @@ def test_nothing_is_done_where_nothing_changed(tmp_path):
     assert site.build(tmp_path / "results", tmp_path / "public").stat().st_ino == made
     path.write_text(path.read_text() + "\n")
     assert site.build(tmp_path / "results", tmp_path / "public").stat().st_ino != made
+
+
+def tree(out):
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_pages_of_collections_that_did_not_change_are_taken_over_and_nothing_differs_from_a_fresh_site(tmp_path):
+    root, out = tmp_path / "results", tmp_path / "public"
+    parent = {"name": "parent", "summary": "", "recipe": {"name": "parent", "retriever": {"name": "bm25"}}}
+    recipe = {"name": "child", "extends": "parent", "retriever": {"name": "bm25", "k1": 2}}
+    child = {"name": "child", "summary": "", "recipe": recipe}
+    save(root, measured(), "mine", "tiny")
+    save(root, measured(dataset="heir", system=child), "child", "heir")
+    save(root, measured(dataset="other", system=parent), "parent", "other")
+    site.build(root, out)
+    before = {name: (out / name / "index.html").stat().st_ino for name in ("tiny", "heir", "other")}
+    parent["recipe"]["retriever"]["k1"] = 1
+    save(root, measured(dataset="other", system=parent), "parent", "other")
+    site.build(root, out)
+    made = {name for name, inode in before.items() if (out / name / "index.html").stat().st_ino != inode}
+    assert made == {"other", "heir"}  # a page of heir shows what its recipe changes in other's
+    assert tree(out) == tree(site.build(root, tmp_path / "anew" / "public").parent)
+
+
+def test_work_over_the_cores_is_that_of_one_process_and_its_errors_are_told():
+    assert parallel.each(lambda n: n * n, range(100)) == [n * n for n in range(100)]
+
+    def refuse(number: int) -> None:
+        raise DataError("is broken", where=str(number))
+
+    with pytest.raises(DataError, match="is broken"):
+        parallel.each(refuse, range(100))
 
 
 def test_documents_are_pages_and_every_internal_link_leads_somewhere(tmp_path):

@@ -38,8 +38,10 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
     """The page of each ablation, and a list of them where a collection has several."""
     found = ablation_data.load(board)
     for shown in found:
+        if shown.collection not in board.made:
+            continue
         yield Page(shown.address, "ablation.html", f"Ablation of {shown.name}", _context(shown, drawing), "ablations")
-    for collection in board.collections:
+    for collection in board.made:
         here = [shown for shown in found if shown.collection is collection]
         if len(here) > 1:
             context = {"collection": collection, "shown": [(one, _brief(one)) for one in here]}

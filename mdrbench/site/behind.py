@@ -76,11 +76,12 @@ class Picked:
 
 def pick(pair: Pair, cache: Path) -> Picked:
     """Choose the topics and read what both systems ranked for them."""
-    most = pair.moved()[:MOST]
-    by_language = {}
-    for lang in pair.topics:
-        moved = pair.moved(lang)
-        by_language[lang] = moved[:PER_LANGUAGE] + [m for m in moved[PER_LANGUAGE:] if m in most]
+    everywhere = pair.moved()
+    most = everywhere[:MOST]
+    by_language: dict[str, list[Moved]] = {lang: [] for lang in pair.topics}
+    for rank, moved in enumerate(everywhere):
+        if rank < MOST or len(by_language[moved.lang]) < PER_LANGUAGE:
+            by_language[moved.lang].append(moved)
     ranked = {
         lang: tuple(rankings.ranked(entry, lang, [m.qid for m in moved], cache) for entry in (pair.a, pair.b))
         for lang, moved in by_language.items()

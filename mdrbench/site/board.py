@@ -104,6 +104,12 @@ class Board:
     root: Path
     collections: list[Collection] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
+    only: Collection | None = None
+
+    @property
+    def made(self) -> list[Collection]:
+        """The collections whose pages are asked for: ``only`` that one, or all of them."""
+        return [self.only] if self.only else self.collections
 
     def page_of(self, collection: Collection, entry: Entry) -> str:
         """The address of a system's page."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mdrbench import __version__, registry
@@ -17,32 +17,32 @@ from mdrbench.site import (
     board,
     compare_pages,
     home_pages,
+    inputs,
     language_pages,
     leaderboard_pages,
+    parallel,
     scores,
     search_index,
     system_pages,
 )
 from mdrbench.site.board import Board
 from mdrbench.site.charts import Drawing
+from mdrbench.site.inputs import MARKER
 from mdrbench.site.page import Asset, Copy, Page
 from mdrbench.site.rendering import Rendering
+from mdrbench.site.standing_pages import StandingPages, link
 
-MARKER = ".mdrbench-site"
-"""A file in every built site, the SHA-256 of all others in it: a folder without it is never replaced."""
-
-PageMaker = Callable[[Board, Drawing], Iterator[Page | Asset | Copy]]
+Item = Page | Asset | Copy
+PageMaker = Callable[[Board, Drawing], Iterator[Item]]
 
 MAKERS: tuple[PageMaker, ...] = (
-    home_pages.pages,
-    about_pages.pages,
     leaderboard_pages.pages,
     system_pages.pages,
     language_pages.pages,
     compare_pages.pages,
     ablation_pages.pages,
 )
-"""Every kind of page."""
+"""Every kind of page of a collection."""
 
 
 def build(results_root: Path, out: Path, data: Sequence[str] = ()) -> Path:
@@ -50,7 +50,8 @@ def build(results_root: Path, out: Path, data: Sequence[str] = ()) -> Path:
 
     ``data`` names data sets at hand, as ``--data`` does: pages that compare systems then show passages. Published
     figures come from the package and from ``results_root/published``. What is slow to make is kept in ``.OUT.cache``
-    beside ``out``; while neither results nor mdrbench change, the site is left as it is.
+    beside ``out``. While neither results nor mdrbench change, the site is left as it is; where only results of some
+    collections change, the pages of the others are taken over.
 
     Raises:
         DataError: a file that is no valid result; the old site stays.
@@ -59,88 +60,88 @@ def build(results_root: Path, out: Path, data: Sequence[str] = ()) -> Path:
     if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
         raise UsageError(f"{out} is not empty and no site of mdrbench's", mend="give an empty folder with --out")
     cache = out.with_name(f".{out.name}.cache")
-    state, seen = inputs(results_root, data), cache / "inputs"
+    found, seen = inputs.files(results_root, data), cache / "inputs"
+    state = inputs.state(found, data)
     if _text(seen) == f"{state} {_text(out / MARKER)}":
         return out / "index.html"
     fresh = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
         shown = board.load(results_root)
         shown.data = list(data)
-        marker = _write(shown, fresh, Drawing(cache / "charts"))
+        if not shown.collections:
+            raise UsageError(f"no results in {results_root}", mend="`mdrbench run bm25 --data sample` makes one")
+        standing = StandingPages(cache, out)
+        marker, made = _write(shown, fresh, Drawing(cache / "charts"), standing, inputs.states(shown, found))
         _swap(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    cache.mkdir(exist_ok=True)
+    standing.keep(marker, made)
     write_atomically(seen, f"{state} {marker}")
     return out / "index.html"
 
 
-def _write(shown: Board, fresh: Path, drawing: Drawing) -> str:
-    """All files of the site into a new folder; what its marker says."""
-    if not shown.collections:
-        raise UsageError(f"no results in {shown.root}", mend="`mdrbench run bm25 --data sample` makes one")
+Made = dict[str, tuple[str, dict[str, str]]]
+"""Folder of a collection -> its state, and path -> SHA-256 of its files."""
+
+
+def _write(
+    shown: Board, fresh: Path, drawing: Drawing, standing: StandingPages, states: dict[str, str]
+) -> tuple[str, Made]:
+    """All files of the site into a new folder; what its marker says, and what was made of each collection."""
     scores.reader.cache_clear()  # a process that builds again must see results that were recorded anew
     source = registry.resource("site")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source / "static", fresh)
-    items = [item for maker in MAKERS for item in maker(shown, drawing)]
-    items.append(
-        Asset(search_index.PATH, search_index.script(shown, [item for item in items if isinstance(item, Page)]))
-    )
-    rendering = Rendering(source / "templates", shown, [item.path for item in items])
-    digests = []
-    for item in items:
-        target = fresh / item.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(item, Copy):
-            _link(item.source, target)
-            digests.append(f"{item.path} {item.sha256}")
-            continue
-        data = item.data if isinstance(item, Asset) else rendering.render(item).encode("utf-8")
-        target.write_bytes(data)
-        digests.append(f"{item.path} {hashlib.sha256(data).hexdigest()}")
-    marker = f"mdrbench {__version__} {hashlib.sha256(chr(10).join(sorted(digests)).encode()).hexdigest()}\n"
+    taken = {folder: files for folder, state in states.items() if (files := standing.files(folder, state)) is not None}
+    changed = [collection for collection in shown.collections if collection.folder not in taken]
+    scores.reader(drawing.cache.with_name("scores")).read_all([entry for one in changed for entry in one.measured])
+    items = {collection.folder: list(_items(shown, collection, drawing)) for collection in changed}
+    documents = [item for item in about_pages.pages(shown, drawing) if isinstance(item, Page)]
+    general: list[Item] = [*home_pages.pages(shown, drawing), *documents]
+    every = [*general, *(item for group in items.values() for item in group)]
+    paths = {*(item.path for item in every), *(path for files in taken.values() for path in files)}
+    general.append(Asset(search_index.PATH, search_index.script(shown, documents, paths)))
+    rendering = Rendering(source / "templates", shown, [*paths, search_index.PATH])
+    for folder in {(fresh / path).parent for path in paths}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for files in taken.values():
+        for path in files:
+            standing.take(path, fresh)
+    digests = _digests([*every, general[-1]], fresh, rendering)
+    made = {folder: {item.path: digests[item.path] for item in group} for folder, group in items.items()} | taken
+    for files in taken.values():
+        digests |= files
+    lines = sorted(f"{path} {digest}" for path, digest in digests.items())
+    marker = f"mdrbench {__version__} {hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}\n"
     (fresh / MARKER).write_text(marker, encoding="utf-8")
-    return marker
+    return marker, {folder: (states[folder], files) for folder, files in made.items()}
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where they are on different disks."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _items(shown: Board, collection: board.Collection, drawing: Drawing) -> Iterator[Item]:
+    """Everything of one collection."""
+    only = Board(shown.root, shown.collections, shown.data, collection)
+    for maker in MAKERS:
+        yield from maker(only, drawing)
 
 
-def inputs(results_root: Path, data: Sequence[str] = ()) -> str:
-    """One hash over what the site is made from, by path, size and time of change: results, templates, this package,
-    and the folders among ``data``."""
-    package = Path(__file__).parent
-    folders = [
-        results_root,
-        *map(Path, data),
-        *(registry.resource(name) for name in ("site", "results", "docs", "baselines", "recipes")),
-    ]
-    found = hashlib.sha256(f"{__version__} {list(data)}\n".encode())
-    for folder in [*folders, package, package.parent]:
-        for path in sorted(_files(folder, deep=folder != package.parent)):
-            stat = path.stat()
-            found.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return found.hexdigest()
+def _digests(items: Iterable[Item], fresh: Path, rendering: Rendering) -> dict[str, str]:
+    """Write files, pages over the cores; the SHA-256 of each by its path."""
+    digests, written = {}, []
+    for item in items:
+        if isinstance(item, Copy):
+            link(item.source, fresh / item.path)
+            digests[item.path] = item.sha256
+        else:
+            written.append(item)
 
+    def write(number: int) -> str:
+        item = written[number]
+        data = item.data if isinstance(item, Asset) else rendering.render(item).encode("utf-8")
+        (fresh / item.path).write_bytes(data)
+        return hashlib.sha256(data).hexdigest()
 
-def _files(folder: Path, deep: bool) -> Iterator[Path]:
-    """Files of a folder (none where it is missing) and, where ``deep``, of those in it: no built site, none hidden."""
-    if not folder.is_dir():
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith((".", "__pycache__")):
-                continue
-            if entry.is_file():
-                yield Path(entry.path)
-            elif deep and entry.is_dir() and not os.path.exists(os.path.join(entry.path, MARKER)):
-                yield from _files(Path(entry.path), deep)
+    found = parallel.each(write, range(len(written)))
+    return digests | dict(zip((item.path for item in written), found, strict=True))
 
 
 def _text(path: Path) -> str | None:

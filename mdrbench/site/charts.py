@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,22 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A drawing with what it says in words (``summary``, its text alternative) and its data as a table of strings."""
 
     title: str
     summary: str
-    svg: Markup
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    drawing: Drawing
+    spec: dict[str, Any]
+
+    @cached_property
+    def svg(self) -> Markup:
+        """The drawing, made when a page shows it: pages are rendered over the cores."""
+        hidden = self.drawing.svg(self.spec).replace("<svg ", '<svg aria-hidden="true" ', 1)  # the page describes it
+        return Markup(hidden)
 
 
 class Drawing:
@@ -58,13 +66,13 @@ class Drawing:
     def figure(
         self, chart: Any, *, title: str, summary: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     ) -> Figure:
-        """Draw an Altair chart (or its Vega-Lite specification)."""
+        """A figure of an Altair chart (or its Vega-Lite specification)."""
         spec = chart if isinstance(chart, dict) else chart.to_dict()
         spec = {**spec, "config": CONFIG}
-        hidden = self._svg(spec).replace("<svg ", '<svg aria-hidden="true" ', 1)  # the page says what it shows
-        return Figure(title, summary, Markup(hidden), list(columns), [list(row) for row in rows])
+        return Figure(title, summary, list(columns), [list(row) for row in rows], self, spec)
 
-    def _svg(self, spec: dict[str, Any]) -> str:
+    def svg(self, spec: dict[str, Any]) -> str:
+        """The SVG of a Vega-Lite specification."""
         import vl_convert
 
         text = json.dumps(spec, sort_keys=True, ensure_ascii=False)

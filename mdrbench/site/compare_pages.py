@@ -20,11 +20,10 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
     reader = scores.reader(drawing.cache.with_name("scores"))
     memo = drawing.cache.with_name("memo")
     at_hand = texts.at_hand(board, board.data, memo)
-    for collection in board.collections:
+    for collection in board.made:
         if len(collection.entries) < 2:
             continue
-        candidates = (pairs.compared(collection, a, b, reader, memo) for a, b in pairs.chosen(collection))
-        found = [pair for pair in candidates if pair]
+        found = pairs.compared(collection, pairs.chosen(collection), reader, memo)
         picked = [behind.pick(pair, memo) for pair in found]
         for one, topics in zip(picked, _topics(picked, at_hand), strict=True):
             yield _page(board, one, topics, drawing)

@@ -83,7 +83,7 @@ class Topics:
 def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
     """An overview of a collection's languages and a page for each of them."""
     reader = scores.reader(drawing.cache.with_name("scores"))
-    for collection in board.collections:
+    for collection in board.made:
         measure = pairs.first_measure(collection)
         others = [name for name in collection.measures if name != measure]
         tables = {name: standings.of(collection, name, reader, drawing.cache.with_name("memo")) for name in others}

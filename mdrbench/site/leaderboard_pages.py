@@ -19,7 +19,7 @@ FIRST = "nDCG@10"
 def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
     """A page and four files for each collection and measure."""
     reader = scores.reader(drawing.cache.with_name("scores"))
-    for collection in board.collections:
+    for collection in board.made:
         addresses = measure_addresses(collection)
         for measure, address in addresses.items():
             found = standings.of(collection, measure, reader, drawing.cache.with_name("memo"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,11 +13,13 @@ from mdrbench.errors import DataError
 from mdrbench.measures import Interval, PairedTest
 from mdrbench.results import comparison
 from mdrbench.results.comparison import LanguageComparison, Moved
+from mdrbench.site import parallel
 from mdrbench.site.board import Collection, Entry
 from mdrbench.site.memo import Memo
 from mdrbench.site.scores import Scored, ScoreReader
+from mdrbench.store import key_of
 
-FORMAT = 1
+FORMAT = 2
 
 SEED = 42
 """Of the randomisation test and the bootstrap, as in ``mdrbench compare``."""
@@ -27,7 +30,7 @@ RESAMPLES = 10_000
 ALL_PAIRS_OF = 8
 """Up to so many measured systems every pair has a page of its own."""
 
-MOST_PAIRS = 80
+MOST_PAIRS = 24
 """Pages of pairs in a collection; the page for any two compares the others in the browser."""
 
 ALPHA = 0.05
@@ -63,10 +66,10 @@ class Pair:
         """In how many languages A (``sign`` 1) or B (-1) is significantly better."""
         return sum(row.p_randomisation_holm < ALPHA and row.test.difference * sign > 0 for row in self.languages)
 
-    def moved(self, lang: str | None = None) -> list[Moved]:
-        """The topics whose score differs, the largest difference first, of one language or of all."""
+    def moved(self) -> list[Moved]:
+        """The topics of all languages whose score differs, the largest difference first."""
         found = []
-        for code in [lang] if lang else self.topics:
+        for code in self.topics:
             x, y = (scored.of(self.measure) for scored in self.topics[code])
             queries = self.topics[code][0].queries
             qids = self.topics[code][0].qids
@@ -124,35 +127,67 @@ def _is(entry: Entry, name: Any) -> bool:
     return not entry.result.system.overrides and entry.result.system.name == name
 
 
-def compared(collection: Collection, a: Entry, b: Entry, reader: ScoreReader, cache: Path) -> Pair | None:
-    """The comparison of two systems; None where they are not alike, or topic-level scores are not at hand.
+def compared(
+    collection: Collection, asked: Sequence[tuple[Entry, Entry]], reader: ScoreReader, cache: Path
+) -> list[Pair]:
+    """The comparisons of pairs of systems, without those that are not alike or lack topic-level scores.
 
     Raises:
         DataError: a file kept beside a result is not the one that was recorded.
     """
     measure = first_measure(collection)
+    found = [(a, b, topics) for a, b in asked if (topics := _topics(a, b, measure, reader))]
+    keys = [_key(a, b, list(topics)) for a, b, topics in found]
+    by_key = dict(zip(keys, found, strict=True))
+
+    def tests(missing: list[str]) -> dict[str, Any]:
+        made = parallel.each(lambda key: _tests(*by_key[key], measure), missing)
+        return dict(zip(missing, made, strict=True))
+
+    memo = Memo(cache, "pairs", [FORMAT, SEED, RESAMPLES, measure, collection.name, collection.split])
+    known = memo.get(keys, tests)
+    return [_pair(collection, *one, measure, known[key]) for key, one in zip(keys, found, strict=True)]
+
+
+def _key(a: Entry, b: Entry, langs: list[str]) -> str:
+    """A hash of all that the tests of a pair depend on."""
+    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in langs]
+    return key_of([a.result.evaluated.measures, langs, files])
+
+
+def _topics(a: Entry, b: Entry, measure: str, reader: ScoreReader) -> dict[str, tuple[Scored, Scored]]:
+    """Both systems' scores of each language that both have; nothing where the two cannot be compared."""
     try:
         shared = comparison.comparable(a.result, b.result, a.path, b.path, measure)
     except DataError:
-        return None
+        return {}
     topics = {}
     for lang in shared:
         one, other = reader.read(a, lang), reader.read(b, lang)
         if one is None or other is None or set(one.qids) != set(other.qids) or len(one.qids) < 2:
-            return None
+            return {}
         topics[lang] = one, aligned(other, one.qids)
-    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in shared]
-    source = [FORMAT, SEED, RESAMPLES, shared, files]
-    found = Memo(cache, "pair", source).get([measure], lambda _: {measure: _tests(a, b, measure, topics)})[measure]
+    return topics
+
+
+def _pair(
+    collection: Collection,
+    a: Entry,
+    b: Entry,
+    topics: dict[str, tuple[Scored, Scored]],
+    measure: str,
+    found: dict[str, Any],
+) -> Pair:
+    macro = {name: (x, y, Interval(*interval)) for name, x, y, interval in found["macro"]}
     return Pair(
         collection=collection,
         a=a,
         b=b,
         measure=measure,
         languages=[LanguageComparison(lang, PairedTest(*t), p, q) for lang, t, p, q in found["languages"]],
-        average=Interval(*found["average"]),
-        average_label=results.average_label(shared),
-        macro={name: (x, y, Interval(*interval)) for name, x, y, interval in found["macro"]},
+        average=macro[measure][2],
+        average_label=results.average_label(list(topics)),
+        macro=macro,
         only_in_one=sorted(set(a.result.languages) ^ set(b.result.languages)),
         topics=topics,
     )
@@ -166,21 +201,20 @@ def aligned(scored: Scored, qids: tuple[str, ...]) -> Scored:
     return Scored(qids, scored.measures, scored.values[[rows[qid] for qid in qids]], scored.source)
 
 
-def _tests(a: Entry, b: Entry, measure: str, topics: dict[str, tuple[Scored, Scored]]) -> dict[str, Any]:
+def _tests(a: Entry, b: Entry, topics: dict[str, tuple[Scored, Scored]], measure: str) -> dict[str, Any]:
     """What is slow to compute, as JSON values: the numbers of :func:`comparison.compare`, and every measure's macro."""
-    import numpy as np
-
-    found = comparison.compare(a.path, b.path, measure, top=0, seed=SEED, resamples=RESAMPLES)
-    scored = [one for pair in topics.values() for one in pair]
-    names = [name for name in a.result.evaluated.measures if all(name in one.measures for one in scored)]
-    means = [np.array([[s.of(name).mean() for name in names] for s in pair]) for pair in topics.values()]
-    mean_a, mean_b = np.mean(means, axis=0)
-    differences = [np.stack([x.of(name) - y.of(name) for name in names], axis=1) for x, y in topics.values()]
-    intervals = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=SEED)
-    intervals[names.index(measure)] = found.average
-    rows = zip(names, mean_a, mean_b, intervals, strict=True)
+    both = list(topics.values())
+    names = [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in both)]
+    tests = [measures.paired_test(x.of(measure), y.of(measure), seed=SEED, resamples=RESAMPLES) for x, y in both]
+    corrected_t = measures.holm([test.p_t for test in tests])
+    corrected_r = measures.holm([test.p_randomisation for test in tests])
+    macro = []
+    for name in names:
+        differences = [(x.of(name) - y.of(name))[:, None] for x, y in both]
+        [interval] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=SEED)
+        mean_a, mean_b = (sum(float(pair[i].of(name).mean()) for pair in both) / len(both) for i in (0, 1))
+        macro.append([name, mean_a, mean_b, list(interval)])
     return {
-        "languages": [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in found.languages],
-        "average": list(found.average),
-        "macro": [[name, float(x), float(y), list(interval)] for name, x, y, interval in rows],
+        "languages": [list(row) for row in zip(topics, tests, corrected_t, corrected_r, strict=True)],
+        "macro": macro,
     }

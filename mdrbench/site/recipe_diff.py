@@ -43,20 +43,32 @@ def difference(board: Board, collection: Collection, entry: Entry) -> Difference
 
     The parent is looked for among the results, of the same collection first, then among the recipes that are shipped.
     """
-    recipe = entry.result.system.recipe
-    name = entry.result.system.variant_of or (recipe or {}).get("extends")
-    if not recipe or not isinstance(name, str):
+    recipe, name = entry.result.system.recipe, parent(entry)
+    if not recipe or name is None:
         return None
     for where in (collection, *(other for other in board.collections if other is not collection)):
         for found in where.measured:
             system = found.result.system
             if found is not entry and system.name == name and not system.variant_of and system.recipe:
                 return Difference(name, compare(system.recipe, recipe), found, where)
-    parent = shipped(name)
-    if parent is None:
+    theirs = shipped(name)
+    if theirs is None:
         return None
     own = shipped(entry.result.system.name) or {}
-    return Difference(name, compare(parent, recipe, {*_flat(parent), *_flat(own)}), file=True)
+    return Difference(name, compare(theirs, recipe, {*_flat(theirs), *_flat(own)}), file=True)
+
+
+def parent(entry: Entry) -> str | None:
+    """The name of the recipe that an entry's extends or is a variant of."""
+    name = entry.result.system.variant_of or (entry.result.system.recipe or {}).get("extends")
+    return name if isinstance(name, str) else None
+
+
+def claims(recipe: dict[str, Any]) -> list[str]:
+    """The published systems whose figures a recipe says that it reproduces."""
+    published = recipe.get("published")
+    systems = published.get("systems") if isinstance(published, dict) else None
+    return [name for name in systems if isinstance(name, str)] if isinstance(systems, list | tuple) else []
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], written: set[str] | None = None) -> list[Change]:

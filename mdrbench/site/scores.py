@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 from mdrbench import measures
 from mdrbench.errors import DataError
 from mdrbench.results import File, LanguageResult
+from mdrbench.site import parallel
 from mdrbench.site.board import Entry
 from mdrbench.store import file_sha256
 
@@ -72,6 +74,15 @@ class ScoreReader:
             found = kept_file(entry, recorded, "topics") if recorded else None
             known[lang] = self._scored(*found) if found else None
         return known[lang]
+
+    def read_all(self, entries: Sequence[Entry]) -> None:
+        """Read the scores of all languages of these entries, over the cores."""
+
+        def read(number: int) -> dict[str, Scored | None]:
+            return {lang: self.read(entries[number], lang) for lang in entries[number].result.languages}
+
+        for entry, found in zip(entries, parallel.each(read, range(len(entries))), strict=True):
+            self._read[entry] = found
 
     def _scored(self, path: Path, file: File) -> Scored:
         import numpy as np

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.site.board import Board
@@ -12,9 +12,8 @@ from mdrbench.site.page import Page
 PATH = "search-index.js"
 
 
-def script(board: Board, pages: Iterable[Page]) -> bytes:
-    """A script that sets ``mdrbenchIndex``; only what has a page is in it."""
-    titles = {page.path: page.title for page in pages}
+def script(board: Board, documents: Iterable[Page], paths: Set[str]) -> bytes:
+    """A script that sets ``mdrbenchIndex``; only what has a page, being among ``paths``, is in it."""
     found = []
     for collection in board.collections:
         found.append(_entry(collection.title, "leaderboard", f"{collection.folder}index.html"))
@@ -28,13 +27,8 @@ def script(board: Board, pages: Iterable[Page]) -> bytes:
             words = f"{language.native}, {code}, on {collection.title}" if language else f"on {collection.title}"
             name = language.name if language else code
             found.append(_entry(name, words, f"{collection.folder}languages/{code}.html"))
-    taken = {entry["path"] for entry in found}
-    found = [entry for entry in found if entry["path"] in titles]
-    found += [
-        _entry(title, "documentation", path)
-        for path, title in titles.items()
-        if _is_document(path) and path not in taken
-    ]
+    found = [entry for entry in found if entry["path"] in paths]
+    found += [_entry(page.title, "documentation", page.path) for page in documents]
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
     for mark, escaped in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
         text = text.replace(mark, escaped)
@@ -43,7 +37,3 @@ def script(board: Board, pages: Iterable[Page]) -> bytes:
 
 def _entry(name: str, about: str, path: str) -> dict[str, str]:
     return {"name": name[:120], "about": about, "path": path}
-
-
-def _is_document(path: str) -> bool:
-    return path.startswith("docs/") or ("/" not in path and path != "index.html")

@@ -12,7 +12,8 @@ from typing import IO, Any
 
 from mdrbench.errors import MdrbenchError, SetupError
 from mdrbench.output import say
-from mdrbench.site.build import build, inputs
+from mdrbench.site import inputs
+from mdrbench.site.build import build
 
 LOOPBACK = "127.0.0.1"
 PAUSE = 1.0
@@ -67,7 +68,7 @@ class Site:
 
     def __init__(self, results: Path, out: Path, data: Sequence[str], port: int, watch: bool):
         self._build = partial(build, results, out, data)
-        self._inputs = partial(inputs, results, data)
+        self._inputs = partial(inputs.files, results, data)
         self._watch = watch
         self._done = threading.Event()
         self._seen = self._inputs()

@@ -46,8 +46,9 @@ class TrainingShown(NamedTuple):
 
 def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset | Copy]:
     """The page of each entry of each collection, and the files that it offers."""
-    ablations, claims = ablation_data.load(board), shipped_claims()
-    for collection in board.collections:
+    ablations = ablation_data.load(board)
+    claims = shipped_claims() if any(collection.published for collection in board.made) else {}
+    for collection in board.made:
         for entry in collection.entries:
             files = list(_files(collection, entry)) if entry.measured else []
             context = {
@@ -221,18 +222,13 @@ def _reproduced_by(board: Board, name: str) -> list[tuple[Collection, Entry]]:
         (collection, entry)
         for collection in board.collections
         for entry in collection.measured
-        if name in _claims(entry.result.system.recipe or {})
+        if name in recipe_diff.claims(entry.result.system.recipe or {})
     ]
 
 
 def shipped_claims() -> dict[str, list[str]]:
     """Shipped recipe -> names of the published systems that it reproduces."""
-    return {name: _claims(recipe_diff.shipped(name) or {}) for name in registry.recipe_files()}
-
-
-def _claims(recipe: dict[str, Any]) -> list[str]:
-    systems = _section(recipe, "published").get("systems")
-    return [name for name in systems if isinstance(name, str)] if isinstance(systems, list | tuple) else []
+    return {name: recipe_diff.claims(recipe_diff.shipped(name) or {}) for name in registry.recipe_files()}
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
