@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from conftest import PROJECT
@@ -208,3 +209,11 @@ def test_the_same_ablation_gives_the_same_page(tmp_path):
     result(tmp_path / "results")
     save(tmp_path / "results", made_up(seeds=2))
     assert pages(tmp_path) == pages(tmp_path)
+
+
+def test_a_variant_is_called_what_its_ablation_calls_it(tmp_path):
+    shutil.copytree(PROJECT / "results" / "sample", tmp_path / "sample")
+    [sample] = [one for one in board.load(tmp_path).collections if one.name == "sample"]
+    names = {entry.name for entry in sample.measured}
+    assert {"bm25", "boosted-sample", "boosted-sample without the judge"} <= names
+    assert not [name for name in names if "=" in name]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mdrbench import registry, results
 from mdrbench.languages import ALL
-from mdrbench.results import Average, Cell, Result
+from mdrbench.results import Average, Cell, Result, ablations
 from mdrbench.site.page import slug
 
 PUBLISHED_DATASET = "miracl"
@@ -18,12 +18,13 @@ PUBLISHED_DATASET = "miracl"
 class Entry:
     """One result file: a system on a collection and split.
 
-    ``slug`` is its part of addresses, unique in its collection.
+    ``slug`` is its part of addresses, unique in its collection; ``variant`` what an ablation calls it.
     """
 
     result: Result
     path: Path
     slug: str
+    variant: str = ""
 
     @property
     def measured(self) -> bool:
@@ -36,8 +37,9 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The system's name, with what ``--set`` changed."""
-        return " ".join([self.result.system.name, *self.result.system.overrides])
+        """The system's name, with what makes it a variant: in an ablation's words, else what ``--set`` changed."""
+        changes = [self.variant] if self.variant else self.result.system.overrides
+        return " ".join([self.result.system.name, *changes])
 
     def cell(self, lang: str, measure: str) -> Cell | None:
         """A language's score, None where the result has none."""
@@ -130,7 +132,19 @@ def load(root: Path) -> Board:
         result = results.read(path)
         groups.setdefault((collection_name(result), result.split), []).append((path, result))
     ordered = sorted(groups, key=lambda g: (g[0] != PUBLISHED_DATASET, g[0], g[1] != "dev", g[1]))
-    return Board(root, [Collection(*group, _entries(groups[group])) for group in ordered])
+    variants = _variants(root)
+    return Board(root, [Collection(*group, _entries(groups[group], variants)) for group in ordered])
+
+
+def _variants(root: Path) -> dict[Path, str]:
+    """Result file -> what the ablation that it was made for calls it."""
+    named = {}
+    for path in ablations.files(root):
+        for variant in ablations.read(path).variants:
+            for run in variant.runs:
+                seed = f", seed {run.seed}" if len(variant.runs) > 1 else ""
+                named[path.parent.parent / run.result] = variant.names[0].label + seed
+    return named
 
 
 def collection_name(result: Result) -> str:
@@ -139,7 +153,7 @@ def collection_name(result: Result) -> str:
     return result.dataset if variant == "full" else f"{result.dataset}-{variant}"
 
 
-def _entries(found: list[tuple[Path, Result]]) -> list[Entry]:
+def _entries(found: list[tuple[Path, Result]], variants: dict[Path, str]) -> list[Entry]:
     """Entries with slugs from their file names; a second of the same slug gets a number."""
     entries: list[Entry] = []
     taken: dict[str, int] = {}
@@ -147,5 +161,6 @@ def _entries(found: list[tuple[Path, Result]]) -> list[Entry]:
         stem = path.stem if result.kind == "measured" else f"{path.parent.name}-{path.stem}"
         base = slug(stem.removesuffix(f".{result.split}"))
         taken[base] = taken.get(base, 0) + 1
-        entries.append(Entry(result, path, base if taken[base] == 1 else f"{base}-{taken[base]}"))
+        place = base if taken[base] == 1 else f"{base}-{taken[base]}"
+        entries.append(Entry(result, path, place, variants.get(path, "")))
     return sorted(entries, key=lambda e: (not e.measured, e.name, e.slug))
