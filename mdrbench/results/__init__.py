@@ -41,11 +41,17 @@ def _relative(value: str) -> str:
     return value
 
 
-class _Model(BaseModel):
+RelativePath = Annotated[str, AfterValidator(_relative)]
+"""A path below the folder that holds it: neither absolute nor with ``..``."""
+
+
+class StrictModel(BaseModel):
+    """A part of a stored file: an unknown key is an error."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Cell(_Model):
+class Cell(StrictModel):
     """One score. A measured cell has the ends of its bootstrap interval, a published one its source and table."""
 
     value: Annotated[float, AfterValidator(_finite)]
@@ -55,15 +61,15 @@ class Cell(_Model):
     table: str | None = Field(default=None, description="table or file of the publication")
 
 
-class File(_Model):
+class File(StrictModel):
     """A file kept beside the result, relative to the result file's folder."""
 
-    path: Annotated[str, AfterValidator(_relative)]
+    path: RelativePath
     bytes: int
     sha256: str
 
 
-class StepRecord(_Model):
+class StepRecord(StrictModel):
     """One step of the run: when and where it was really computed, also when this run found it in the cache."""
 
     key: str = Field(description="content address of the artifact")
@@ -74,7 +80,7 @@ class StepRecord(_Model):
     environment: str = Field(description="key into the result's environments")
 
 
-class DatasetRecord(_Model):
+class DatasetRecord(StrictModel):
     """What was searched and judged, by counts and by the SHA-256 of every file's bytes."""
 
     fingerprint: str = Field(description="SHA-256 over the passages in order, independent of compression and shards")
@@ -87,7 +93,7 @@ class DatasetRecord(_Model):
     warnings: dict[str, int] = Field(description="flaws that were tolerated, counted")
 
 
-class LanguageResult(_Model):
+class LanguageResult(StrictModel):
     """All about one language. Published results have cells only."""
 
     scores: dict[str, Cell] = Field(description="measure -> score")
@@ -103,7 +109,7 @@ class LanguageResult(_Model):
     command: str | None = Field(default=None, description="the exact command that recorded this language")
 
 
-class Training(_Model):
+class Training(StrictModel):
     """How an encoder was trained, on the groups of several languages together."""
 
     languages: list[str] = Field(description="whose training queries were used")
@@ -118,7 +124,7 @@ class Training(_Model):
     )
 
 
-class Average(_Model):
+class Average(StrictModel):
     """A labelled mean over languages."""
 
     label: str
@@ -126,7 +132,7 @@ class Average(_Model):
     scores: dict[str, Cell]
 
 
-class Submission(_Model):
+class Submission(StrictModel):
     """What is said of an outside system: mdrbench checked and scored its run files and did not run it."""
 
     submitted_at: str
@@ -136,7 +142,7 @@ class Submission(_Model):
     runs: dict[str, str] = Field(description="language -> SHA-256 of the run file as it was handed in")
 
 
-class System(_Model):
+class System(StrictModel):
     """What was run."""
 
     name: str
@@ -148,7 +154,7 @@ class System(_Model):
     submission: Submission | None = Field(default=None, description="for run files that were handed in")
 
 
-class Evaluated(_Model):
+class Evaluated(StrictModel):
     """How every score in the file was computed."""
 
     measures: list[str]
@@ -161,7 +167,7 @@ class Evaluated(_Model):
     corpus_variant: str = Field(description="'full' (the whole corpus was searched) or the name of a pool")
 
 
-class Result(_Model):
+class Result(StrictModel):
     """A result file."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

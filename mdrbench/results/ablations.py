@@ -13,28 +13,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from mdrbench.errors import DataError
 from mdrbench.formats.writing import write_atomically
+from mdrbench.results import RelativePath, StrictModel
 
 SCHEMA_VERSION = 1
 FOLDER = "ablations"
 
 
-def _relative(value: str) -> str:
-    if Path(value).is_absolute() or ".." in Path(value).parts:
-        raise ValueError("a path inside the data set's folder of results")
-    return value
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Name(_Model):
+class Name(StrictModel):
     """What a variant is called. A recipe that is reached in several ways has several names."""
 
     label: str
@@ -44,16 +35,16 @@ class Name(_Model):
     value: str | None = Field(default=None, description="for a sweep: its value, as it was typed")
 
 
-class SeedRun(_Model):
+class SeedRun(StrictModel):
     """One run of a recipe."""
 
     seed: int = Field(description="the recipe's; that of training moves with it")
     overrides: list[str] = Field(description="--set of this run, all of them")
     digest: str
-    result: Annotated[str, AfterValidator(_relative)] = Field(description="its file, from the data set's folder")
+    result: RelativePath = Field(description="its file, from the data set's folder")
 
 
-class Score(_Model):
+class Score(StrictModel):
     """A mean over topics (and seeds) with its bootstrap interval."""
 
     value: float
@@ -62,7 +53,7 @@ class Score(_Model):
     spread: float | None = Field(default=None, description="of an average: standard deviation over the seeds")
 
 
-class Effect(_Model):
+class Effect(StrictModel):
     """A variant's score, and its difference from the complete recipe's with interval and test."""
 
     score: float
@@ -74,7 +65,7 @@ class Effect(_Model):
     spread: float | None = Field(default=None, description="of an average: standard deviation of the score over seeds")
 
 
-class Complete(_Model):
+class Complete(StrictModel):
     """The complete recipe; ``names`` are those under which it is also a point of a sweep or a step."""
 
     names: list[Name] = Field(default_factory=list)
@@ -83,7 +74,7 @@ class Complete(_Model):
     average: dict[str, Score] = Field(default_factory=dict)
 
 
-class Variant(_Model):
+class Variant(StrictModel):
     """The complete recipe with ``overrides``."""
 
     names: list[Name] = Field(min_length=1)
@@ -98,7 +89,7 @@ class Variant(_Model):
         return self.names[0].label
 
 
-class Absent(_Model):
+class Absent(StrictModel):
     """A part that was looked for and is not in the recipe."""
 
     part: str
@@ -106,7 +97,7 @@ class Absent(_Model):
     why: str
 
 
-class Tested(_Model):
+class Tested(StrictModel):
     """How intervals and p values were computed; the defaults are `mdrbench compare`'s."""
 
     confidence: float = 0.95
@@ -115,7 +106,7 @@ class Tested(_Model):
     seed: int = 42
 
 
-class Ablation(_Model):
+class Ablation(StrictModel):
     """An ablation file."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -18,13 +18,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from mdrbench import results
 from mdrbench.errors import DataError
 from mdrbench.formats.writing import write_atomically
 from mdrbench.languages import ALL
-from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, StrictModel, System
 
 COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")
 
@@ -56,11 +56,7 @@ SOURCES = {
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PublishedVariant(_Model):
+class PublishedVariant(StrictModel):
     """A complete system without some of its parts; ``parts`` are named as `mdrbench ablate` names them."""
 
     label: str
@@ -68,7 +64,7 @@ class PublishedVariant(_Model):
     score: Share
 
 
-class PublishedAblation(_Model):
+class PublishedAblation(StrictModel):
     """An ablation as a publication prints it: means over languages, without intervals."""
 
     schema_version: Literal[1] = 1
