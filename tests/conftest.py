@@ -13,11 +13,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from mdrbench import java
 from mdrbench.layout import MiraclFolder
 from mdrbench.store import Store
+
+hypothesis.settings.register_profile("mdrbench", deadline=None)  # a busy machine is no counterexample
+hypothesis.settings.load_profile("mdrbench")
 
 PROJECT = Path(__file__).parent.parent
 WIKI16 = PROJECT.parent / "shared" / "data" / "wiki16"

@@ -427,9 +427,13 @@ def interrupted(server, store, how: signal.Signals) -> subprocess.Popen:
 
 
 def test_after_a_kill_only_the_rest_is_paid(server, settings):
-    server.respond = lambda body: Reply(text=body["messages"][0]["content"], seconds=0.1)
+    def slower_after_ten(body):  # so that the signal always finds answers under way
+        return Reply(text=body["messages"][0]["content"], seconds=0.1 if len(server.requests) < 10 else 3)
+
+    server.respond = slower_after_ten
     store = settings().store
     assert interrupted(server, store, signal.SIGKILL).returncode == -signal.SIGKILL
+    server.respond = lambda body: Reply(text=body["messages"][0]["content"])
     before, kept = len(server.requests), len(Answers(Path(store)))
     assert before - 4 <= kept <= before < 20
     texts = [str(i) for i in range(60)]
@@ -438,7 +442,7 @@ def test_after_a_kill_only_the_rest_is_paid(server, settings):
 
 
 def test_an_interrupt_keeps_all_that_was_paid_for(server, settings):
-    server.respond = lambda body: Reply(text="x", seconds=0.2)
+    server.respond = lambda body: Reply(text="x", seconds=0.1 if len(server.requests) < 10 else 3)
     process = interrupted(server, settings().store, signal.SIGINT)
     assert process.returncode == 130
     assert "waiting for the answers under way" in process.news
