@@ -215,6 +215,15 @@ def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
+@pytest.fixture
+def own_store(tmp_path, monkeypatch):
+    """An artifact store of the test's own, and no topic-level scores that an earlier test has read."""
+    from mdrbench.site import scores
+
+    monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
+    scores.reader.cache_clear()
+
+
 # -- pages in a browser ------------------------------------------------------------------------------------------------
 
 CHROMIUM_ARGUMENTS = (

@@ -16,10 +16,7 @@ from mdrbench.site import board, compare_data, compare_pages, pairs, scores, tex
 PAGE = "sample/compare/one--two.html"
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
-    scores.reader.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 @pytest.fixture

@@ -4,15 +4,12 @@ import pytest
 from compare_results import Html, record, rendered, sample
 
 from mdrbench import measures
-from mdrbench.site import language_pages, scores
+from mdrbench.site import language_pages
 
 FI = "sample/languages/fi.html"
 
 
-@pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
-    scores.reader.cache_clear()
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -49,6 +49,9 @@ class StrictModel(BaseModel):
     """A part of a stored file: an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+Stored = TypeVar("Stored", bound=StrictModel)
 
 
 class Cell(StrictModel):
@@ -217,22 +220,41 @@ def read(path: Path) -> Result:
         raise DataError(
             f"not a JSON file: {error}", where=str(path), mend="write it anew with `mdrbench run`"
         ) from None
+    return checked(
+        data,
+        Result,
+        SCHEMA_VERSION,
+        path,
+        again="run the recipe again",
+        by_hand="result files are written by `mdrbench run`, not by hand",
+    )
+
+
+def checked(data: Any, model: type[Stored], version: int, path: Path, *, again: str, by_hand: str) -> Stored:
+    """What a stored file holds, as its model.
+
+    Args:
+        version: the only schema version that is read.
+        again: how to get a file of this version.
+        by_hand: the mend where the file is not of the schema.
+
+    Raises:
+        DataError: another version, or not of the schema; it names the file and the key.
+    """
     found = data.get("schema_version") if isinstance(data, dict) else None
-    if found != SCHEMA_VERSION:
+    if found != version:
         raise DataError(
-            f"schema version {found!r}, this mdrbench reads {SCHEMA_VERSION}",
+            f"schema version {found!r}, this mdrbench reads {version}",
             where=str(path),
-            mend="use the mdrbench that wrote it, or run the recipe again",
+            mend=f"use the mdrbench that wrote it, or {again}",
         )
     try:
-        return Result.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "result"
+        place = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
         raise DataError(
-            f"{place}: {first['msg']} ({error.error_count()} mistakes in all)",
-            where=str(path),
-            mend="result files are written by `mdrbench run`, not by hand",
+            f"{place}: {first['msg']} ({error.error_count()} mistakes in all)", where=str(path), mend=by_hand
         ) from None
 
 

@@ -15,11 +15,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from mdrbench.errors import DataError
 from mdrbench.formats.writing import write_atomically
-from mdrbench.results import RelativePath, StrictModel
+from mdrbench.results import RelativePath, StrictModel, checked
 
 SCHEMA_VERSION = 1
 FOLDER = "ablations"
@@ -154,23 +154,14 @@ def read(path: Path) -> Ablation:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise DataError(f"not a JSON file: {error}", where=str(path), mend="`mdrbench ablate` writes it anew") from None
-    found = data.get("schema_version") if isinstance(data, dict) else None
-    if found != SCHEMA_VERSION:
-        raise DataError(
-            f"schema version {found!r}, this mdrbench reads {SCHEMA_VERSION}",
-            where=str(path),
-            mend="use the mdrbench that wrote it, or remove the file and run `mdrbench ablate` again",
-        )
-    try:
-        return Ablation.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DataError(
-            f"{place}: {first['msg']} ({error.error_count()} mistakes in all)",
-            where=str(path),
-            mend="such files are written by `mdrbench ablate`, not by hand",
-        ) from None
+    return checked(
+        data,
+        Ablation,
+        SCHEMA_VERSION,
+        path,
+        again="remove the file and run `mdrbench ablate` again",
+        by_hand="such files are written by `mdrbench ablate`, not by hand",
+    )
 
 
 def write(path: Path, found: Ablation) -> None:

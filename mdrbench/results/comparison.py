@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from mdrbench.measures import PairedTest
 from mdrbench.results import Result
 from mdrbench.store import file_sha256
 from mdrbench.types import Topics
+
+Pair = tuple[np.ndarray, np.ndarray]
+"""Topic-level scores of A and B in one language, both of shape (topics,)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
     """
     a, b = results.read(path_a), results.read(path_b)
     shared = comparable(a, b, path_a, path_b, measure)
-    tests, moved, differences = [], [], []
+    scored, moved = {}, []
     for lang in shared:
         scores_a, queries = topic_scores(path_a, a, lang)
         scores_b, _ = topic_scores(path_b, b, lang)
@@ -66,12 +70,8 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
             raise DataError(f"the two results judge different topics of '{lang}'", where=str(path_b))
         x = np.array([scores_a[qid][measure] for qid in scores_a])
         y = np.array([scores_b[qid][measure] for qid in scores_a])
-        differences.append((x - y)[:, None])
-        tests.append(measures.paired_test(x, y, seed=seed, resamples=resamples))
+        scored[lang] = x, y
         moved += [Moved(lang, qid, queries[qid], x[i], y[i]) for i, qid in enumerate(scores_a) if x[i] != y[i]]
-    corrected_t = measures.holm([test.p_t for test in tests])
-    corrected_r = measures.holm([test.p_randomisation for test in tests])
-    [average] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=seed)
     moved.sort(key=lambda m: (-abs(m.a - m.b), m.lang, m.qid))
     names = [" ".join([result.system.name, *result.system.overrides]) for result in (a, b)]
     if names[0] == names[1]:
@@ -80,12 +80,27 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
         measure=measure,
         a=names[0],
         b=names[1],
-        languages=[LanguageComparison(*row) for row in zip(shared, tests, corrected_t, corrected_r, strict=True)],
-        average=average,
+        languages=paired_tests(scored, seed=seed, resamples=resamples),
+        average=difference(scored.values(), seed=seed),
         average_label=results.average_label(shared),
         moved=moved[:top],
         only_in_one=sorted(set(a.languages) ^ set(b.languages)),
     )
+
+
+def paired_tests(scored: Mapping[str, Pair], *, seed: int, resamples: int) -> list[LanguageComparison]:
+    """A paired test of each language's topic-level scores of A and B, Holm-corrected over the languages."""
+    tests = [measures.paired_test(x, y, seed=seed, resamples=resamples) for x, y in scored.values()]
+    corrected_t = measures.holm([test.p_t for test in tests])
+    corrected_r = measures.holm([test.p_randomisation for test in tests])
+    return [LanguageComparison(*row) for row in zip(scored, tests, corrected_t, corrected_r, strict=True)]
+
+
+def difference(scored: Iterable[Pair], *, seed: int) -> measures.Interval:
+    """The mean over languages of A - B, with its bootstrap interval over topics."""
+    differences = [(x - y)[:, None] for x, y in scored]
+    [average] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=seed)
+    return average
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mdrbench.store import write_atomically
+from mdrbench.formats.writing import write_atomically
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Blue, vermilion, green, purple, orange, sky: the n-th series has the n-th colour."""

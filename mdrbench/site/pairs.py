@@ -205,16 +205,14 @@ def _tests(a: Entry, b: Entry, topics: dict[str, tuple[Scored, Scored]], measure
     """What is slow to compute, as JSON values: the numbers of :func:`comparison.compare`, and every measure's macro."""
     both = list(topics.values())
     names = [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in both)]
-    tests = [measures.paired_test(x.of(measure), y.of(measure), seed=SEED, resamples=RESAMPLES) for x, y in both]
-    corrected_t = measures.holm([test.p_t for test in tests])
-    corrected_r = measures.holm([test.p_randomisation for test in tests])
+    scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in topics.items()}
+    rows = comparison.paired_tests(scored, seed=SEED, resamples=RESAMPLES)
     macro = []
     for name in names:
-        differences = [(x.of(name) - y.of(name))[:, None] for x, y in both]
-        [interval] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=SEED)
+        interval = comparison.difference([(x.of(name), y.of(name)) for x, y in both], seed=SEED)
         mean_a, mean_b = (sum(float(pair[i].of(name).mean()) for pair in both) / len(both) for i in (0, 1))
         macro.append([name, mean_a, mean_b, list(interval)])
     return {
-        "languages": [list(row) for row in zip(topics, tests, corrected_t, corrected_r, strict=True)],
+        "languages": [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in rows],
         "macro": macro,
     }
