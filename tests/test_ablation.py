@@ -36,6 +36,7 @@ def overrides(*parts: str, name: str = "boosted-sample", given: tuple[str, ...] 
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
+        ("training", ["training=null", "negatives=null"]),
         ("hard-neg", ["negatives=null"]),
         ("judge", [UNJUDGED]),
         ("generation", [UNGENERATED]),
@@ -101,6 +102,7 @@ def test_overrides_reproduce_the_variant_whatever_was_set_before():
 def test_all_of_the_sample_recipe():
     found = choose("boosted-sample", [], everything=True)
     assert [[(name.kind, name.label) for name in variant.names] for variant in found.variants] == [
+        [("part", "without training")],
         [("part", "without hard negatives")],
         [("part", "without the judge")],
         [("part", "without generation"), ("stage", "without stage 2")],
@@ -203,9 +205,54 @@ def test_seeds_of_recipe_and_training_move_together():
         ["search.depth=50", UNJUDGED, "seed=43", "training.seed=1"],
         ["search.depth=50", UNJUDGED, "seed=44", "training.seed=2"],
     ]
+    untrained = choose("boosted-sample", [], ["training"]).variants[0]
+    assert ablation.seeded(untrained, ["search.depth=50"], 3) == [["search.depth=50", *untrained.overrides]]
     plain = choose("bm25", [], vary=["k1=1.2"])
     with pytest.raises(UsageError, match="trains nothing"):
-        ablation.seeded(plain.variants[0], [], 2)
+        ablation.seeded(plain.complete, [], 2)
+
+
+# -- other recipes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rival", ["naive-me5-small-6l", "naive-me5-small-6l-in-batch", "naive-me5-small-6l-perc-pos"])
+def test_a_rival_is_the_other_recipe_itself(rival):
+    [variant] = choose("boosted-me5-small-6l", [], rivals=[rival]).variants
+    assert [(name.label, name.kind) for name in variant.names] == [(rival, "rival")]
+    assert variant.recipe.digest == recipe.load(rival).digest
+    assert recipe.load("boosted-me5-small-6l", variant.overrides).digest == recipe.load(rival).digest
+
+
+def test_what_is_set_for_the_complete_recipe_holds_for_its_rivals():
+    given = ["training.steps=7", "search.depth=50", "negatives.size=20"]
+    topk, in_batch = choose(
+        "boosted-me5-small-6l", given, rivals=["naive-me5-small-6l", "naive-me5-small-6l-in-batch"]
+    ).variants
+    assert topk.recipe.digest == recipe.load("naive-me5-small-6l", given).digest
+    assert in_batch.recipe.negatives is None
+    assert (in_batch.recipe.training.steps, in_batch.recipe.search.depth) == (7, 50)
+
+
+def test_a_rival_is_searched_and_measured_as_the_complete_recipe_is(tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text("extends: naive-me5-small-6l\nsearch: {depth: 10}\nevaluation: {measures: [MRR@10]}\nseed: 7\n")
+    [variant] = choose("boosted-me5-small-6l", [], rivals=[str(other)]).variants
+    complete = recipe.load("boosted-me5-small-6l")
+    assert (variant.recipe.search, variant.recipe.evaluation, variant.recipe.seed) == (
+        complete.search,
+        complete.evaluation,
+        complete.seed,
+    )
+
+
+def test_a_rival_that_is_a_variant_too_is_one_variant_with_both_names():
+    [variant] = choose("naive-me5-small-6l", [], ["hard-neg"], rivals=["naive-me5-small-6l-in-batch"]).variants
+    assert [name.label for name in variant.names] == ["without hard negatives", "naive-me5-small-6l-in-batch"]
+
+
+def test_a_recipe_is_no_rival_of_itself():
+    with pytest.raises(UsageError, match="--rival boosted-sample: trains what 'boosted-sample' trains"):
+        choose("boosted-sample", [], rivals=["boosted-sample"])
 
 
 # -- running -----------------------------------------------------------------------------------------------------------
@@ -361,6 +408,13 @@ def test_with_seeds_the_mean_of_a_topic_is_tested_and_the_spread_is_told(tiny):
     assert variant.average["nDCG@10"].spread == pytest.approx(np.std(per_run, ddof=1))
     assert found.complete.average["nDCG@10"].spread is not None
     assert variant.languages["sw"]["nDCG@10"].spread is None
+    more, _ = tiny.ablate(["training"], langs="sw", seeds=3, given=["training.steps=2"])
+    untrained = next(one for one in more.found.variants if one.label == "without training")
+    assert len(untrained.runs) == 1
+    assert untrained.average["nDCG@10"].spread is None
+    assert untrained.average["nDCG@10"].difference == pytest.approx(
+        untrained.average["nDCG@10"].score - found.complete.average["nDCG@10"].value
+    )
 
 
 def test_verify_derives_every_number_again(tiny):

@@ -32,6 +32,10 @@ class Part:
     within: tuple[str, ...] = ()
 
 
+def _no_training(one: Recipe) -> str | None:
+    return "it trains nothing" if one.training is None else None
+
+
 def _no_negatives(one: Recipe) -> str | None:
     if one.training is None:
         return "it trains nothing"
@@ -148,6 +152,7 @@ NO_GENERATION = ["negatives.generation={name: none}"]
 NO_WEIGHTS = ["training.weights.mode=none"]
 
 PARTS: dict[str, Part] = {
+    "training": Part("without training", _no_training, lambda one: ["training=null", "negatives=null"]),
     "hard-neg": Part("without hard negatives", _no_negatives, lambda one: ["negatives=null"]),
     "ensemble": Part("without the ensemble", _no_ensemble, _without_ensemble, within=("stage-1",)),
     "judge": Part("without the judge", _no_judge, lambda one: NO_JUDGE, within=("stage-1",)),

@@ -1,7 +1,8 @@
 """What each part of a recipe is worth: the recipe without it, as plain ``--set`` overrides.
 
-Variants that come to the same recipe are one variant with several names: nothing is computed or shown twice. The parts
-themselves are in :mod:`mdrbench.ablation.parts`.
+Other recipes can stand beside them, as what their training and negatives change in the complete one. Variants that come
+to the same recipe are one variant with several names: nothing is computed or shown twice. The parts themselves are in
+:mod:`mdrbench.ablation.parts`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from mdrbench import recipe
 from mdrbench.ablation import keys as ablation_keys
+from mdrbench.ablation import rivals as ablation_rivals
 from mdrbench.ablation.parts import PARTS, STAGES, flag
 from mdrbench.errors import UsageError, did_you_mean
 from mdrbench.recipe import Recipe
@@ -19,7 +21,7 @@ from mdrbench.recipe import Recipe
 
 @dataclass(frozen=True)
 class Name:
-    """What a variant is called; ``kind`` is part, stage, cumulative or sweep."""
+    """What a variant is called; ``kind`` is part, stage, cumulative, sweep or rival."""
 
     label: str
     kind: str
@@ -54,7 +56,13 @@ class Choice:
 
 
 def choose(
-    name: str, overrides: list[str], parts: Iterable[str] = (), *, everything: bool = False, vary: Iterable[str] = ()
+    name: str,
+    overrides: list[str],
+    parts: Iterable[str] = (),
+    *,
+    everything: bool = False,
+    vary: Iterable[str] = (),
+    rivals: Iterable[str] = (),
 ) -> Choice:
     """The variants that are asked for, each loaded and checked.
 
@@ -63,9 +71,11 @@ def choose(
         parts: slugs of :data:`PARTS`, taken away together: one variant.
         everything: also each part and each stage alone, and the stages one after the other.
         vary: ``KEY=v1,v2``: a variant for each value.
+        rivals: other recipes, each of them a variant.
 
     Raises:
-        UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, or a variant is no recipe.
+        UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, a variant is no recipe, or a
+            rival is the complete recipe itself.
     """
     complete = Variant(recipe.load(name, overrides), [])
     found = _Chosen(name, overrides, complete)
@@ -76,9 +86,13 @@ def choose(
     resolved = complete.recipe.model_dump(mode="json")
     for item in vary:
         found.sweep(item, resolved)
+    for rival in rivals:
+        found.rival(rival)
     if not found.variants and not found.absent:
         flags = ", ".join(flag(slug) for slug in PARTS if slug not in STAGES)
-        raise UsageError("no variant is asked for", mend=f"give --all, --vary KEY=V1,V2, --stage-off 1, or {flags}")
+        raise UsageError(
+            "no variant is asked for", mend=f"give --all, --vary KEY=V1,V2, --rival RECIPE, --stage-off 1, or {flags}"
+        )
     return Choice(name, overrides, complete, list(found.variants.values()), found.absent)
 
 
@@ -133,6 +147,16 @@ class _Chosen:
             on, off = present[:count], present[count:]
             self.add(Name(_step_label(on, off), "cumulative", tuple(off)), combined(off, one))
 
+    def rival(self, name: str) -> None:
+        """Another recipe in the complete one's place."""
+        other = recipe.load(name, ablation_rivals.applicable(self.overrides, name))
+        overrides = ablation_rivals.differences(self.complete.recipe, other)
+        if not self.add(Name(other.name, "rival"), overrides):
+            raise UsageError(
+                f"--rival {name}: trains what '{self.name}' trains, in the same way",
+                mend="leave it out, or name a recipe whose retriever, negatives or training differ",
+            )
+
     def sweep(self, item: str, resolved: dict[str, Any]) -> None:
         """A variant for each value of a key."""
         key, values = ablation_keys.parse_vary(item, resolved)
@@ -155,12 +179,19 @@ def combined(parts: list[str], one: Recipe) -> list[str]:
 
 
 def seeded(variant: Variant, overrides: list[str], seeds: int) -> list[list[str]]:
-    """The overrides of each repeat: the recipe's own seeds first, then each one more."""
-    if seeds > 1 and variant.recipe.training is None:
-        raise UsageError(
-            f"'{variant.recipe.name}' trains nothing: no seed changes its scores", mend="leave out --seeds"
-        )
+    """The overrides of each repeat: the recipe's own seeds first, then each one more. A variant that trains nothing
+    is not repeated: no seed changes its scores.
+
+    Raises:
+        UsageError: the complete recipe trains nothing.
+    """
     repeats = [[*overrides, *variant.overrides]]
+    if variant.recipe.training is None:
+        if seeds > 1 and not variant.overrides:
+            raise UsageError(
+                f"'{variant.recipe.name}' trains nothing: no seed changes its scores", mend="leave out --seeds"
+            )
+        return repeats
     for more in range(1, seeds):
         seed, of_training = variant.recipe.seed + more, variant.recipe.training.seed + more
         repeats.append([*overrides, *variant.overrides, f"seed={seed}", f"training.seed={of_training}"])

@@ -21,6 +21,7 @@ def ablate(
     langs: Langs = "all",
     split: Split = "dev",
     changes: Set = None,
+    no_training: _off("training", "The encoder as it came: zero-shot.") = False,
     no_hard_neg: _off("hard-neg", "In-batch negatives only.") = False,
     no_ensemble: _off("ensemble", "Candidates from the recipe's own retriever alone.") = False,
     no_judge: _off("judge", "No candidate is judged.") = False,
@@ -40,6 +41,9 @@ def ablate(
     vary: Annotated[
         Optional[list[str]], typer.Option(help="KEY=V1,V2: a variant for each value of a key; repeatable.")
     ] = None,
+    rival: Annotated[
+        Optional[list[str]], typer.Option(help="Another recipe, in the complete one's place; repeatable.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Repeats of everything, each with other seeds.")] = 1,
     explain: Annotated[
         bool, typer.Option("--explain", "--dry-run", help="Print changes and steps of each variant; run nothing.")
@@ -57,13 +61,19 @@ def ablate(
     from mdrbench.cli import tables, tables_ablation
 
     flags = {
-        **{"hard-neg": no_hard_neg, "ensemble": no_ensemble, "judge": no_judge, "reference": no_reference},
+        **{
+            "training": no_training,
+            "hard-neg": no_hard_neg,
+            "ensemble": no_ensemble,
+            "judge": no_judge,
+            "reference": no_reference,
+        },
         **{"generation": no_generation, "mift": no_mift, "same-language": no_same_language},
         **{"domain-balance": no_domain_balance, "weights": no_weights},
         **{f"stage-{number}": True for number in stage_off or ()},
     }
     parts = [slug for slug, given in flags.items() if given]
-    choice = ablation.choose(recipe, changes or [], parts, everything=everything, vary=vary or ())
+    choice = ablation.choose(recipe, changes or [], parts, everything=everything, vary=vary or (), rivals=rival or ())
     ablation.require_measure(choice, measure)
     store = open_store(cache)
     planned = running_ablation.plan(choice, data, langs, split, store, seeds=seeds, fetch=not explain, quiet=quiet)

@@ -50,7 +50,7 @@ def _print_averages(out: Console, found: Ablation, measure: str, failed: dict[st
     table = new_table(title, "", [label, "difference", f"{found.tested.confidence:.0%} interval", *seeds])
 
     def spread(cell: Any) -> list[str]:
-        return [f"{cell.spread:.4f}"] if found.seeds > 1 else []
+        return ["" if cell.spread is None else f"{cell.spread:.4f}"] if found.seeds > 1 else []
 
     whole = found.complete.average[measure]
     table.add_row("complete", f"{whole.value:.4f}", "", f"{whole.low:.4f}, {whole.high:.4f}", *spread(whole))

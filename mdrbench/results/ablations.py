@@ -29,7 +29,7 @@ class Name(StrictModel):
     """What a variant is called. A recipe that is reached in several ways has several names."""
 
     label: str
-    kind: Literal["part", "stage", "cumulative", "sweep"]
+    kind: Literal["part", "stage", "cumulative", "sweep", "rival"]
     parts: list[str] = Field(default_factory=list, description="what is taken away")
     key: str | None = Field(default=None, description="for a sweep: the key that is varied")
     value: str | None = Field(default=None, description="for a sweep: its value, as it was typed")
