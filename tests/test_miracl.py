@@ -27,7 +27,7 @@ from mdrbench.retrievers import bm25
 from mdrbench.types import Passage
 
 GATED, OPEN, CORPUS = "miracl/miracl", "macavaney/miracl-noauth", "miracl/miracl-corpus"
-PINNED = "d921ec7" + "0" * 33
+PINNED = {remote.repo: remote.revision for remote in (miracl.CORPUS, miracl.GATED, miracl.OPEN)}
 SW = "miracl-corpus-v1.0-sw/docs-0.jsonl.gz"
 TOPICS = "miracl-v1.0-sw/topics/topics.miracl-v1.0-sw-dev.tsv"
 QRELS = "miracl-v1.0-sw/qrels/qrels.miracl-v1.0-sw-dev.tsv"
@@ -50,7 +50,7 @@ BODY = corpus(1200)
 def fake(monkeypatch):
     """A hub with Swahili: a corpus of 1,200 passages and the 482 dev topics that MIRACL has; topics need a token."""
     fake = FakeHub()
-    fake.commits[CORPUS] = PINNED
+    fake.commits.update(PINNED)
     fake.put(CORPUS, SW, BODY)
     for repo in (GATED, OPEN):
         fake.put(repo, TOPICS, "".join(f"{n}#0\tKichwa {n}\n" for n in range(482)).encode())
@@ -92,18 +92,18 @@ def test_what_is_fetched_has_the_hubs_bytes_in_our_layout_and_is_recorded(fake, 
     assert len(list(data.passages("sw"))) == 1200
     manifest = json.loads((data.root / "manifest.json").read_text())
     assert manifest["files"][f"miracl-corpus/{SW}"] == {
-        "url": f"{fake.url}/datasets/{CORPUS}/resolve/d921ec7/{SW}",
+        "url": f"{fake.url}/datasets/{CORPUS}/resolve/{PINNED[CORPUS]}/{SW}",
         "repo": CORPUS,
-        "revision": "d921ec7",
-        "commit": PINNED,
+        "revision": PINNED[CORPUS],
+        "commit": PINNED[CORPUS],
         "etag": hashlib.sha256(BODY).hexdigest(),
         "bytes": len(BODY),
         "sha256": hashlib.sha256(BODY).hexdigest(),
     }
     topics = manifest["files"][f"miracl/{TOPICS}"]
-    assert (topics["repo"], topics["revision"], topics["commit"]) == (GATED, "main", fake.commits[GATED])
+    assert (topics["repo"], topics["revision"], topics["commit"]) == (GATED, PINNED[GATED], PINNED[GATED])
     assert topics["sha256"] == hashlib.sha256(fake.files[GATED, TOPICS]).hexdigest()
-    assert manifest["repos"][CORPUS] == {"revision": "d921ec7", "commit": PINNED}
+    assert manifest["repos"][CORPUS] == {"revision": PINNED[CORPUS], "commit": PINNED[CORPUS]}
     assert heard[0] == downloads.Event("begin", str(data.root), total=3)
     assert sorted(event.name for event in heard if event.kind == "done") == sorted(manifest["files"])
     assert not parts(data)
@@ -323,7 +323,9 @@ def test_another_commit_is_an_error_before_and_after_it_was_recorded(fake, data)
     data.fetch(["sw"], ["dev"])
     fresh = miracl.build(miracl.Config(root=data.root.with_name("fresh")))
     fake.commits[CORPUS] = "e" * 40
-    with pytest.raises(DataError, match=r"miracl-corpus is at commit e{12}, but d921ec7 is the one that is pinned"):
+    with pytest.raises(
+        DataError, match=r"miracl-corpus is at commit e{12}, but d921ec7e349c is the one"
+    ):
         fresh.fetch(["sw"], ["dev"])
 
 
@@ -340,7 +342,7 @@ def test_a_missing_file_and_a_server_that_is_no_hub(fake, data, monkeypatch):
         data.fetch(["sw"], ["dev"])
     fake.put(CORPUS, SW, BODY)
     monkeypatch.setenv("HF_ENDPOINT", f"{fake.cdn}/blob/x")
-    fake.files["x/datasets", f"{CORPUS}/resolve/d921ec7/{SW}"] = BODY
+    fake.files["x/datasets", f"{CORPUS}/resolve/{PINNED[CORPUS]}/{SW}"] = BODY
     with pytest.raises(SetupError, match="no commit, checksum"):
         hub.fetch(data.root, [miracl._file("corpus", "sw", shard=0)])
 

@@ -28,19 +28,22 @@ SPLITS = ("train", "dev")
 """The splits whose judgments are public."""
 
 SPLIT_PATH = "miracl-v1.0-{lang}/{kind}/{kind}.miracl-v1.0-{lang}-{split}.tsv"
-GATED = Remote("miracl/miracl", "main", SPLIT_PATH)
-OPEN = Remote("macavaney/miracl-noauth", "main", SPLIT_PATH)
+GATED = Remote("miracl/miracl", "5be20db9509754dadad47689368639fcec739c00", SPLIT_PATH)
+OPEN = Remote("macavaney/miracl-noauth", "3ef0b29bdb6790eb08e05a34bb21c96a2ddf310a", SPLIT_PATH)
+CORPUS = Remote(
+    "miracl/miracl-corpus",
+    "d921ec7e349ce0d28daf30b2da9da5ee698bef0d",
+    "miracl-corpus-v1.0-{lang}/docs-{shard}.jsonl.gz",
+)
 SOURCES: dict[str, tuple[Remote, ...]] = {
-    "corpus": (Remote("miracl/miracl-corpus", "d921ec7", "miracl-corpus-v1.0-{lang}/docs-{shard}.jsonl.gz"),),
+    "corpus": (CORPUS,),
     "topics": (GATED, OPEN),
     "qrels": (GATED, OPEN),
 }
 """Where each kind of file may be had, best first, and every pin.
 
-miracl-corpus is pinned to the one commit that is known of it, by its short name (the hub takes it as a revision; the
-answer's full hash must begin with it). No commit of the other two is known to be complete, so they begin at ``main``;
-the first answer's commit goes into the manifest and is asked for ever after. The open copy is the one that ir_datasets
-reads; it has the same paths.
+Each commit holds all files; what came later in miracl-noauth touches its loading script alone. The open copy is the
+one that ir_datasets reads; it has the same paths.
 """
 
 LOCAL = {

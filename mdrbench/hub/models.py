@@ -47,10 +47,9 @@ SHORT = {
     "me5-base": Pin("intfloat/multilingual-e5-base", "d13f1b27baf31030b7fd040960d60d909913633f"),
     "me5-large": Pin("intfloat/multilingual-e5-large", "ab10c1a7f42e74530fe7ae5be82e6d4f11a719eb"),
     "bge-m3": Pin("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
-    # no list that we know of pins these: the branch's commit is recorded when they are pulled
-    "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "main"),
-    "mcontriever": Pin("facebook/mcontriever-msmarco", "main"),
-    "mbert": Pin("google-bert/bert-base-multilingual-cased", "main"),
+    "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "7d0770f05d26ac1bf577a9454a96afcc05d654d6"),
+    "mcontriever": Pin("facebook/mcontriever-msmarco", "9ff6abed2c2fdf32bbbd8b4e98fb10160e317375"),
+    "mbert": Pin("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"),
 }
 LABORATORY = "me5-small-6l"
 """The first six layers of multilingual-e5-small: a start for training experiments, on no hub."""
