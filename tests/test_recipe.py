@@ -140,6 +140,19 @@ def test_extends_merges_one_parent_and_refuses_two(tmp_path):
         recipe.load(write(tmp_path, f"extends: {child}\nsummary: x\n", "grand.yaml"))
 
 
+def test_an_ensemble_is_what_it_lists_and_a_single_setting_of_a_part_can_be_changed(tmp_path):
+    text = "extends: boosted\nsummary: x\nnegatives: {mining: {of: [me5-small, bge-m3]}}\n"
+    assert list(recipe.load(write(tmp_path, text)).negatives.mining["of"]) == ["me5-small", "bge-m3"]
+    weighted = write(tmp_path, text.replace("bge-m3]", "bge-m3], weights: {me5-small: 2, bge-m3: 1}"), "weighted.yaml")
+    assert recipe.load(weighted).negatives.mining["weights"] == {"me5-small": 2, "bge-m3": 1}
+    other = recipe.load(weighted, ["negatives.mining.of=[me5-large]"]).negatives.mining
+    assert (list(other["of"]), other["weights"]) == (["me5-large"], None)
+    longer = recipe.load("boosted", ["negatives.mining.of.bge-m3.encoder.passage_length=64"]).negatives.mining["of"]
+    assert list(longer) == ["me5-large", "bge-m3"]
+    assert longer["bge-m3"]["encoder"]["passage_length"] == 64
+    assert longer["me5-large"] == recipe.load("boosted").negatives.mining["of"]["me5-large"]
+
+
 def test_set_overrides_a_key_and_reads_numbers_as_people_write_them():
     found = recipe.load("bm25", ["retriever.k1=1e-1", "search.depth=50"])
     assert found.retriever["k1"] == 0.1

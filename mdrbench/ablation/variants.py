@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdrbench import recipe
+from mdrbench.ablation import ensembles as ablation_ensembles
 from mdrbench.ablation import keys as ablation_keys
 from mdrbench.ablation import rivals as ablation_rivals
 from mdrbench.ablation.parts import PARTS, STAGES, flag
@@ -63,6 +64,7 @@ def choose(
     everything: bool = False,
     vary: Iterable[str] = (),
     rivals: Iterable[str] = (),
+    ensemble_without: Iterable[str] = (),
 ) -> Choice:
     """The variants that are asked for, each loaded and checked.
 
@@ -72,6 +74,7 @@ def choose(
         everything: also each part and each stage alone, and the stages one after the other.
         vary: ``KEY=v1,v2``: a variant for each value.
         rivals: other recipes, each of them a variant.
+        ensemble_without: labels of retrievers of its ensemble, each taken out in a variant of its own.
 
     Raises:
         UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, a variant is no recipe, or a
@@ -88,6 +91,8 @@ def choose(
         found.sweep(item, resolved)
     for rival in rivals:
         found.rival(rival)
+    for label in ensemble_without:
+        found.smaller_ensemble(label)
     if not found.variants and not found.absent:
         flags = ", ".join(flag(slug) for slug in PARTS if slug not in STAGES)
         raise UsageError(
@@ -146,6 +151,11 @@ class _Chosen:
         for count in range(len(present) + 1) if present else ():
             on, off = present[:count], present[count:]
             self.add(Name(_step_label(on, off), "cumulative", tuple(off)), combined(off, one))
+
+    def smaller_ensemble(self, label: str) -> None:
+        """The ensemble without one of its retrievers."""
+        name = Name(f"ensemble without {label}", "part", (f"ensemble-{label}",))
+        self.add(name, ablation_ensembles.without(self.complete.recipe, label))
 
     def rival(self, name: str) -> None:
         """Another recipe in the complete one's place."""

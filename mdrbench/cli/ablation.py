@@ -24,6 +24,9 @@ def ablate(
     no_training: _off("training", "The encoder as it came: zero-shot.") = False,
     no_hard_neg: _off("hard-neg", "In-batch negatives only.") = False,
     no_ensemble: _off("ensemble", "Candidates from the recipe's own retriever alone.") = False,
+    ensemble_without: Annotated[
+        Optional[list[str]], typer.Option(help="A retriever of the ensemble that is left out of it; repeatable.")
+    ] = None,
     no_judge: _off("judge", "No candidate is judged.") = False,
     no_reference: _off("reference", "The judge sees no positive.") = False,
     no_generation: _off("generation", "No top-up through generated queries.") = False,
@@ -61,19 +64,14 @@ def ablate(
     from mdrbench.cli import tables, tables_ablation
 
     flags = {
-        **{
-            "training": no_training,
-            "hard-neg": no_hard_neg,
-            "ensemble": no_ensemble,
-            "judge": no_judge,
-            "reference": no_reference,
-        },
-        **{"generation": no_generation, "mift": no_mift, "same-language": no_same_language},
-        **{"domain-balance": no_domain_balance, "weights": no_weights},
+        **{"training": no_training, "hard-neg": no_hard_neg, "ensemble": no_ensemble},
+        **{"judge": no_judge, "reference": no_reference, "generation": no_generation, "mift": no_mift},
+        **{"same-language": no_same_language, "domain-balance": no_domain_balance, "weights": no_weights},
         **{f"stage-{number}": True for number in stage_off or ()},
     }
     parts = [slug for slug, given in flags.items() if given]
-    choice = ablation.choose(recipe, changes or [], parts, everything=everything, vary=vary or (), rivals=rival or ())
+    more = {"vary": vary or (), "rivals": rival or (), "ensemble_without": ensemble_without or ()}
+    choice = ablation.choose(recipe, changes or [], parts, everything=everything, **more)
     ablation.require_measure(choice, measure)
     store = open_store(cache)
     planned = running_ablation.plan(choice, data, langs, split, store, seeds=seeds, fetch=not explain, quiet=quiet)

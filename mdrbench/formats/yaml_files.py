@@ -59,9 +59,12 @@ def _note_lines(node: yaml.MappingNode, prefix: str, found: dict[str, int]) -> N
 def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     """Child over parent; mappings are merged key by key, anything else is replaced.
 
-    A mapping that names another family member than the parent's replaces the parent's as a whole.
+    A mapping that names another family member than the parent's replaces the parent's as a whole, and so does an ``of``
+    whose parts are all named: an ensemble is what it lists. The parent's ``weights`` of its parts go with them.
     """
     result = dict(parent)
+    if _named_parts(child.get("of")):
+        result = {key: value for key, value in parent.items() if key not in ("of", "weights")}
     for key, value in child.items():
         old = result.get(key)
         if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
@@ -69,6 +72,12 @@ def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+def _named_parts(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return isinstance(value, list)
+    return bool(value) and all(isinstance(part, str) or "name" in (part or {}) for part in value.values())
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:
