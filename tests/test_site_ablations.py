@@ -12,6 +12,7 @@ from test_results import measured
 
 from mdrbench.errors import DataError
 from mdrbench.results import published
+from mdrbench.results.ablations import Name
 from mdrbench.site import ablation_data, ablation_pages, board, system_pages
 
 PAGE = "tiny/ablations/mine.html"
@@ -66,6 +67,20 @@ def test_stages_build_up_from_the_plain_recipe_to_the_complete_one(tmp_path):
         ("stages 1, 2, 3 (complete)", 0.706, 0.018),
     ]
     assert shown(tmp_path).steps("MRR@10") == []
+
+
+def test_other_recipes_stand_apart_from_the_recipes_own_parts(tmp_path):
+    one = made_up()
+    one.variants[3].names = [Name(label="naive", kind="rival")]
+    result(tmp_path / "results")
+    save(tmp_path / "results", one)
+    text = pages(tmp_path)[PAGE]
+    found = Read(text)
+    drawings = [attrs["aria-label"] for tag, attrs in found.tags if attrs.get("role") == "img"]
+    assert drawings[1].startswith("What nDCG@10 loses or gains with another recipe in its place, with intervals. ")
+    assert "naive" in drawings[1]
+    assert "naive" not in drawings[0]
+    assert "Below zero: worse than mine. The same retriever, data, measures and seeds." in found.text
 
 
 def test_a_sweep_has_the_complete_recipes_own_value_in_its_place(tmp_path):

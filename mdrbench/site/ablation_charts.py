@@ -22,8 +22,8 @@ def interval(low: float, high: float) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
-def effects(drawing: Drawing, rows: list[Row], measure: str) -> Figure:
-    """A dot with its interval for each part that was taken away, those that lose most first."""
+def effects(drawing: Drawing, rows: list[Row], measure: str, *, title: str, when: str) -> Figure:
+    """A dot with its interval for each variant, those that lose most first; ``when`` says what was done."""
     values = [
         {"at": at, "part": row.name.label, "difference": row.effect.difference, "low": row.effect.low,
          "high": row.effect.high, "sure": SURE if row.significant else UNSURE}
@@ -47,12 +47,12 @@ def effects(drawing: Drawing, rows: list[Row], measure: str) -> Figure:
     ]
     sure = [row.name.label for row in rows if row.significant]
     worst = rows[0]
-    summary = f"What {measure} loses or gains when a part is taken away, with intervals. "
+    summary = f"What {measure} loses or gains {when}, with intervals. "
     summary += f"The largest loss is {worst.name.label}: {signed(worst.effect.difference)}. "
     summary += f"Intervals that exclude 0: {', '.join(sure) or 'none'}."
     return drawing.figure(
         {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, "width": WIDTH, "height": ROW * len(rows)},
-        title=f"Effect of each part on {measure}",
+        title=title,
         summary=summary,
         columns=("variant", "score", "difference", "interval", "interval excludes 0"),
         rows=[

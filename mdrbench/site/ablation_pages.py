@@ -8,9 +8,9 @@ from typing import NamedTuple
 from mdrbench.results import published
 from mdrbench.results.ablations import Variant
 from mdrbench.site import ablation_charts, ablation_data, units
-from mdrbench.site.ablation_data import ALPHA, Shown
+from mdrbench.site.ablation_data import ALPHA, Row, Shown
 from mdrbench.site.board import Board, Collection
-from mdrbench.site.charts import Drawing
+from mdrbench.site.charts import Drawing, Figure
 from mdrbench.site.page import Asset, Page
 
 LEVELS = 6
@@ -32,6 +32,17 @@ class Heat(NamedTuple):
     languages: list[str]
     rows: list[tuple[Variant, str, list[HeatCell | None]]]
     most: float
+
+
+class Group(NamedTuple):
+    """Variants of one kind under their heading: the drawing of their effects, and where each is significant."""
+
+    anchor: str
+    heading: str
+    short: str
+    note: str
+    figure: Figure
+    rows: list[Row]
 
 
 def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
@@ -64,15 +75,14 @@ def _brief(shown: Shown) -> str:
 def _context(shown: Shown, drawing: Drawing) -> dict:
     one = shown.ablation
     measure = one.measures[0] if one else ""
-    rows = shown.rows(measure) if one else []
+    groups = list(_groups(shown, drawing, measure)) if one else []
     steps = shown.steps(measure) if one else []
     return {
         "collection": shown.collection,
         "shown": shown,
         "ablation": one,
         "measure": measure,
-        "rows": rows,
-        "effects": ablation_charts.effects(drawing, rows, measure) if rows else None,
+        "groups": groups,
         "waterfall": ablation_charts.waterfall(drawing, steps, measure) if len(steps) > 1 else None,
         "sweeps": [
             ablation_charts.sweep(drawing, key, points, measure) for key, points in shown.sweeps(measure).items()
@@ -86,6 +96,20 @@ def _context(shown: Shown, drawing: Drawing) -> dict:
         "collections_differ": any(_differs(shown.collection, other) for other in shown.published),
         "variant_entries": [(variant, shown.entry(variant)) for variant in one.variants] if one else [],
     }
+
+
+def _groups(shown: Shown, drawing: Drawing, measure: str) -> Iterator[Group]:
+    parts, rivals = shown.rows(measure), shown.rows(measure, ("rival",))
+    if parts:
+        note = "Below zero: the recipe is worse without the part."
+        title, when = f"Effect of each part on {measure}", "when a part is taken away"
+        figure = ablation_charts.effects(drawing, parts, measure, title=title, when=when)
+        yield Group("effects", "Effect of each part", "Effects", note, figure, parts)
+    if rivals:
+        note = f"Below zero: worse than {shown.name}. The same retriever, data, measures and seeds."
+        title, when = f"Other recipes beside {shown.name}, {measure}", "with another recipe in its place"
+        figure = ablation_charts.effects(drawing, rivals, measure, title=title, when=when)
+        yield Group("rivals", "Other recipes in its place", "Other recipes", note, figure, rivals)
 
 
 def _differs(collection: Collection, other: published.PublishedAblation) -> bool:
