@@ -469,6 +469,15 @@ def test_verify_derives_every_number_again(tiny):
     assert (problem.file.endswith(one.name), problem.what) == (True, "no such result")
 
 
+def test_a_number_that_is_none_is_an_error_that_names_file_and_key(tiny):
+    data = json.loads(tiny.stored.read_text())
+    data["complete"]["average"]["nDCG@10"]["value"] = float("nan")
+    tiny.stored.write_text(json.dumps(data))
+    with pytest.raises(DataError, match=r"complete\.average\.nDCG@10\.value: Input should be a finite number") as error:
+        ablation_results.read(tiny.stored)
+    assert error.value.where == str(tiny.stored)
+
+
 @pytest.mark.slow
 def test_a_variant_that_fails_stops_no_other(tiny, monkeypatch):
     from mdrbench import stages

@@ -14,7 +14,6 @@ The JSON Schema (``mdrbench schema``) is exported from these models.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -29,12 +28,6 @@ PUBLISHED = "published"
 """The folder of ``results/`` that holds figures from the literature."""
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("a score is a finite number")
-    return value
-
-
 def _relative(value: str) -> str:
     if Path(value).is_absolute() or ".." in Path(value).parts:
         raise ValueError("a path inside the result's folder")
@@ -46,9 +39,9 @@ RelativePath = Annotated[str, AfterValidator(_relative)]
 
 
 class StrictModel(BaseModel):
-    """A part of a stored file: an unknown key is an error."""
+    """A part of a stored file: an unknown key is an error, and so is a number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 Stored = TypeVar("Stored", bound=StrictModel)
@@ -57,7 +50,7 @@ Stored = TypeVar("Stored", bound=StrictModel)
 class Cell(StrictModel):
     """One score. A measured cell has the ends of its bootstrap interval, a published one its source and table."""
 
-    value: Annotated[float, AfterValidator(_finite)]
+    value: float
     low: float | None = None
     high: float | None = None
     source: str | None = Field(default=None, description="citation key of the publication, for published cells")
