@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import csv
+import gc
+import gzip
+import hashlib
 import json
 import math
 import urllib.error
@@ -192,6 +195,17 @@ def test_which_pairs_differ_is_holms_correction_over_all_pairs():
     assert 0 < sum(found[pair] for pair in pairs) < len(pairs)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_p_values_that_cannot_matter_are_left_out_and_no_letter_changes(seed):
+    rng = np.random.default_rng(seed)
+    tables = [rng.random((12, n)) + np.linspace(0, 0.4, 12)[:, None] for n in (9, 30)[: 1 + seed % 2]]
+    whole, short = significance.p_values(tables), significance.p_values(tables, significance.LEVEL)
+    assert (short == np.where(whole < significance.LEVEL, whole, short)).all()
+    assert (short[whole >= significance.LEVEL] >= significance.LEVEL).all()
+    assert (significance.differ(short) == significance.differ(whole)).all()
+    assert (short == 1).sum() > (whole == 1).sum()
+
+
 def test_letters_of_a_known_case():
     """A and B alike, B and C alike, A and C not; D differs from all (Piepho's chain)."""
     alike = np.eye(4, dtype=bool)
@@ -211,6 +225,52 @@ def test_two_systems_share_a_letter_exactly_when_they_do_not_differ(seed):
     found = [set(groups) for groups in significance.letters(differing, rng.permutation(size).tolist())]
     shared = np.array([[bool(a & b) for b in found] for a in found])
     assert (shared == ~differing).all()
+
+
+def test_topic_scores_are_read_once_and_kept_and_what_is_half_written_is_read_anew(tmp_path):
+    root, cache = tmp_path / "results", tmp_path / "scores"
+    for name, values in (("mine", [0.25, 1.0, 0.1]), ("yours", [0.5, 0.0, 1 / 3])):
+        data = entry(name, {"sw": 0.5, "fi": 0.5})
+        data["languages"]["sw"]["files"] = {"topics": save_topics(root, name, "sw", values)}
+        save(root, data, name)
+
+    def read():
+        entries = next(c for c in board.load(root).collections if c.name == "tiny").measured
+        reader = scores.ScoreReader(cache)
+        reader.read_all(entries)
+        assert [reader.read(entry, "fi") for entry in entries] == [None, None]
+        found = [reader.read(entry, "sw") for entry in entries]
+        assert found[0].qids is found[1].qids
+        assert found[0].queries == {"q0": "where", "q1": "where", "q2": "where"}
+        return [one.of("nDCG@10").tolist() for one in found]
+
+    assert read() == [[0.25, 1.0, 0.1], [0.5, 0.0, 1 / 3]]
+    kept = sorted(cache.iterdir())
+    assert len(kept) == 2
+    kept[0].write_bytes(kept[0].read_bytes()[:-3])
+    kept[1].write_bytes(b"nothing")
+    assert read() == [[0.25, 1.0, 0.1], [0.5, 0.0, 1 / 3]]
+    assert read() == [[0.25, 1.0, 0.1], [0.5, 0.0, 1 / 3]]
+
+
+HEAD = b"qid\tnDCG@10\tquery\n"
+
+
+@pytest.mark.parametrize("table", [HEAD + b"q0\t0.5\n", HEAD + b'q0\thigh\t"x"\n', HEAD + b"\xff"])
+def test_a_table_that_is_none_is_told_and_the_old_site_stays(table, tmp_path):
+    root, file = tmp_path / "results", tmp_path / "results" / "tiny" / "mine" / "sw-dev.topics.tsv.gz"
+    save(root, measured(), "old")
+    before = tree(site.build(root, tmp_path / "public").parent)
+    data = entry("mine", {"sw": 0.5})
+    record = save_topics(root, "mine", "sw", [0.5])
+    file.write_bytes(packed := gzip.compress(table))
+    record |= {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
+    data["languages"]["sw"]["files"] = {"topics": record}
+    save(root, data, "mine")
+    with pytest.raises(DataError, match=r"sw-dev\.topics\.tsv\.gz"):
+        site.build(root, tmp_path / "public")
+    assert tree(tmp_path / "public") == before
+    assert gc.isenabled()  # it is off while a site is built
 
 
 def test_letters_come_from_topic_files_and_a_changed_file_is_an_error(tmp_path):

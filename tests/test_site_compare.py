@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from compare_results import Html, record, rendered, sample
 from conftest import FolderMaker
+from scipy import stats
 
 from mdrbench import measures
 from mdrbench.errors import DataError, UsageError
 from mdrbench.layout import MiraclFolder
 from mdrbench.results import comparison
-from mdrbench.site import board, compare_data, compare_pages, pairs, scores, texts
+from mdrbench.site import board, charts, compare_charts, compare_data, compare_pages, pairs, scores, texts
 
 PAGE = "sample/compare/one--two.html"
 
@@ -234,3 +236,53 @@ def test_published_systems_can_be_picked_but_have_no_page(tmp_path):
         "miracl/compare/index.html",
         "miracl/train/compare/index.html",
     }
+
+
+# -- as fast, and as exact ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("topics", [(2, 7), (8, 9, 50), (127, 128), (129, 300)])
+def test_intervals_of_many_pairs_at_once_are_those_of_each_to_the_last_bit(topics):
+    rng = np.random.default_rng(len(topics))
+    several = [[(rng.random(n), np.round(rng.random(n), 1)) for n in topics] for _ in range(3)]
+    found = comparison.differences(several, seed=42)
+    assert found == [comparison.difference(scored, seed=42) for scored in several]
+
+
+@pytest.mark.parametrize("topics", [2, 5, 8, 63, 400])
+def test_a_paired_test_is_that_of_scipy_and_of_plain_sign_flips(topics):
+    rng = np.random.default_rng(topics)
+    a, b = np.round(rng.random(topics), 1), np.round(rng.random(topics), 1)
+    found = measures.paired_test(a, b, seed=3, resamples=2000)
+    assert found.p_t == stats.ttest_1samp(a - b, 0.0).pvalue
+    d = (a - b)[a != b]
+    draws = np.random.default_rng(3)
+    flips = np.concatenate([draws.integers(0, 2, (1000, len(d)), dtype=np.int8) for _ in range(2)])
+    extreme = (np.abs((2 * flips - 1) @ d) >= abs(d.sum()) - 1e-12).sum()
+    assert found.p_randomisation == (extreme + 1) / 2001
+
+
+# -- drawings ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_drawn_by_the_template_from_places_in_the_drawing(root, tmp_path):
+    pair = compared(root, tmp_path)
+    drawn = compare_charts.dumbbell(pair)
+    rows = {name: values for name, *values in drawn.rows}
+    for bell in drawn.bells:
+        assert min(bell.a, bell.b) >= 0
+        assert max(bell.a, bell.b) <= drawn.width
+        a, b = map(float, rows[bell.label][:2])
+        assert (bell.a < bell.b) == (a < b)
+    assert [label for _, label in drawn.ticks][-1] == "1.0"
+    scatter = compare_charts.scatter(pair)
+    assert sum(dots.path.count("M") for dots in scatter.dots) == len(scatter.rows)
+    page = rendered(compare_pages.pages, root, tmp_path)[1][PAGE]
+    assert page.count('r="3.9"') == len(pair.languages)
+    assert page.count('role="img"') == 2 + len(pair.languages)  # each drawing has words
+    assert not (tmp_path / "cache" / "charts").exists()  # Vega-Lite drew nothing
+
+
+def test_a_scale_gives_places_in_pixels():
+    assert [charts.Scale(0.5, 1, 300)(value) for value in (0.5, 0.75, 1)] == [0, 150, 300]
+    assert charts.Scale(0, 1, 100, upwards=True)(0.123456) == 87.7

@@ -103,6 +103,12 @@ def difference(scored: Iterable[Pair], *, seed: int) -> measures.Interval:
     return average
 
 
+def differences(several: Iterable[Iterable[Pair]], *, seed: int) -> list[measures.Interval]:
+    """:func:`difference` of each, all over as many topics; faster than one after the other."""
+    columns = [[x - y for x, y in scored] for scored in several]
+    return measures.bootstrap_each(columns, confidence=0.95, resamples=2000, seed=seed)
+
+
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:
     """The languages that both results have; a DataError where they are not of the same split, depth and corpora."""
     for result, path in ((a, path_a), (b, path_b)):

@@ -35,7 +35,7 @@ class Entry:
         """Whether mdrbench only scored what others ran."""
         return self.result.system.submission is not None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The system's name, with what makes it a variant: in an ablation's words, else what ``--set`` changed."""
         changes = [self.variant] if self.variant else self.result.system.overrides

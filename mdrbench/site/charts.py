@@ -1,4 +1,7 @@
-"""Charts as vector graphics, drawn by Vega-Lite while the site is built, each with words and a table for what it shows.
+"""Charts as vector graphics, each with words and a table for what it shows.
+
+Curves and the charts of ablations are drawn by Vega-Lite while the site is built. That takes a tenth of a second each;
+where every pair of systems has a chart, a template draws it from the positions that :class:`Scale` gives.
 
 Text and rules take the page's colour (``currentColor``), so one drawing serves light and dark; the colours of data are
 those of Okabe and Ito ("Color Universal Design", 2008), which stay apart for colour-blind readers on both.
@@ -39,14 +42,35 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Values from ``low`` to ``high`` on a line of so many pixels; ``upwards`` turns it round, as SVG counts down."""
+
+    low: float
+    high: float
+    length: float
+    upwards: bool = False
+
+    def __call__(self, value: float) -> float:
+        """The place of a value, to a tenth of a pixel."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.length * (1 - share if self.upwards else share), 1)
+
+
 @dataclass(frozen=True, eq=False)
-class Figure:
-    """A drawing with what it says in words (``summary``, its text alternative) and its data as a table of strings."""
+class Described:
+    """What a drawing says in words (``summary``, its text alternative) and its data as a table of strings."""
 
     title: str
     summary: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Figure(Described):
+    """A chart that Vega-Lite draws."""
+
     drawing: Drawing
     spec: dict[str, Any]
 

@@ -1,13 +1,15 @@
-"""Drawings of a comparison: a dumbbell a language, and each topic's two scores."""
+"""Drawings of a comparison, as positions for templates: a dumbbell a language, and each topic's two scores."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdrbench.languages import LANGUAGES, SURPRISE
-from mdrbench.site.charts import COLOURS, Drawing, Figure
+from mdrbench.site.charts import COLOURS, Described, Scale
 from mdrbench.site.pairs import ALPHA, Pair
 from mdrbench.site.rendering import number, signed
 
@@ -17,11 +19,23 @@ GRID = 20
 PANEL_GRID = 10
 """The same for the small panels of one language each."""
 
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-"""Specifications are written out: Altair takes a tenth of a second to check one, drawn before or not."""
-
 OUTCOMES = {1: "A better", 0: "equal", -1: "B better"}
-SHADES = (COLOURS[0], "#8a8f96", COLOURS[1])
+SHADES = {1: COLOURS[0], 0: "#8a8f96", -1: COLOURS[1]}
+
+WIDTH = 300
+"""Pixels between the ends of a dumbbell's axis."""
+
+ROW = 23
+"""Pixels a language."""
+
+LETTER = 6.1
+"""Pixels of a letter, at most, on average."""
+
+LABEL = 28
+"""Characters of a label, at most."""
+
+SIDE = 320
+"""Pixels of a scatter's sides."""
 
 
 class Bubble(NamedTuple):
@@ -33,6 +47,18 @@ class Bubble(NamedTuple):
     topics: int
 
 
+class Dots(NamedTuple):
+    """Bubbles of one size and kind as they are drawn: points of a line that is ``width`` wide and has round ends.
+
+    ``kind`` says which is better: w (A), t (none), l (B).
+    """
+
+    kind: str
+    colour: str
+    width: str
+    path: str
+
+
 class Panel(NamedTuple):
     """A language's topics."""
 
@@ -40,8 +66,43 @@ class Panel(NamedTuple):
     wins: int
     ties: int
     losses: int
-    total: int
-    bubbles: list[Bubble]
+    dots: list[Dots]
+
+
+class Bell(NamedTuple):
+    """A language's line: its name, the places of both means, and the difference; ``y`` is its middle."""
+
+    label: str
+    y: float
+    a: float
+    b: float
+    difference: str
+    real: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Dumbbell(Described):
+    """Both means of each language, joined. ``left`` is room for names; ``ticks``: place and label."""
+
+    axis: str
+    left: float
+    width: int
+    height: int
+    ticks: list[tuple[float, str]]
+    bells: list[Bell]
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter(Described):
+    """Topics by their two scores. ``sizes``: place, radius and topics of the circles that explain the others."""
+
+    across: str
+    upwards: str
+    side: int
+    ticks: list[tuple[float, float, str]]
+    dots: list[Dots]
+    outcomes: list[tuple[str, str]]
+    sizes: list[tuple[float, str, int]]
 
 
 def name(lang: str) -> str:
@@ -50,144 +111,108 @@ def name(lang: str) -> str:
     return known.name if known else lang
 
 
-def dumbbell(pair: Pair, drawing: Drawing) -> Figure:
-    """Both means of each language, joined; the largest difference in favour of A comes first."""
+def dumbbell(pair: Pair) -> Dumbbell:
+    """Both means of each language, joined; the largest difference in favour of A comes first. There is room for words
+    right of 1."""
     rows = sorted(pair.languages, key=lambda row: (-row.test.difference, row.lang))
     lowest = min(min(row.test.mean_a, row.test.mean_b) for row in rows)
     start = max(0.0, math.floor(lowest * 10) / 10)
-    values = [
-        {
-            "language": name(row.lang),
-            "a": row.test.mean_a,
-            "b": row.test.mean_b,
-            "right": max(row.test.mean_a, row.test.mean_b),
-            "difference": signed(row.test.difference),
-            "real": row.p_randomisation_holm < ALPHA,
-        }
-        for row in rows
+    x = Scale(start, 1 + 0.14 * max(0.1, 1 - start), WIDTH)
+    bells = [
+        Bell(
+            _short(name(row.lang)),
+            ROW * at + ROW / 2,
+            x(row.test.mean_a),
+            x(row.test.mean_b),
+            signed(row.test.difference),
+            row.p_randomisation_holm < ALPHA,
+        )
+        for at, row in enumerate(rows)
     ]
-    return drawing.figure(
-        _dumbbell(values, start, f"mean {pair.measure}"),
+    tenths = range(round(10 * start), 11, 1 if start > 0.35 else 2)
+    return Dumbbell(
         title=f"Mean {pair.measure} by language",
         summary=f"{pair.a.name} (circle) is ahead in {sum(row.test.difference > 0 for row in rows)} of {len(rows)} "
         f"languages, {pair.b.name} (square) in {sum(row.test.difference < 0 for row in rows)}. "
         "Thick lines are significant differences.",
         columns=["Language", pair.a.name, pair.b.name, "Difference", "Significant"],
         rows=[
-            [row["language"], number(row["a"]), number(row["b"]), row["difference"], "yes" if row["real"] else "no"]
-            for row in values
+            [
+                name(row.lang), number(row.test.mean_a), number(row.test.mean_b), signed(row.test.difference),
+                "yes" if row.p_randomisation_holm < ALPHA else "no",
+            ]
+            for row in rows
         ],
-    )
+        axis=f"mean {pair.measure}",
+        left=round(12 + LETTER * max(len(bell.label) for bell in bells)),
+        width=WIDTH,
+        height=ROW * len(bells),
+        ticks=[(x(tenth / 10), f"{tenth / 10:.1f}") for tenth in tenths],
+        bells=bells,
+    )  # fmt: skip
 
 
-def _dumbbell(values: list[dict[str, Any]], start: float, title: str) -> dict[str, Any]:
-    """Its Vega-Lite specification; there is room for words right of 1."""
-    scale = {"domain": [start, 1 + 0.14 * (1 - start)], "nice": False}
-    ticks = [tenth / 10 for tenth in range(round(10 * start), 11, 1 if start > 0.35 else 2)]
-    axis = {"values": ticks, "format": ".1f", "titleFontWeight": "normal"}
-
-    def x(field: str) -> dict[str, Any]:
-        return {"field": field, "type": "quantitative", "scale": scale, "title": title, "axis": axis}
-
-    def if_real(yes: float, no: float) -> dict[str, Any]:
-        return {"condition": {"test": "datum.real", "value": yes}, "value": no}
-
-    mark = {"type": "point", "filled": True, "opacity": 1}
-    words = {"x": x("right"), "text": {"field": "difference", "type": "nominal"}, "opacity": if_real(1, 0.65)}
-    labels = {"domain": False, "ticks": False, "labelPadding": 8, "grid": False}
-    return {
-        "$schema": SCHEMA,
-        "data": {"values": values},
-        "width": 300,
-        "height": 23 * len(values),
-        "encoding": {"y": {"field": "language", "type": "nominal", "sort": None, "title": None, "axis": labels}},
-        "layer": [
-            {
-                "mark": {"type": "rule", "opacity": 0.55},
-                "encoding": {"x": x("a"), "x2": {"field": "b"}, "strokeWidth": if_real(3, 1)},
-            },
-            {"mark": {**mark, "shape": "circle", "size": 62, "color": COLOURS[0]}, "encoding": {"x": x("a")}},
-            {"mark": {**mark, "shape": "square", "size": 56, "color": COLOURS[1]}, "encoding": {"x": x("b")}},
-            {"mark": {"type": "text", "align": "left", "dx": 9, "fontSize": 11}, "encoding": words},
-        ],
-    }
-
-
-def scatter(pair: Pair, drawing: Drawing) -> Figure:
+def scatter(pair: Pair) -> Scatter:
     """All topics of all languages by their two scores, near ones as one bubble."""
     found = bubbles([both for lang in pair.topics for both in _scores(pair, lang)], GRID)
-    total = Counter(b.sign for b in found for _ in range(b.topics))
-    return drawing.figure(
-        _scatter(found, f"A: {pair.a.name[:48]}", f"B: {pair.b.name[:48]}"),
+    total: Counter[int] = Counter()
+    for bubble in found:
+        total[bubble.sign] += bubble.topics
+    most = max(b.topics for b in found)
+    x, y = Scale(-0.05, 1.05, SIDE), Scale(-0.05, 1.05, SIDE, upwards=True)
+
+    def radius(topics: int) -> float:
+        return math.sqrt(14 + 886 * topics / most) / 2
+
+    return Scatter(
         title=f"{pair.measure} of each topic",
         summary=f"Of {sum(total.values())} topics {pair.a.name} scores higher on {total[1]}, {pair.b.name} on "
         f"{total[-1]}, and {total[0]} are equal. Points above the diagonal are topics on which B is better.",
         columns=[f"A: {pair.a.name}", f"B: {pair.b.name}", "Topics"],
         rows=[[number(b.a, 2), number(b.b, 2), str(b.topics)] for b in found],
+        across=f"A: {pair.a.name[:48]}",
+        upwards=f"B: {pair.b.name[:48]}",
+        side=SIDE,
+        ticks=[(x(at), y(at), f"{at:g}") for at in (0, 0.25, 0.5, 0.75, 1)],
+        dots=_dots(found, x, y, radius),
+        outcomes=[(OUTCOMES[sign], SHADES[sign]) for sign in OUTCOMES],
+        sizes=_sizes([(radius(topics), topics) for topics in sorted({1, max(1, round(most / 4)), most})]),
     )
 
 
-def _scatter(found: list[Bubble], across: str, upwards: str) -> dict[str, Any]:
-    """Its Vega-Lite specification."""
-    most = max(b.topics for b in found)
-    axis = {"values": [0, 0.25, 0.5, 0.75, 1], "format": ".2~f", "titleFontWeight": "normal"}
-    scale = {"domain": [-0.05, 1.05], "nice": False}
+_KINDS = {1: "w", 0: "t", -1: "l"}
 
-    def place(field: str, title: str) -> dict[str, Any]:
-        return {"field": field, "type": "quantitative", "scale": scale, "axis": axis, "title": title}
 
-    sizes = {
-        "title": "topics",
-        "titleFontWeight": "normal",
-        "values": sorted({1, max(1, round(most / 4)), most}),
-        "orient": "bottom",
-        "symbolFillColor": SHADES[1],
-        "symbolStrokeWidth": 0,
-    }
-    outcome = {
-        "field": "outcome",
-        "type": "nominal",
-        "scale": {"domain": list(OUTCOMES.values()), "range": list(SHADES)},
-        "legend": {"title": None, "symbolOpacity": 0.9, "orient": "top"},
-    }
-    values = [{"a": b.a, "b": b.b, "outcome": OUTCOMES[b.sign], "topics": b.topics} for b in found]
-    return {
-        "$schema": SCHEMA,
-        "width": 320,
-        "height": 320,
-        "layer": [
-            {
-                "data": {"values": [{"a": 0, "b": 0}, {"a": 1, "b": 1}]},
-                "mark": {"type": "line", "color": "#88888888", "strokeDash": [4, 4], "strokeWidth": 1},
-                "encoding": {"x": place("a", across), "y": place("b", upwards)},
-            },
-            {
-                "data": {"values": values},
-                "mark": {"type": "circle", "opacity": 0.75},
-                "encoding": {
-                    "x": place("a", across),
-                    "y": place("b", upwards),
-                    "size": {
-                        "field": "topics",
-                        "type": "quantitative",
-                        "scale": {"domain": [0, most], "range": [14, 900]},
-                        "legend": sizes,
-                    },
-                    "color": outcome,
-                    "order": {"field": "topics", "type": "quantitative", "sort": "descending"},
-                },
-            },
-        ],
-    }
+def _dots(found: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float]) -> list[Dots]:
+    """Bubbles by size and kind, the largest first."""
+    places: dict[tuple[int, int], list[str]] = {}
+    for bubble in sorted(found, key=lambda b: -b.topics):
+        places.setdefault((bubble.topics, bubble.sign), []).append(f"M{x(bubble.a)} {y(bubble.b)}h0")
+    return [
+        Dots(_KINDS[sign], SHADES[sign], f"{2 * radius(topics):.1f}", "".join(group))
+        for (topics, sign), group in places.items()
+    ]
+
+
+def _sizes(circles: list[tuple[float, int]]) -> list[tuple[float, str, int]]:
+    """Circles beside one another, each with room for its number."""
+    found, left = [], 0.0
+    for radius, topics in circles:
+        place = left + max(6.0, radius)
+        found.append((round(place, 1), f"{radius:.1f}", topics))
+        left = place + max(6.0, radius) + 4 + 7 * len(str(topics)) + 12
+    return found
 
 
 def panels(pair: Pair) -> list[Panel]:
-    """A small scatter for each language, for the template to draw."""
+    """A small scatter for each language, 100 units wide."""
     found = []
+    x, y = Scale(0, 1, 100), Scale(0, 1, 100, upwards=True)
     for row in pair.languages:
-        drawn = bubbles(_scores(pair, row.lang), PANEL_GRID)
         t = row.test
-        found.append(Panel(row.lang, t.wins, t.ties, t.losses, t.topics, drawn))
+        near = bubbles(_scores(pair, row.lang), PANEL_GRID)
+        dots = _dots(near, x, y, lambda topics, total=t.topics: 1.6 + 10 * math.sqrt(topics / total))
+        found.append(Panel(row.lang, t.wins, t.ties, t.losses, dots))
     return found
 
 
@@ -200,3 +225,7 @@ def bubbles(scores: list[tuple[float, float]], grid: int) -> list[Bubble]:
 def _scores(pair: Pair, lang: str) -> list[tuple[float, float]]:
     a, b = (scored.of(pair.measure).tolist() for scored in pair.topics[lang])
     return list(zip(a, b, strict=True))
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LABEL else f"{label[: LABEL - 1]}…"

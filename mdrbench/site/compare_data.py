@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from mdrbench.languages import LANGUAGES, SURPRISE
@@ -29,27 +30,38 @@ def script(kind: str, key: str, value: Any) -> bytes:
 def assets(collection: Collection, built: list[tuple[Entry, Entry]], reader: ScoreReader) -> Iterator[Asset]:
     """The list of systems, each measured system's topic-level scores, and the queries of each language."""
     folder = f"{collection.folder}compare/data/"
-    topics: dict[str, tuple[str, Scored]] = {}
+    topics: dict[str, Scored] = {}
+    named: dict[tuple[str, str, tuple[str, ...]], str] = {}  # by what the name is a hash of
     keys: dict[str, dict[str, str]] = {}
     for entry in collection.measured:
-        scores: dict[str, Any] = {}
-        for lang, language in entry.result.languages.items():
-            scored = reader.read(entry, lang)
-            if scored is None:
-                continue
-            qids = tuple(sorted(scored.qids))
-            fingerprint = language.dataset.fingerprint if language.dataset else ""
-            key = f"{lang}-{key_of([lang, fingerprint, list(qids)])[:10]}"
-            topics.setdefault(key, (lang, scored))
-            keys.setdefault(entry.slug, {})[lang] = key
-            ordered = pairs.aligned(scored, qids)
-            scores[lang] = {m: (ordered.of(m) * STEPS).round().astype(int).tolist() for m in scored.measures}
-        if scores:
-            yield Asset(f"{folder}{entry.slug}.js", script("scores", entry.slug, scores))
-    for key, (_, scored) in topics.items():
-        queries = scored.queries
-        yield Asset(f"{folder}topics-{key}.js", script("topics", key, [[q, queries[q]] for q in sorted(scored.qids)]))
+        found = {lang: scored for lang in entry.result.languages if (scored := reader.read(entry, lang))}
+        for lang, scored in found.items():
+            data = entry.result.languages[lang].dataset
+            fingerprint = data.fingerprint if data else ""
+            place = lang, fingerprint, scored.qids
+            if place not in named:
+                named[place] = f"{lang}-{key_of([lang, fingerprint, sorted(scored.qids)])[:10]}"
+            topics.setdefault(named[place], scored)
+            keys.setdefault(entry.slug, {})[lang] = named[place]
+        if found:
+            yield Asset(f"{folder}{entry.slug}.js", partial(_scores, entry.slug, found))
+    for key, scored in topics.items():
+        yield Asset(f"{folder}topics-{key}.js", partial(_queries, key, scored))
     yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, built, keys)))
+
+
+def _scores(name: str, found: dict[str, Scored]) -> bytes:
+    """A system's topic-level scores by language and measure, topics by qid."""
+    scores = {}
+    for lang, scored in found.items():
+        ordered = pairs.aligned(scored, tuple(sorted(scored.qids)))
+        steps = (ordered.values * STEPS).round().astype(int).T.tolist()
+        scores[lang] = dict(zip(scored.measures, steps, strict=True))
+    return script("scores", name, scores)
+
+
+def _queries(key: str, scored: Scored) -> bytes:
+    return script("topics", key, [[qid, scored.queries[qid]] for qid in sorted(scored.qids)])
 
 
 def _systems(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from mdrbench.site import behind, compare_charts, compare_data, pairs, scores, texts
@@ -26,7 +27,8 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
         found = pairs.compared(collection, pairs.chosen(collection), reader, memo)
         picked = [behind.pick(pair, memo) for pair in found]
         for one, topics in zip(picked, _topics(picked, at_hand), strict=True):
-            yield _page(board, one, topics, drawing)
+            title = f"{one.pair.a.name} against {one.pair.b.name} on {collection.title}"
+            yield Page(one.pair.path, "compare.html", title, partial(_context, board, one, topics), "compare")
         yield from compare_data.assets(collection, [(pair.a, pair.b) for pair in found], reader)
         context = {"collection": collection, "built": found, "alpha": ALPHA}
         title = f"Compare systems on {collection.title}"
@@ -58,17 +60,17 @@ def _by_data(picked: list[Picked], lang: str, at_hand: Texts) -> list[tuple[text
     return list(found.values())
 
 
-def _page(board: Board, picked: Picked, topics: dict[str, list[Behind]], drawing: Drawing) -> Page:
+def _context(board: Board, picked: Picked, topics: dict[str, list[Behind]]) -> dict[str, Any]:
     pair = picked.pair
     real = [row for row in pair.languages if row.p_randomisation_holm < ALPHA]
-    context: dict[str, Any] = {
+    return {
         "collection": pair.collection,
         "pair": pair,
         "alpha": ALPHA,
         "for_a": [row.lang for row in real if row.test.difference > 0],
         "for_b": [row.lang for row in real if row.test.difference < 0],
-        "dumbbell": compare_charts.dumbbell(pair, drawing),
-        "scatter": compare_charts.scatter(pair, drawing),
+        "dumbbell": compare_charts.dumbbell(pair),
+        "scatter": compare_charts.scatter(pair),
         "panels": compare_charts.panels(pair),
         "most": [(moved, behind.anchor(moved)) for moved in picked.most],
         "topics": {lang: shown for lang, shown in topics.items() if shown},
@@ -76,8 +78,6 @@ def _page(board: Board, picked: Picked, topics: dict[str, list[Behind]], drawing
         "ranked": any(one.a is not None or one.b is not None for shown in topics.values() for one in shown),
         "command": _command(board, pair),
     }
-    title = f"{pair.a.name} against {pair.b.name} on {pair.collection.title}"
-    return Page(pair.path, "compare.html", title, context, "compare")
 
 
 def _command(board: Board, pair: Pair) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
+from mdrbench import results
 from mdrbench.languages import LANGUAGES, SURPRISE
-from mdrbench.results import Cell, DatasetRecord
+from mdrbench.results import DatasetRecord
 from mdrbench.site import pairs, scores, standings
 from mdrbench.site.board import Board, Collection, Entry
 from mdrbench.site.charts import Drawing
+from mdrbench.site.numbers import number
 from mdrbench.site.page import Asset, Page, slug
 from mdrbench.site.scores import Scored, ScoreReader
 from mdrbench.site.standings import Mark, Standings
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TOPICS = 8
 """Topics in each list."""
@@ -30,6 +30,31 @@ class Standing(NamedTuple):
     source: str
     marks: dict[str, Mark | None]
     against: str | None
+
+
+class Cell(NamedTuple):
+    """A score as it is printed; no value where the system has none."""
+
+    value: str
+    letters: str
+    interval: str
+    top: bool
+
+
+class Line(NamedTuple):
+    """A system's line: its cells by measure, the first of them also as a point with a band on an axis (CSS)."""
+
+    entry: Entry
+    name: str
+    source: str
+    rank: int | None
+    cells: list[Cell]
+    band: str
+    point: str
+    against: str | None
+
+
+NO_SCORE = Cell("", "", "", False)
 
 
 @dataclass(frozen=True)
@@ -54,16 +79,28 @@ class Ranking:
         marks = [row.marks[measure] for row in self.rows]
         return sum(mark.top for mark in marks if mark) - 1
 
+    def lines(self, measure: str, others: list[str]) -> Iterator[Line]:
+        """What the table prints, made when it is."""
+        width = (self.high - self.low) or 1
+        for row in self.rows:
+            marks = [row.marks[name] for name in (measure, *others)]
+            cells = [Cell(m.shown, m.letters, m.interval, m.top) if m else NO_SCORE for m in marks]
+            cell, band = marks[0].cell, ""
+            if cell.low is not None and cell.high is not None:
+                left, wide = 100 * (cell.low - self.low) / width, 100 * (cell.high - cell.low) / width
+                band = f"left:{left:.1f}%;width:{wide:.1f}%"
+            point = f"left:{100 * (cell.value - self.low) / width:.1f}%"
+            yield Line(row.entry, row.entry.name, row.source, marks[0].rank, cells, band, point, row.against)
+
 
 class Topic(NamedTuple):
-    """A topic's query and its scores, one a system, with their mean and range."""
+    """A topic's query, the mean of its scores, their places on an axis in percent, and all of them in words."""
 
     qid: str
     query: str
     mean: float
-    low: float
-    high: float
-    scores: list[tuple[str, float]]
+    places: list[str]
+    said: str
 
 
 @dataclass(frozen=True)
@@ -91,24 +128,35 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
         built = {pairs.address(collection, *pair) for pair in pairs.chosen(collection)}
         found = {lang: _rankings(collection, lang, main, tables, built) for lang in collection.languages}
         for lang, rankings in found.items():
-            known = {**LANGUAGES, **SURPRISE}.get(lang)
-            first = next((ranking for ranking in rankings if ranking.measured), None)
-            context = {
-                "collection": collection,
-                "lang": lang,
-                "name": known.name if known else lang,
-                "measure": measure,
-                "others": others,
-                "rankings": rankings,
-                "record": first.record if first else None,
-                "topics": _topics(measure, lang, [row.entry for row in first.rows], reader) if first else None,
-                "switch": [(code, address(collection, code)) for code in collection.languages],
-            }
-            title = f"{context['name']} on {collection.title}"
+            context = partial(_context, collection, lang, rankings, others, reader)
+            title = f"{_name(lang)} on {collection.title}"
             yield Page(address(collection, lang), "language.html", title, context, "languages")
         context = {"collection": collection, "found": found, "measure": measure, "address": address}
         path = f"{collection.folder}languages/index.html"
         yield Page(path, "languages.html", f"Languages of {collection.title}", context, "languages")
+
+
+def _context(
+    collection: Collection, lang: str, rankings: list[Ranking], others: list[str], reader: ScoreReader
+) -> dict[str, Any]:
+    measure = pairs.first_measure(collection)
+    first = next((ranking for ranking in rankings if ranking.measured), None)
+    return {
+        "collection": collection,
+        "lang": lang,
+        "name": _name(lang),
+        "measure": measure,
+        "others": others,
+        "rankings": rankings,
+        "record": first.record if first else None,
+        "topics": _topics(measure, lang, [row.entry for row in first.rows], reader) if first else None,
+        "switch": [(code, address(collection, code)) for code in collection.languages],
+    }
+
+
+def _name(lang: str) -> str:
+    known = LANGUAGES.get(lang) or SURPRISE.get(lang)
+    return known.name if known else lang
 
 
 def address(collection: Collection, lang: str) -> str:
@@ -143,7 +191,7 @@ def _rankings(
     return found
 
 
-def _ends(cells: list[Cell]) -> tuple[float, float]:
+def _ends(cells: list[results.Cell]) -> tuple[float, float]:
     """Whole tenths around all values and intervals."""
     low = min(cell.value if cell.low is None else cell.low for cell in cells)
     high = max(cell.value if cell.high is None else cell.high for cell in cells)
@@ -171,23 +219,29 @@ def _topics(measure: str, lang: str, entries: list[Entry], reader: ScoreReader) 
     aligned = {entry: scored for entry, scored in aligned.items() if measure in scored.measures}
     if not aligned:
         return None
-    values = np.stack([scored.of(measure) for scored in aligned.values()])  # (systems, topics)
-    qids, queries = (first := next(iter(aligned.values()))).qids, first.queries
-    found = [_topic(qid, queries[qid], aligned, values[:, i]) for i, qid in enumerate(qids)]
-    by_mean = sorted(found, key=lambda t: (t.mean, t.qid))
-    by_spread = sorted(found, key=lambda t: (t.low - t.high, t.mean, t.qid))
+    values = np.stack([scored.of(measure) for scored in aligned.values()], axis=1)  # (topics, systems)
+    first = next(iter(aligned.values()))
+    mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
+    names = [entry.name for entry in aligned]
+
+    def topics(order: list[int]) -> list[Topic]:
+        return [_topic(first.qids[i], first.queries, float(mean[i]), names, values[i].tolist()) for i in order[:TOPICS]]
+
+    every = range(len(first.qids))
+    by_mean = sorted(every, key=lambda i: (mean[i], first.qids[i]))
+    by_spread = sorted(every, key=lambda i: (low[i] - high[i], mean[i], first.qids[i]))
     return Topics(
         measure=measure,
         systems=list(aligned),
-        count=len(found),
-        zero=sum(topic.high == 0 for topic in found),
-        full=sum(topic.low == 1 for topic in found),
-        hardest=by_mean[:TOPICS],
-        easiest=sorted(by_mean[TOPICS:], key=lambda t: (-t.mean, t.qid))[:TOPICS],
-        spread=[topic for topic in by_spread if topic.high > topic.low][:TOPICS] if len(aligned) > 1 else [],
+        count=len(every),
+        zero=int((high == 0).sum()),
+        full=int((low == 1).sum()),
+        hardest=topics(by_mean),
+        easiest=topics(sorted(by_mean[TOPICS:], key=lambda i: (-mean[i], first.qids[i]))),
+        spread=topics([i for i in by_spread if high[i] > low[i]]) if len(aligned) > 1 else [],
     )
 
 
-def _topic(qid: str, query: str, aligned: dict[Entry, Scored], values: np.ndarray) -> Topic:
-    named = [(entry.name, float(value)) for entry, value in zip(aligned, values, strict=True)]
-    return Topic(qid, query, float(values.mean()), float(values.min()), float(values.max()), named)
+def _topic(qid: str, queries: dict[str, str], mean: float, names: list[str], values: list[float]) -> Topic:
+    said = ", ".join(f"{who} {number(value)}" for who, value in zip(names, values, strict=True))
+    return Topic(qid, queries[qid], mean, [f"{100 * value:.1f}" for value in values], said)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 from mdrbench.languages import SURPRISE
 from mdrbench.site import downloads, scores, standings, traits
 from mdrbench.site.board import PUBLISHED_DATASET, Board, Collection
 from mdrbench.site.charts import Drawing
 from mdrbench.site.page import Asset, Page, slug
-from mdrbench.site.standings import Standings
+from mdrbench.site.standings import Row, Standings
 
 FIRST = "nDCG@10"
 """The measure of a collection's first page, where it has it."""
+
+
+class Cell(NamedTuple):
+    """A score as it is printed: its CSS classes, in full for scripts, and what is said of it."""
+
+    classes: str
+    full: str
+    shown: str
+    disputed: bool
+    rank: str
+    letters: str
+    interval: str
+
+
+NO_SCORE = Cell("", "", "", False, "", "", "")
 
 
 def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
@@ -27,29 +43,44 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
             stem = collection.folder + slug(measure.lower().replace("@", "-"))
             for kind, write in downloads.KINDS.items():
                 path = files[kind] = f"{stem}.{kind}"
-                yield Asset(path, write(found).encode("utf-8"))
-            yield Page(
-                address,
-                "leaderboard.html",
-                f"{measure} on {collection.title}",
-                {
-                    "collection": collection,
-                    "standings": found,
-                    "measures": addresses,
-                    "files": files,
-                    "filters": _filters(found),
-                    "published_at": _published(board, collection),
-                    "counts": _counts(collection),
-                    "average": standings.AVERAGE,
-                    "averages": list(dict.fromkeys(group.label for group in found.groups)),
-                    "averaged": max((group.languages for group in found.groups), key=len, default=()),
-                    "surprise": [code for code in found.languages if code in SURPRISE],
-                    "script": traits.script,
-                    "resources": traits.resources,
-                    "rule": traits.RESOURCE_RULE,
-                },
-                "leaderboards",
-            )
+                yield Asset(path, partial(_encoded, write, found))
+            context = partial(_context, board, found, addresses, files)
+            yield Page(address, "leaderboard.html", f"{measure} on {collection.title}", context, "leaderboards")
+
+
+def _encoded(write: Callable[[Standings], str], found: Standings) -> bytes:
+    return write(found).encode("utf-8")
+
+
+def _context(board: Board, found: Standings, addresses: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
+    return {
+        "collection": found.collection,
+        "standings": found,
+        "measures": addresses,
+        "files": files,
+        "cells": partial(_cells, found.languages),
+        "filters": _filters(found),
+        "published_at": _published(board, found.collection),
+        "counts": _counts(found.collection),
+        "average": standings.AVERAGE,
+        "averages": list(dict.fromkeys(group.label for group in found.groups)),
+        "averaged": max((group.languages for group in found.groups), key=len, default=()),
+        "surprise": [code for code in found.languages if code in SURPRISE],
+        "script": traits.script,
+        "resources": traits.resources,
+        "rule": traits.RESOURCE_RULE,
+    }
+
+
+def _cells(languages: list[str], row: Row) -> Iterator[Cell]:
+    """A row's cells, made while they are printed: a large table has thousands."""
+    for code in languages:
+        mark = row.marks.get(code)
+        if mark is None:
+            yield NO_SCORE
+            continue
+        classes = f"h{mark.heat} top" if mark.top else f"h{mark.heat}"
+        yield Cell(classes, mark.full, mark.shown, mark.disputed, str(mark.rank), mark.letters, mark.interval)
 
 
 def measure_addresses(collection: Collection) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from mdrbench.site import significance
+from mdrbench.site import parallel, significance
 from mdrbench.site.board import Entry
 from mdrbench.site.memo import Memo
 from mdrbench.site.scores import Scored, ScoreReader
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Raised when the letters of the same scores change."""
 
+Letters = tuple[list[int], str]
+"""The groups of a system, and how they are spelled."""
+
 Column = tuple[list[Entry], tuple[str, ...]]
 """The systems of a column, and the languages that its values average."""
 
@@ -25,38 +29,56 @@ _HASHES: WeakKeyDictionary[Entry, dict[str, str]] = WeakKeyDictionary()
 """SHA-256 of topic files that are there, by entry and language."""
 
 
-def of(measure: str, columns: dict[str, Column], reader: ScoreReader, cache: Path) -> dict[str, dict[Entry, list[int]]]:
-    """For each column the groups of each system that has topic-level scores there; columns of fewer than two such
-    systems are left out.
+def of(
+    asked: Sequence[tuple[str, dict[str, Column]]], reader: ScoreReader, cache: Path
+) -> list[dict[str, dict[Entry, Letters]]]:
+    """For each measure and its columns, over the cores: by column the groups of each system that has topic-level scores
+    there; columns of fewer than two such systems are left out.
 
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
+    import scipy.special  # noqa: F401  # here, not in each process of its own
+
+    kept = [(measure, _tested(columns)) for measure, columns in asked]
+    found = parallel.each(lambda number: _lists(*kept[number], reader, cache), range(len(kept)), fewest=2)
+    return [
+        {
+            name: {entry: letters for entry, letters in zip(entries, lists[name], strict=True) if letters[0]}
+            for name, (entries, _) in columns.items()
+            if any(groups for groups, _ in lists[name])
+        }
+        for (_, columns), lists in zip(kept, found, strict=True)
+    ]
+
+
+def _tested(columns: dict[str, Column]) -> dict[str, Column]:
+    """The columns with two and more systems that have topic-level scores, with those systems alone."""
     kept = {
         name: ([entry for entry in entries if all(_hashes(entry, langs))], langs)
         for name, (entries, langs) in columns.items()
     }
-    kept = {name: column for name, column in kept.items() if len(column[0]) > 1}
-    if not kept:
+    return {name: column for name, column in kept.items() if len(column[0]) > 1}
+
+
+def _lists(measure: str, columns: dict[str, Column], reader: ScoreReader, cache: Path) -> dict[str, list[Letters]]:
+    """By column the groups of each of its systems."""
+    if not columns:
         return {}
-    source = {name: [langs, [_hashes(entry, langs) for entry in entries]] for name, (entries, langs) in kept.items()}
+    source = {name: [langs, [_hashes(entry, langs) for entry in entries]] for name, (entries, langs) in columns.items()}
     memo = Memo(cache, "letters", [FORMAT, significance.LEVEL, measure, source])
-    found = memo.get(kept, lambda names: {name: _letters(measure, *kept[name], reader) for name in names})
-    return {
-        name: {entry: groups for entry, groups in zip(entries, found[name], strict=True) if groups}
-        for name, (entries, _) in kept.items()
-        if any(found[name])
-    }
+    found = memo.get(columns, lambda names: {name: _letters(measure, *columns[name], reader) for name in names})
+    return {name: [(groups, significance.spelled(groups)) for groups in column] for name, column in found.items()}
 
 
 def _hashes(entry: Entry, langs: tuple[str, ...]) -> list[str]:
     """The SHA-256 of each language's topic file, empty where there is none."""
-    known = _HASHES.setdefault(entry, {})
-    for lang in langs:
-        if lang not in known:
-            file = entry.result.languages[lang].files.get("topics")
-            here = file is not None and (entry.path.parent / file.path).is_file()
-            known[lang] = file.sha256 if file and here else ""
+    known = _HASHES.get(entry)
+    if known is None:
+        known = _HASHES[entry] = {}
+        for lang, found in entry.result.languages.items():
+            file = found.files.get("topics")
+            known[lang] = file.sha256 if file and (entry.path.parent / file.path).is_file() else ""
     return [known[lang] for lang in langs]
 
 
@@ -77,7 +99,9 @@ def _letters(measure: str, entries: list[Entry], langs: tuple[str, ...], reader:
     means = np.mean([table.mean(axis=1) for table in tables], axis=0)
     order = np.argsort(-means, kind="stable").tolist()
     for i, groups in zip(
-        same, significance.letters(significance.differ(significance.p_values(tables)), order), strict=True
+        same,
+        significance.letters(significance.differ(significance.p_values(tables, significance.LEVEL)), order),
+        strict=True,
     ):
         letters[i] = groups
     return letters

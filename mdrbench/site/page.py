@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,14 +19,14 @@ class Page:
         template: a file of ``site/templates``; it extends ``base.html``.
         title: without the site's name, plain text.
         context: what the template sees besides ``board``, ``page``, ``root`` (the way back to the site's root,
-            ``../../`` or nothing) and ``link``.
+            ``../../`` or nothing) and ``link``; a function makes it in the process that renders the page.
         section: which entry of the navigation is lit: leaderboards, systems, languages, compare, ablations, about.
     """
 
     path: str
     template: str
     title: str
-    context: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     section: str = ""
 
     @property
@@ -36,10 +37,16 @@ class Page:
 
 @dataclass(frozen=True)
 class Asset:
-    """A file to write as it is: a download, or data for a script. ``path`` as a page's."""
+    """A file to write as it is: a download, or data for a script. ``path`` as a page's; a function makes the
+    ``content`` in the process that writes the file."""
 
     path: str
-    data: bytes
+    content: bytes | Callable[[], bytes]
+
+    @property
+    def data(self) -> bytes:
+        """The file's bytes."""
+        return self.content() if callable(self.content) else self.content
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,13 @@ ALL_PAIRS_OF = 8
 MOST_PAIRS = 24
 """Pages of pairs in a collection; the page for any two compares the others in the browser."""
 
+AT_ONCE = 12
+"""Pairs whose bootstraps share their draws."""
+
 ALPHA = 0.05
+
+Compared = tuple[Entry, Entry, dict[str, tuple[Scored, Scored]]]
+"""Two systems and the topic-level scores of both by language."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +75,11 @@ class Pair:
     def moved(self) -> list[Moved]:
         """The topics of all languages whose score differs, the largest difference first."""
         found = []
-        for code in self.topics:
-            x, y = (scored.of(self.measure) for scored in self.topics[code])
-            queries = self.topics[code][0].queries
-            qids = self.topics[code][0].qids
-            found += [
-                Moved(code, qid, queries[qid], float(x[i]), float(y[i])) for i, qid in enumerate(qids) if x[i] != y[i]
-            ]
-        return sorted(found, key=lambda m: (-abs(m.a - m.b), m.lang, m.qid))
+        for code, (one, other) in self.topics.items():
+            x, y = one.of(self.measure).tolist(), other.of(self.measure).tolist()
+            found += [(-abs(a - b), code, qid, a, b) for qid, a, b in zip(one.qids, x, y, strict=True) if a != b]
+        queries = {code: one.queries for code, (one, _) in self.topics.items()}
+        return [Moved(code, qid, queries[code][qid], a, b) for _, code, qid, a, b in sorted(found)]
 
 
 def first_measure(collection: Collection) -> str:
@@ -141,8 +144,9 @@ def compared(
     by_key = dict(zip(keys, found, strict=True))
 
     def tests(missing: list[str]) -> dict[str, Any]:
-        made = parallel.each(lambda key: _tests(*by_key[key], measure), missing)
-        return dict(zip(missing, made, strict=True))
+        together = _together({key: by_key[key] for key in missing})
+        made = parallel.each(lambda keys: _tests([by_key[key] for key in keys], measure), together, fewest=2)
+        return dict(zip(chain(*together), chain(*made), strict=True))
 
     memo = Memo(cache, "pairs", [FORMAT, SEED, RESAMPLES, measure, collection.name, collection.split])
     known = memo.get(keys, tests)
@@ -201,18 +205,38 @@ def aligned(scored: Scored, qids: tuple[str, ...]) -> Scored:
     return Scored(qids, scored.measures, scored.values[[rows[qid] for qid in qids]], scored.source)
 
 
-def _tests(a: Entry, b: Entry, topics: dict[str, tuple[Scored, Scored]], measure: str) -> dict[str, Any]:
+def _together(asked: dict[str, Compared]) -> list[list[str]]:
+    """Keys of pairs whose bootstraps can share their draws, having as many topics; up to :data:`AT_ONCE` of them."""
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for key, (_, _, topics) in asked.items():
+        alike.setdefault(tuple(len(one.qids) for one, _ in topics.values()), []).append(key)
+    return [keys[start : start + AT_ONCE] for keys in alike.values() for start in range(0, len(keys), AT_ONCE)]
+
+
+def _tests(asked: Sequence[Compared], measure: str) -> list[dict[str, Any]]:
     """What is slow to compute, as JSON values: the numbers of :func:`comparison.compare`, and every measure's macro."""
-    both = list(topics.values())
-    names = [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in both)]
-    scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in topics.items()}
-    rows = comparison.paired_tests(scored, seed=SEED, resamples=RESAMPLES)
-    macro = []
-    for name in names:
-        interval = comparison.difference([(x.of(name), y.of(name)) for x, y in both], seed=SEED)
-        mean_a, mean_b = (sum(float(pair[i].of(name).mean()) for pair in both) / len(both) for i in (0, 1))
-        macro.append([name, mean_a, mean_b, list(interval)])
-    return {
-        "languages": [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in rows],
-        "macro": macro,
-    }
+    names = [_shared(*one) for one in asked]
+    scored = [
+        [(x.of(name), y.of(name)) for x, y in topics.values()]
+        for (_, _, topics), known in zip(asked, names, strict=True)
+        for name in known
+    ]
+    intervals = iter(comparison.differences(scored, seed=SEED))
+    found = []
+    for (_, _, topics), known in zip(asked, names, strict=True):
+        both = list(topics.values())
+        first = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in topics.items()}
+        macro = []
+        for name in known:
+            mean_a, mean_b = (sum(float(pair[i].of(name).mean()) for pair in both) / len(both) for i in (0, 1))
+            macro.append([name, mean_a, mean_b, list(next(intervals))])
+        rows = comparison.paired_tests(first, seed=SEED, resamples=RESAMPLES)
+        tests = [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in rows]
+        found.append({"languages": tests, "macro": macro})
+    return found
+
+
+def _shared(a: Entry, _b: Entry, topics: dict[str, tuple[Scored, Scored]]) -> list[str]:
+    """The measures that both systems have in every language."""
+    both = topics.values()
+    return [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in both)]

@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 FEWEST = 16
-"""Fewer items than this are not worth processes."""
+"""Fewer items than this are not worth processes, unless it is said that they are large."""
 
 THREADED = ("vl_convert", "torch", "jnius")
 """Modules that start threads of their own: a process that has loaded one is not forked."""
@@ -23,16 +23,17 @@ _WORK: list[Callable[[Any], Any]] = []
 """In a process of :func:`each`: what it does."""
 
 
-def each(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+def each(work: Callable[[Item], Made], items: Sequence[Item], fewest: int = FEWEST) -> list[Made]:
     """``[work(item) for item in items]``; only what ``work`` returns is sent between processes.
 
-    In this process alone for few items, on one core, where other threads run, or where forking is not safe.
+    In this process alone for fewer than ``fewest`` items, on one core, where other threads run, or where forking is not
+    safe.
 
     Raises:
         The first error that ``work`` raises.
     """
-    processes = min(_cores(), len(items) // (FEWEST // 2))
-    if len(items) < FEWEST or processes < 2 or not _may_fork():
+    processes = min(_cores(), len(items) // max(1, fewest // 2))
+    if len(items) < fewest or processes < 2 or not _may_fork():
         return [work(item) for item in items]
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, fork, initializer=_WORK.append, initargs=(work,)) as pool:

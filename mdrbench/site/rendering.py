@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Macro
+from markupsafe import Markup
 
 from mdrbench import __version__
 from mdrbench.languages import LANGUAGES, SURPRISE
@@ -43,6 +45,7 @@ class Rendering:
         self._paths = sorted(paths)
         self._known = frozenset(self._paths)
         self._first: dict[str, str | None] = {}
+        self._made: dict[tuple[str, tuple[Hashable, ...]], Markup] = {}
         self._environment = Environment(
             loader=FileSystemLoader(templates),
             autoescape=True,
@@ -61,12 +64,27 @@ class Rendering:
             "collection_navigation": self.collection_navigation,
             "version": __version__,
             "board": shown,
+            "once": self.once,
         }
+
+    def compile(self) -> None:
+        """Read all templates, before processes are forked that would each do so."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
 
     def render(self, page: Page) -> str:
         """The page's text."""
         template = self._environment.get_template(page.template)
-        return template.render(page=page, root=page.root, link=lambda path: page.root + path, **page.context)
+        context = page.context() if callable(page.context) else page.context
+        root = page.root
+        return template.render(page=page, root=root, link=lambda path: root + path, **context)
+
+    def once(self, macro: Macro, *values: Hashable) -> Markup:
+        """What a macro prints that depends on nothing but these values; made once for all pages."""
+        key = macro.name, values
+        if key not in self._made:
+            self._made[key] = macro(*values)
+        return self._made[key]
 
     def first_page(self, prefix: str) -> str | None:
         """``PREFIXindex.html`` where it exists, else the first page whose address begins so, else None."""

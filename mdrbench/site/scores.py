@@ -7,12 +7,14 @@ arrays instead of unpacking tables.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -22,12 +24,12 @@ from mdrbench.errors import DataError
 from mdrbench.results import File, LanguageResult
 from mdrbench.site import parallel
 from mdrbench.site.board import Entry
-from mdrbench.store import file_sha256
+from mdrbench.store import file_sha256, key_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is kept changes."""
 
 
@@ -52,7 +54,11 @@ class Scored:
     @cached_property
     def queries(self) -> dict[str, str]:
         """Query texts by qid, read when they are asked for."""
-        return measures.read_topic_scores(self.source)[1]
+        try:
+            _, *lines = gzip.decompress(self.source.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
+            return {line.partition("\t")[0]: json.loads(line.rpartition("\t")[2]) for line in lines}
+        except (OSError, EOFError, ValueError, zlib.error):  # let the reader that says what is wrong have it
+            return measures.read_topic_scores(self.source)[1]
 
 
 class ScoreReader:
@@ -68,49 +74,115 @@ class ScoreReader:
         Raises:
             DataError: the file is not the one that the result was recorded with.
         """
-        known = self._read.setdefault(entry, {})
+        known = self._read.get(entry)
+        if known is None:
+            known = self._read[entry] = {}
         if lang not in known:
-            recorded = entry.result.languages.get(lang)
-            found = kept_file(entry, recorded, "topics") if recorded else None
-            known[lang] = self._scored(*found) if found else None
+            found = _kept(entry, lang)
+            if found is None:
+                known[lang] = None
+            else:
+                qids, names, values = _parsed(*found)
+                known[lang] = Scored(tuple(qids), tuple(names), values, found[0])
         return known[lang]
 
     def read_all(self, entries: Sequence[Entry]) -> None:
-        """Read the scores of all languages of these entries, over the cores."""
+        """Read the scores of all languages of these entries, over the cores.
 
-        def read(number: int) -> dict[str, Scored | None]:
-            return {lang: self.read(entries[number], lang) for lang in entries[number].result.languages}
+        Raises:
+            DataError: a file is not the one that its result was recorded with.
+        """
 
-        for entry, found in zip(entries, parallel.each(read, range(len(entries))), strict=True):
-            self._read[entry] = found
+        def read(number: int) -> tuple[list[str], bytes]:
+            return self._kept(entries[number])
 
-    def _scored(self, path: Path, file: File) -> Scored:
-        import numpy as np
+        same: dict[tuple[str, ...], tuple[str, ...]] = {}  # one list of topics for all systems: they are compared often
+        for entry, (langs, content) in zip(entries, parallel.each(read, range(len(entries))), strict=True):
+            known: dict[str, Scored | None] = dict.fromkeys(entry.result.languages)
+            for lang, (qids, names, values) in zip(langs, _unpacked(content), strict=True):
+                topics = tuple(qids)
+                source = entry.path.parent / entry.result.languages[lang].files["topics"].path
+                known[lang] = Scored(same.setdefault(topics, topics), tuple(names), values, source)
+            self._read[entry] = known
 
-        kept = self.cache / f"{file.sha256}-{FORMAT}"
+    def _kept(self, entry: Entry) -> tuple[list[str], bytes]:
+        """The languages whose scores an entry keeps, and all these scores, :func:`_packed`."""
+        found = {lang: kept for lang in entry.result.languages if (kept := _kept(entry, lang))}
+        kept = self.cache / key_of([FORMAT, [[lang, file.sha256] for lang, (_, file, _) in found.items()]])
         try:
-            head, _, data = kept.read_bytes().partition(b"\n")
-            fields = json.loads(head)
-            shape = len(fields["qids"]), len(fields["measures"])
-            values = np.frombuffer(data, dtype="<f8").reshape(shape)
+            content = kept.read_bytes()
+            if len(_unpacked(content)) != len(found):
+                raise ValueError("scores of other languages")
         except (OSError, ValueError, KeyError, TypeError):  # not kept yet, or half-written
-            qids, names, values = _parsed(path)
-            fields = {"qids": qids, "measures": names}
-            keep(kept, json.dumps(fields).encode() + b"\n" + values.astype("<f8").tobytes())
-        return Scored(tuple(fields["qids"]), tuple(fields["measures"]), values, path)
+            content = _packed([_parsed(*table) for table in found.values()])
+            keep(kept, content)
+        return list(found), content
 
 
-def _parsed(path: Path) -> tuple[list[str], list[str], np.ndarray]:
+Table = tuple[list[str], list[str], "np.ndarray"]
+"""Qids, measures and scores of shape (qids, measures)."""
+
+
+def _packed(tables: list[Table]) -> bytes:
+    """A line of JSON with the names of each table, and the numbers of all of them."""
+    names = json.dumps([[qids, measured] for qids, measured, _ in tables]).encode()
+    return names + b"\n" + b"".join(values.astype("<f8").tobytes() for _, _, values in tables)
+
+
+def _unpacked(content: bytes) -> list[Table]:
+    """What :func:`_packed` packed; a ValueError or TypeError where it is anything else."""
+    import numpy as np
+
+    head, _, data = content.partition(b"\n")
+    numbers = np.frombuffer(data, dtype="<f8")
+    found, start = [], 0
+    for qids, names in json.loads(head):
+        end = start + len(qids) * len(names)
+        found.append((qids, names, numbers[start:end].reshape(len(qids), len(names))))
+        start = end
+    if start != len(numbers):
+        raise ValueError("more numbers than names")
+    return found
+
+
+Kept = tuple[Path, File, bytes]
+"""A topic file, its record and its bytes, which are those that were recorded."""
+
+
+def _kept(entry: Entry, lang: str) -> Kept | None:
+    """None where the result keeps no topic file of a language, or where it was not copied along."""
+    recorded = entry.result.languages.get(lang)
+    file = recorded.files.get("topics") if recorded else None
+    if file is None:
+        return None
+    path = entry.path.parent / file.path
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise _changed(path)
+    return path, file, data
+
+
+def _parsed(path: Path, _file: File, data: bytes) -> Table:
     """Qids, measures and scores of a table: what ``measures.read_topic_scores`` gives, without the queries, faster."""
     import numpy as np
 
     try:
-        header, *lines = gzip.decompress(path.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
+        header, *lines = gzip.decompress(data).decode("utf-8").rstrip("\n").split("\n")
         names = header.split("\t")[1:-1]
         rows = [line.split("\t") for line in lines]
-        values = np.array([list(map(float, row[1:-1])) for row in rows], dtype="<f8").reshape(len(rows), len(names))
+        if any(len(row) != len(names) + 2 for row in rows):
+            raise ValueError("a row of another length")
+        numbers = map(float, chain.from_iterable(row[1:-1] for row in rows))
+        values = np.fromiter(numbers, dtype="<f8", count=len(rows) * len(names)).reshape(len(rows), len(names))
     except (OSError, EOFError, ValueError, zlib.error):  # let the reader that says what is wrong have it
-        scores, _ = measures.read_topic_scores(path)
+        try:
+            scores, _ = measures.read_topic_scores(path)
+        except ValueError as error:
+            raise DataError(
+                f"is no table of topic-level scores: {error}", where=str(path), mend="run the recipe again"
+            ) from None
         names = list(next(iter(scores.values()), {}))
         return list(scores), names, measures.matrix(scores, tuple(names)).reshape(len(scores), len(names))
     return [row[0] for row in rows], names, values
@@ -127,8 +199,12 @@ def kept_file(entry: Entry, recorded: LanguageResult, kind: str) -> tuple[Path, 
     if file is None or path is None or not path.is_file():
         return None
     if file_sha256(path) != file.sha256:
-        raise DataError("is not the file the result was recorded with", where=str(path), mend="run the recipe again")
+        raise _changed(path)
     return path, file
+
+
+def _changed(path: Path) -> DataError:
+    return DataError("is not the file the result was recorded with", where=str(path), mend="run the recipe again")
 
 
 def keep(path: Path, data: bytes) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from mdrbench import registry
-from mdrbench.formats.yaml_files import read_yaml
 from mdrbench.languages import ALL
 from mdrbench.results import Cell, average_label
-from mdrbench.site import lettering, significance, traits
+from mdrbench.site import disputes, lettering, traits
 from mdrbench.site.board import Collection, Entry
+from mdrbench.site.disputes import Dispute
 from mdrbench.site.numbers import number
 from mdrbench.site.scores import ScoreReader
 from mdrbench.site.traits import Traits
-
-ROUNDING = 0.00101
-"""Two published figures agree when they differ by no more than rounding to three decimals explains."""
 
 AVERAGE = "average"
 """The column of averages; no language is called so."""
@@ -108,15 +104,6 @@ class Group:
         return average_label(list(self.languages)) if self.languages else "no average"
 
 
-@dataclass(frozen=True)
-class Dispute:
-    """Publications that give one system different figures: source and table -> figure."""
-
-    name: str
-    lang: str
-    figures: list[tuple[str, float]]
-
-
 @dataclass(frozen=True, eq=False)
 class Standings:
     """One measure of a collection. A cell ``scale`` or more below the best of its column has no colour."""
@@ -152,23 +139,33 @@ def of(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
-    known = _KNOWN.setdefault(collection, {})
-    if measure not in known:
-        known[measure] = _standings(collection, measure, reader, cache)
-    return known[measure]
+    if measure not in _KNOWN.setdefault(collection, {}):
+        _work_out([(collection, measure)], reader, cache)
+    return _KNOWN[collection][measure]
 
 
-def _standings(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -> Standings:
-    groups = [*_measured(collection, measure), *_published(collection, measure)]
-    for group in groups:
-        _order(group)
-        _rank(group)
-        if group.measured and len(group.rows) > 1:
-            columns = {lang: rows for lang, rows in _columns(group) if len(rows) > 1}
-            _letter(columns, group.languages, lambda asked: lettering.of(measure, asked, reader, cache))
-    scale = _scale(groups)
-    disputes = _disputes([row for group in groups if not group.measured for row in group.rows])
-    return Standings(collection, measure, groups, disputes, scale)
+def prepare(collections: Sequence[Collection], reader: ScoreReader, cache: Path) -> None:
+    """Work out the standings of all measures, over the cores, for :func:`of`."""
+    _work_out([(collection, measure) for collection in collections for measure in collection.measures], reader, cache)
+
+
+def _work_out(asked: list[tuple[Collection, str]], reader: ScoreReader, cache: Path) -> None:
+    found = [[*_measured(collection, measure), *_published(collection, measure)] for collection, measure in asked]
+    tested: list[tuple[str, Group, dict[str, list[Row]]]] = []
+    for (_, measure), groups in zip(asked, found, strict=True):
+        for group in groups:
+            _order(group)
+            _rank(group)
+            if group.measured and len(group.rows) > 1:
+                columns = {lang: rows for lang, rows in _columns(group) if len(rows) > 1}
+                tested.append((measure, group, columns))
+    wanted = [(measure, _entries(columns, group.languages)) for measure, group, columns in tested]
+    for (_, _, columns), letters in zip(tested, lettering.of(wanted, reader, cache), strict=True):
+        _letter(columns, letters)
+    for (collection, measure), groups in zip(asked, found, strict=True):
+        printed = [row for group in groups if not group.measured for row in group.rows]
+        known = _KNOWN.setdefault(collection, {})
+        known[measure] = Standings(collection, measure, groups, disputes.found(printed, AVERAGE), _scale(groups))
 
 
 def _row(entry: Entry, measure: str) -> Row:
@@ -279,7 +276,7 @@ def _rank(group: Group) -> None:
             same = list(equal)
             for row in same:
                 mark = row.marks[lang]
-                mark.rank = 1 + len(better - {_identity(row)})
+                mark.rank = 1 + len(better) - (_identity(row) in better)
                 mark.top = mark.rank == 1
             better |= {_identity(row) for row in same}
 
@@ -302,54 +299,22 @@ def _scale(groups: list[Group]) -> float:
     return scale
 
 
-def _letter(columns: dict[str, list[Row]], average: tuple[str, ...], letters: Callable) -> None:
-    """Letters from the topic-level scores; those that share one with the best are ``top``."""
-    asked = {
+def _entries(columns: dict[str, list[Row]], average: tuple[str, ...]) -> dict[str, lettering.Column]:
+    """The systems of each column, and the languages of its values."""
+    return {
         lang: ([row.entry for row in rows], average if lang == AVERAGE else (lang,)) for lang, rows in columns.items()
     }
-    for lang, found in letters(asked).items():
+
+
+def _letter(columns: dict[str, list[Row]], letters: dict[str, dict[Entry, lettering.Letters]]) -> None:
+    """Letters from the topic-level scores; those that share one with the best are ``top``."""
+    for lang, found in letters.items():
         rows = {row.entry: row for row in columns[lang]}
-        best = set(found[max(found, key=lambda entry: rows[entry].marks[lang].cell.value)])
-        for entry, groups in found.items():
+        best = set(found[max(found, key=lambda entry: rows[entry].marks[lang].cell.value)][0])
+        for entry, (groups, spelled) in found.items():
             mark = rows[entry].marks[lang]
-            mark.letters = significance.spelled(groups)
-            mark.top = bool(best & set(groups))
-
-
-# -- disagreement ------------------------------------------------------------------------------------------------------
-
-
-def _disputes(rows: list[Row]) -> list[Dispute]:
-    """Cells in which publications differ about one system; marks them."""
-    found = []
-    systems: dict[str, list[Row]] = {}
-    for row in rows:
-        systems.setdefault(_canonical(row.name), []).append(row)
-    for name, same in systems.items():
-        for lang in [
-            code for code in (*ALL, *sorted({c for row in same for c in row.marks} - set(ALL))) if code != AVERAGE
-        ]:
-            marks = [(row, row.marks[lang]) for row in same if lang in row.marks]
-            values = [mark.cell.value for _, mark in marks]
-            if values and max(values) - min(values) > ROUNDING:
-                for _, mark in marks:
-                    mark.disputed = True
-                found.append(Dispute(name, lang, [(row.source, mark.cell.value) for row, mark in marks]))
-    return found
-
-
-@lru_cache(maxsize=1)
-def _aliases() -> dict[str, str]:
-    """Every name that a shipped recipe says its system has in publications -> the first of them."""
-    found = {}
-    for path in registry.recipe_files().values():
-        names = (read_yaml(path)[0].get("published") or {}).get("systems") or []
-        found |= dict.fromkeys(names, next(iter(names), ""))
-    return found
-
-
-def _canonical(name: str) -> str:
-    return _aliases().get(name, name)
+            mark.letters = spelled
+            mark.top = not best.isdisjoint(groups)
 
 
 def _any_cell(entry: Entry, measure: str) -> Cell | None:

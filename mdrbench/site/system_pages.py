@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import yaml
@@ -51,22 +52,35 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset | Copy]:
     for collection in board.made:
         for entry in collection.entries:
             files = list(_files(collection, entry)) if entry.measured else []
-            context = {
-                "collection": collection,
-                "entry": entry,
-                "result": entry.result,
-                "system": entry.result.system,
-                "units": units,
-                "headline": _headline(entry),
-                "languages_shown": system_facts.languages_of(entry.result),
-                "scores": system_tables.scores(entry.result),
-                **(_measured(board, collection, entry, drawing) if entry.measured else {}),
-                **({} if entry.measured else _published(board, collection, entry, claims)),
-                "ablations": [(one.address, one.name) for one in ablations if one.uses(entry)],
-                "files": [download for download, _ in files],
-            }
+            downloads = [download for download, _ in files]
+            context = partial(_context, board, collection, entry, drawing, ablations, claims, downloads)
             yield Page(board.page_of(collection, entry), "system.html", entry.name, context, "systems")
             yield from (item for _, item in files if item is not None)
+
+
+def _context(
+    board: Board,
+    collection: Collection,
+    entry: Entry,
+    drawing: Drawing,
+    ablations: list[ablation_data.Shown],
+    claims: dict[str, list[str]],
+    files: list[Download],
+) -> dict[str, Any]:
+    return {
+        "collection": collection,
+        "entry": entry,
+        "result": entry.result,
+        "system": entry.result.system,
+        "units": units,
+        "headline": _headline(entry),
+        "languages_shown": system_facts.languages_of(entry.result),
+        "scores": system_tables.scores(entry.result),
+        **(_measured(board, collection, entry, drawing) if entry.measured else {}),
+        **({} if entry.measured else _published(board, collection, entry, claims)),
+        "ablations": [(one.address, one.name) for one in ablations if one.uses(entry)],
+        "files": files,
+    }
 
 
 def _headline(entry: Entry) -> tuple[str, Any, Any] | None:
@@ -82,14 +96,15 @@ def _headline(entry: Entry) -> tuple[str, Any, Any] | None:
 
 def _measured(board: Board, collection: Collection, entry: Entry, drawing: Drawing) -> dict[str, Any]:
     result = entry.result
-    groups = system_facts.groups(result)
+    groups, cost = system_facts.groups(result), system_facts.cost(result)
     return {
         "about": about(entry),
         "yaml": _yaml(result.system.recipe) if result.system.recipe else None,
         "difference": recipe_diff.difference(board, collection, entry),
         "variants": _variants(collection, entry),
         "conventions": system_facts.conventions(result),
-        "cost": system_facts.cost(result),
+        "cost": cost,
+        "durations": system_tables.durations(cost, result) if cost else [],
         "asked": system_facts.asked(result),
         "groups": groups,
         "most": max((row.kept + (row.eliminated or 0) + (row.generated or 0) for row in groups), default=0),

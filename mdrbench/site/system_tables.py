@@ -9,13 +9,14 @@ from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.results import Cell, LanguageResult, Result, StepRecord, Training
 from mdrbench.site import units
 from mdrbench.site.rendering import number
+from mdrbench.site.system_facts import Cost
 
 NAMES = {code: language.name for code, language in {**LANGUAGES, **SURPRISE}.items()}
 """English names of languages."""
 
 
 class Place(NamedTuple):
-    """A score as it is printed, its interval, and where both lie on a line from 0 to 1 (CSS)."""
+    """A score as it is printed, its interval, and where both lie on a line from 0 to 1 (CSS); no value for none."""
 
     value: str
     interval: str
@@ -28,7 +29,7 @@ class ScoreRow(NamedTuple):
 
     lang: str
     label: str
-    cells: list[Place | None]
+    cells: list[Place]
 
 
 class Line(NamedTuple):
@@ -43,7 +44,7 @@ class Recorded(NamedTuple):
     """What is recorded of one language: a heading, its data, its steps."""
 
     title: str
-    data: list[Line]
+    data: tuple[Line, ...]
     steps: list[Line]
 
 
@@ -57,9 +58,9 @@ def scores(result: Result) -> list[ScoreRow]:
     return rows
 
 
-def _place(cell: Cell | None) -> Place | None:
+def _place(cell: Cell | None) -> Place:
     if cell is None:
-        return None
+        return Place("", "", "", "")
     tick = f"left:{100 * cell.value:.1f}%"
     if cell.low is None or cell.high is None:
         return Place(number(cell.value), "", "", tick)
@@ -70,7 +71,7 @@ def _place(cell: Cell | None) -> Place | None:
 def recorded(result: Result) -> list[Recorded]:
     """Data and steps of every language that has a record of its data."""
     return [
-        Recorded(_title(lang, one), list(_data(one)), steps(one.steps))
+        Recorded(_title(lang, one), tuple(_data(one)), steps(one.steps))
         for lang in result.language_codes()
         if (one := result.languages[lang]).dataset
     ]
@@ -103,6 +104,13 @@ def steps(found: dict[str, StepRecord]) -> list[Line]:
         )
         for stage, step in found.items()
     ]
+
+
+def durations(found: Cost, result: Result) -> list[list[str]]:
+    """The time of each stage of a cost in each language, nothing where there was none."""
+    langs = result.language_codes()
+    steps = ([stage.by_scope.get(lang) for lang in langs] for stage in found.stages)
+    return [[units.duration(step.seconds) if step else "" for step in row] for row in steps]
 
 
 def training_steps(training: Training) -> list[Line]:
