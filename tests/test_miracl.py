@@ -323,9 +323,7 @@ def test_another_commit_is_an_error_before_and_after_it_was_recorded(fake, data)
     data.fetch(["sw"], ["dev"])
     fresh = miracl.build(miracl.Config(root=data.root.with_name("fresh")))
     fake.commits[CORPUS] = "e" * 40
-    with pytest.raises(
-        DataError, match=r"miracl-corpus is at commit e{12}, but d921ec7e349c is the one"
-    ):
+    with pytest.raises(DataError, match=r"miracl-corpus is at commit e{12}, but d921ec7e349c is the one"):
         fresh.fetch(["sw"], ["dev"])
 
 
