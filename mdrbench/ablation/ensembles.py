@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mdrbench import registry
+from mdrbench.ablation.parts import combined_ranking
 from mdrbench.errors import UsageError, did_you_mean
 from mdrbench.recipe import Recipe
 
@@ -38,9 +38,7 @@ def _combination(one: Recipe) -> tuple[str, dict[str, Any] | None]:
         return "", None
     if "of" in one.negatives.mining:
         return "negatives.mining", one.negatives.mining
-    ranking = one.negatives.retriever
-    combined = ranking is not None and hasattr(registry.load("retrievers", ranking["name"]), "COMBINES")
-    return "negatives.retriever", ranking if combined else None
+    return "negatives.retriever", one.negatives.retriever if combined_ranking(one) else None
 
 
 def _reduced(section: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:

@@ -46,10 +46,11 @@ def _no_ensemble(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
     parts = one.negatives.mining.get("of", {})
-    return None if len(parts) > 1 or _combined_ranking(one) else "the ranking that it mines is a single retriever's"
+    return None if len(parts) > 1 or combined_ranking(one) else "the ranking that it mines is a single retriever's"
 
 
-def _combined_ranking(one: Recipe) -> bool:
+def combined_ranking(one: Recipe) -> bool:
+    """Whether the ranking that is mined is named in the recipe and made of several retrievers'."""
     ranking = one.negatives.retriever
     return ranking is not None and hasattr(registry.load("retrievers", ranking["name"]), "COMBINES")
 
@@ -64,7 +65,7 @@ def _without_ensemble(one: Recipe) -> list[str]:
 def _single_ranking(one: Recipe) -> list[str]:
     """A single retriever's ranking in place of a combined one: the recipe's own, or the first dense one among parts
     that do not include it."""
-    if not _combined_ranking(one):
+    if not combined_ranking(one):
         return []
     parts = one.negatives.retriever["of"]
     if one.retriever in parts.values():
@@ -127,7 +128,7 @@ def _no_weights(one: Recipe) -> str | None:
 def _no_stage_1(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    plain = one.negatives.mining["name"] == "topk" and not _combined_ranking(one) and _no_judge(one)
+    plain = one.negatives.mining["name"] == "topk" and not combined_ranking(one) and _no_judge(one)
     return "it mines the top k of a single retriever, unjudged" if plain else None
 
 
