@@ -151,6 +151,8 @@ def test_an_ensemble_is_what_it_lists_and_a_single_setting_of_a_part_can_be_chan
     assert list(longer) == ["me5-large", "bge-m3"]
     assert longer["bge-m3"]["encoder"]["passage_length"] == 64
     assert longer["me5-large"] == recipe.load("boosted").negatives.mining["of"]["me5-large"]
+    with pytest.raises(UsageError, match=r"negatives\.mining\.of.*5"):
+        recipe.load("boosted", ["negatives.mining.of={me5-large: 5}"])
 
 
 def test_set_overrides_a_key_and_reads_numbers_as_people_write_them():

@@ -37,8 +37,8 @@ def _no_training(one: Recipe) -> str | None:
 
 
 def _no_negatives(one: Recipe) -> str | None:
-    if one.training is None:
-        return "it trains nothing"
+    if why := _no_training(one):
+        return why
     return None if one.negatives is not None else "it trains without hard negatives"
 
 
@@ -106,22 +106,22 @@ def _no_tuning(one: Recipe) -> str | None:
 
 
 def _no_same_language(one: Recipe) -> str | None:
-    if one.training is None:
-        return "it trains nothing"
+    if why := _no_training(one):
+        return why
     return None if one.training.sampler.get("same_language") else "its batches mix languages"
 
 
 def _no_domain_balance(one: Recipe) -> str | None:
-    if one.training is None:
-        return "it trains nothing"
+    if why := _no_training(one):
+        return why
     if one.training.sampler.get("domains") != "uniform":
         return "its batches do not balance domains"
     return "it has one domain alone" if one.training.domains["name"] == "none" else None
 
 
 def _no_weights(one: Recipe) -> str | None:
-    if one.training is None:
-        return "it trains nothing"
+    if why := _no_training(one):
+        return why
     return "its queries weigh alike" if one.training.weights.mode == "none" else None
 
 
@@ -138,8 +138,8 @@ def _without_stage_1(one: Recipe) -> list[str]:
 
 
 def _no_stage_3(one: Recipe) -> str | None:
-    if one.training is None:
-        return "it trains nothing"
+    if why := _no_training(one):
+        return why
     plain = one.training.sampler["name"] == "uniform" and one.training.weights.mode == "none"
     return "its batches are random and unweighted" if plain else None
 

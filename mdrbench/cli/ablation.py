@@ -15,6 +15,23 @@ def _off(slug: str, text: str):
     return Annotated[bool, typer.Option(f"--no-{slug}", help=text)]
 
 
+EnsembleWithout = Annotated[
+    Optional[list[str]], typer.Option(help="A retriever of the ensemble that is left out of it; repeatable.")
+]
+StageOff = Annotated[
+    Optional[list[int]],
+    typer.Option(min=1, max=3, help="A stage replaced by its plain counterpart; repeatable."),
+]
+Everything = Annotated[
+    bool, typer.Option("--all", help="Each part alone, each stage alone, and the stages one after the other.")
+]
+Vary = Annotated[Optional[list[str]], typer.Option(help="KEY=V1,V2: a variant for each value of a key; repeatable.")]
+Rival = Annotated[Optional[list[str]], typer.Option(help="Another recipe, in the complete one's place; repeatable.")]
+Explain = Annotated[
+    bool, typer.Option("--explain", "--dry-run", help="Print changes and steps of each variant; run nothing.")
+]
+
+
 def ablate(
     recipe: Annotated[str, typer.Argument(help="The complete recipe.")] = "boosted",
     data: Data = "miracl",
@@ -24,9 +41,7 @@ def ablate(
     no_training: _off("training", "The encoder as it came: zero-shot.") = False,
     no_hard_neg: _off("hard-neg", "In-batch negatives only.") = False,
     no_ensemble: _off("ensemble", "Candidates from the recipe's own retriever alone.") = False,
-    ensemble_without: Annotated[
-        Optional[list[str]], typer.Option(help="A retriever of the ensemble that is left out of it; repeatable.")
-    ] = None,
+    ensemble_without: EnsembleWithout = None,
     no_judge: _off("judge", "No candidate is judged.") = False,
     no_reference: _off("reference", "The judge sees no positive.") = False,
     no_generation: _off("generation", "No top-up through generated queries.") = False,
@@ -34,23 +49,12 @@ def ablate(
     no_same_language: _off("same-language", "Batches mix languages.") = False,
     no_domain_balance: _off("domain-balance", "Domains come as often as they are.") = False,
     no_weights: _off("weights", "All queries weigh alike.") = False,
-    stage_off: Annotated[
-        Optional[list[int]],
-        typer.Option(min=1, max=3, help="A stage replaced by its plain counterpart; repeatable."),
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Each part alone, each stage alone, and the stages one after the other.")
-    ] = False,
-    vary: Annotated[
-        Optional[list[str]], typer.Option(help="KEY=V1,V2: a variant for each value of a key; repeatable.")
-    ] = None,
-    rival: Annotated[
-        Optional[list[str]], typer.Option(help="Another recipe, in the complete one's place; repeatable.")
-    ] = None,
+    stage_off: StageOff = None,
+    everything: Everything = False,
+    vary: Vary = None,
+    rival: Rival = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Repeats of everything, each with other seeds.")] = 1,
-    explain: Annotated[
-        bool, typer.Option("--explain", "--dry-run", help="Print changes and steps of each variant; run nothing.")
-    ] = False,
+    explain: Explain = False,
     measure: Annotated[str, typer.Option(help="The measure to show; all are stored.")] = "nDCG@10",
     results: Results = Path("results"),
     cache: Cache = None,

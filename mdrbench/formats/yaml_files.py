@@ -77,7 +77,8 @@ def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
 def _named_parts(value: Any) -> bool:
     if not isinstance(value, dict):
         return isinstance(value, list)
-    return bool(value) and all(isinstance(part, str) or "name" in (part or {}) for part in value.values())
+    named = (isinstance(part, str) or (isinstance(part, dict) and "name" in part) for part in value.values())
+    return bool(value) and all(named)
 
 
 def parse_overrides(items: list[str]) -> dict[str, Any]:

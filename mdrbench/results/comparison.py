@@ -98,8 +98,7 @@ def paired_tests(scored: Mapping[str, Pair], *, seed: int, resamples: int) -> li
 
 def difference(scored: Iterable[Pair], *, seed: int) -> measures.Interval:
     """The mean over languages of A - B, with its bootstrap interval over topics."""
-    differences = [(x - y)[:, None] for x, y in scored]
-    [average] = measures.bootstrap(differences, confidence=0.95, resamples=2000, seed=seed)
+    [average] = differences([scored], seed=seed)
     return average
 
 
