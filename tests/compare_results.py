@@ -127,7 +127,8 @@ def rendered(maker, root: Path, tmp_path: Path, data: list[str] | None = None) -
     shown = board.load(root)
     shown.data = data or []
     items = list(maker(shown, Drawing(tmp_path / "cache" / "charts")))
-    rendering = Rendering(registry.resource("site") / "templates", shown, [item.path for item in items])
+    rendering = Rendering(registry.resource("site") / "templates", shown)
+    rendering.know(item.path for item in items)
     return shown, {item.path: _text(rendering, item) for item in items}
 
 

@@ -108,7 +108,8 @@ def rendered(root: Path, cache: Path, *makers) -> tuple[dict[str, str], dict]:
     """Address -> text of the pages that the makers yield, and address -> all other items."""
     shown = board.load(root)
     items = [item for maker in makers for item in maker(shown, Drawing(cache))]
-    rendering = Rendering(registry.resource("site") / "templates", shown, [item.path for item in items])
+    rendering = Rendering(registry.resource("site") / "templates", shown)
+    rendering.know(item.path for item in items)
     pages = {item.path: rendering.render(item) for item in items if isinstance(item, Page)}
     return pages, {item.path: item for item in items if not isinstance(item, Page)}
 

@@ -414,7 +414,9 @@ def test_a_second_call_adds_its_variants(tiny):
 
 @pytest.mark.slow
 def test_variants_of_another_recipe_or_of_other_languages_are_not_dropped_silently(tiny):
-    with pytest.raises(UsageError, match=r"holds 9 variants of another version of 'tiny'.*drop: without training, without hard neg"):
+    with pytest.raises(
+        UsageError, match=r"holds 9 variants of another version of 'tiny'.*drop: without training, without hard neg"
+    ):
         tiny.ablate(["weights"], langs="sw")
     changed, _ = tiny.ablate(["weights"], given=["training.steps=2"])
     assert changed.path != tiny.stored  # a changed recipe's ablation is stored beside it

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import time
 import urllib.error
 import urllib.request
@@ -161,10 +162,14 @@ def test_other_collections_link_to_the_published_figures_and_do_not_show_them(tm
 # -- significance ------------------------------------------------------------------------------------------------------
 
 
+def p_values(*tables: np.ndarray, exact_below: float = 1.0) -> np.ndarray:
+    return significance.p_values([significance.spread(table) for table in tables], exact_below)
+
+
 def test_p_values_are_those_of_scipy():
     rng = np.random.default_rng(1)
     table = rng.random((5, 40))
-    found = significance.p_values([table])
+    found = p_values(table)
     for i in range(5):
         for j in range(5):
             expected = 1.0 if i == j else stats.ttest_rel(table[i], table[j]).pvalue
@@ -178,17 +183,17 @@ def test_the_average_of_languages_is_tested_with_their_summed_variances():
     parts = [d.var(ddof=1) / len(d) / 4 for d in differences]
     t = np.mean([d.mean() for d in differences]) / math.sqrt(sum(parts))
     freedom = sum(parts) ** 2 / sum(part**2 / (len(d) - 1) for part, d in zip(parts, differences, strict=True))
-    assert significance.p_values(tables)[0, 1] == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-9)
+    assert p_values(*tables)[0, 1] == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-9)
 
 
 def test_differences_that_do_not_vary_are_certain():
     table = np.array([[0.5, 0.25], [0.5, 0.25], [0.75, 0.5]])
-    assert significance.p_values([table]).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert p_values(table).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
 
 
 def test_which_pairs_differ_is_holms_correction_over_all_pairs():
     rng = np.random.default_rng(3)
-    p = significance.p_values([rng.random((6, 25)) + np.linspace(0, 0.5, 6)[:, None]])
+    p = p_values(rng.random((6, 25)) + np.linspace(0, 0.5, 6)[:, None])
     pairs = [(i, j) for i in range(6) for j in range(i + 1, 6)]
     adjusted = measures.holm([p[pair] for pair in pairs])
     found = significance.differ(p)
@@ -200,7 +205,7 @@ def test_which_pairs_differ_is_holms_correction_over_all_pairs():
 def test_p_values_that_cannot_matter_are_left_out_and_no_letter_changes(seed):
     rng = np.random.default_rng(seed)
     tables = [rng.random((12, n)) + np.linspace(0, 0.4, 12)[:, None] for n in (9, 30)[: 1 + seed % 2]]
-    whole, short = significance.p_values(tables), significance.p_values(tables, significance.LEVEL)
+    whole, short = p_values(*tables), p_values(*tables, exact_below=significance.LEVEL)
     assert (short == np.where(whole < significance.LEVEL, whole, short)).all()
     assert (short[whole >= significance.LEVEL] >= significance.LEVEL).all()
     assert (significance.differ(short) == significance.differ(whole)).all()
@@ -242,7 +247,7 @@ def test_topic_scores_are_read_once_and_kept_and_what_is_half_written_is_read_an
         assert [reader.read(entry, "fi") for entry in entries] == [None, None]
         found = [reader.read(entry, "sw") for entry in entries]
         assert found[0].qids is found[1].qids
-        assert found[0].queries == {"q0": "where", "q1": "where", "q2": "where"}
+        assert found[0].queries(["q0", "q2"]) == {"q0": "where", "q2": "where"}
         return [one.of("nDCG@10").tolist() for one in found]
 
     assert read() == [[0.25, 1.0, 0.1], [0.5, 0.0, 1 / 3]]
@@ -415,7 +420,10 @@ def test_pages_of_collections_that_did_not_change_are_taken_over_and_nothing_dif
 
 
 def test_work_over_the_cores_is_that_of_one_process_and_its_errors_are_told():
-    assert parallel.each(lambda n: n * n, range(100)) == [n * n for n in range(100)]
+    called: list[int] = []
+    squares = parallel.each(lambda n: n * n, range(100), meanwhile=lambda: called.append(os.getpid()))
+    assert squares == [n * n for n in range(100)]
+    assert called == [os.getpid()]
 
     def refuse(number: int) -> None:
         raise DataError("is broken", where=str(number))

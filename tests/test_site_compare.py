@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_mdrbench_compare(root, tmp_path):
         assert pair.languages == expected.languages
         assert pair.average == expected.average
         assert pair.average_label == expected.average_label
-        assert pair.moved()[:7] == expected.moved
+        assert pair.moved(7) == expected.moved
     assert pair.macro["nDCG@10"][2] == expected.average
     assert pair.macro["MRR@10"][0] == pytest.approx(pair.a.average("MRR@10")[1].value)
 
@@ -105,7 +105,7 @@ def test_topic_scores_that_are_gone_make_no_page_and_changed_ones_stop_the_build
 
 def test_the_topics_behind_a_difference_show_judgments_texts_and_both_rankings(root, tmp_path):
     pair = compared(root, tmp_path)
-    moved = pair.moved()[0]
+    moved = pair.moved(1)[0]
     qrels = texts.read_qrels(sample().qrels_file(moved.lang, "dev"))[moved.qid]
     page = Html(rendered(compare_pages.pages, root, tmp_path)[1][PAGE])
     passages = {p.docid: p for p in sample().passages(moved.lang)}

@@ -76,18 +76,16 @@ class Picked:
 
 def pick(pair: Pair, cache: Path) -> Picked:
     """Choose the topics and read what both systems ranked for them."""
-    everywhere = pair.moved()
-    most = everywhere[:MOST]
+    found = pair.moved(MOST, PER_LANGUAGE)
     by_language: dict[str, list[Moved]] = {lang: [] for lang in pair.topics}
-    for rank, moved in enumerate(everywhere):
-        if rank < MOST or len(by_language[moved.lang]) < PER_LANGUAGE:
-            by_language[moved.lang].append(moved)
+    for moved in found:
+        by_language[moved.lang].append(moved)
     ranked = {
         lang: tuple(rankings.ranked(entry, lang, [m.qid for m in moved], cache) for entry in (pair.a, pair.b))
         for lang, moved in by_language.items()
         if moved
     }
-    return Picked(pair, most, by_language, ranked)
+    return Picked(pair, found[:MOST], by_language, ranked)
 
 
 def sources(texts: Texts, entry: Entry, langs: Iterable[str]) -> dict[str, Source]:

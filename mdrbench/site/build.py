@@ -101,15 +101,23 @@ def _write(
     taken = {folder: files for folder, state in states.items() if (files := standing.files(folder, state)) is not None}
     changed = [collection for collection in shown.collections if collection.folder not in taken]
     reader = scores.reader(drawing.cache.with_name("scores"))
-    reader.read_all([entry for one in changed for entry in one.measured])
-    standings.prepare(changed, reader, drawing.cache.with_name("memo"))
+    rendering, documents = Rendering(source / "templates", shown), []
+
+    def prepare() -> None:
+        import scipy.special  # noqa: F401  # for the tests behind letters: once, not in each process that makes some
+
+        rendering.compile()
+        documents.extend(item for item in about_pages.pages(shown, drawing) if isinstance(item, Page))
+        standings.prepare(changed)
+
+    reader.read_all([entry for one in changed for entry in one.measured], meanwhile=prepare)
+    standings.letter(changed, reader, drawing.cache.with_name("memo"))
     items = {collection.folder: list(_items(shown, collection, drawing)) for collection in changed}
-    documents = [item for item in about_pages.pages(shown, drawing) if isinstance(item, Page)]
     general: list[Item] = [*home_pages.pages(shown, drawing), *documents]
     every = [*general, *(item for group in items.values() for item in group)]
     paths = {*(item.path for item in every), *(path for files in taken.values() for path in files)}
     general.append(Asset(search_index.PATH, search_index.script(shown, documents, paths)))
-    rendering = Rendering(source / "templates", shown, [*paths, search_index.PATH])
+    rendering.know([*paths, search_index.PATH])
     for folder in {(fresh / path).parent for path in paths}:
         folder.mkdir(parents=True, exist_ok=True)
     for files in taken.values():
@@ -134,13 +142,9 @@ def _items(shown: Board, collection: board.Collection, drawing: Drawing) -> Iter
 
 def _digests(items: Iterable[Item], fresh: Path, rendering: Rendering) -> dict[str, str]:
     """Write files, pages over the cores; the SHA-256 of each by its path."""
-    digests, written = {}, []
-    for item in items:
-        if isinstance(item, Copy):
-            link(item.source, fresh / item.path)
-            digests[item.path] = item.sha256
-        else:
-            written.append(item)
+    items = list(items)
+    copies = [item for item in items if isinstance(item, Copy)]
+    written = [item for item in items if not isinstance(item, Copy)]
 
     def write(number: int) -> str:
         item = written[number]
@@ -148,8 +152,12 @@ def _digests(items: Iterable[Item], fresh: Path, rendering: Rendering) -> dict[s
         (fresh / item.path).write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
-    rendering.compile()
-    found = parallel.each(write, range(len(written)))
+    def copy() -> None:
+        for item in copies:
+            link(item.source, fresh / item.path)
+
+    found = parallel.each(write, range(len(written)), meanwhile=copy)
+    digests = {item.path: item.sha256 for item in copies}
     return digests | dict(zip((item.path for item in written), found, strict=True))
 
 

@@ -61,7 +61,7 @@ def _scores(name: str, found: dict[str, Scored]) -> bytes:
 
 
 def _queries(key: str, scored: Scored) -> bytes:
-    return script("topics", key, [[qid, scored.queries[qid]] for qid in sorted(scored.qids)])
+    return script("topics", key, sorted(scored.queries(scored.qids).items()))
 
 
 def _systems(

@@ -25,12 +25,7 @@ def files(results_root: Path, data: Sequence[str] = ()) -> dict[str, str]:
         *(registry.resource(name) for name in ("site", "results", "docs", "baselines", "recipes")),
         Path(__file__).parents[1],
     ]
-    found = {}
-    for folder in folders:
-        for path in sorted(_files(folder)):
-            stat = path.stat()
-            found[str(path)] = f"{stat.st_size} {stat.st_mtime_ns}"
-    return found
+    return {path: mark for folder in folders for path, mark in sorted(_files(folder))}
 
 
 def state(found: dict[str, str], data: Sequence[str] = ()) -> str:
@@ -42,7 +37,7 @@ def state(found: dict[str, str], data: Sequence[str] = ()) -> str:
 def states(shown: Board, found: dict[str, str]) -> dict[str, str]:
     """Folder of a collection -> a hash over all that its pages are made from: the files of its systems, the systems of
     other collections that they name, and whatever is of no measured system."""
-    own = {c.folder: [str(path) for entry in c.measured for path in _kept(entry)] for c in shown.collections}
+    own = {c.folder: [path for entry in c.measured for path in _kept(entry)] for c in shown.collections}
     owned = {path for paths in own.values() for path in paths}
     rest = {path: mark for path, mark in found.items() if path not in owned}
     common = key_of([state(rest, shown.data), sorted(own), str(shown.root)])
@@ -52,9 +47,9 @@ def states(shown: Board, found: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _kept(entry: Entry) -> list[Path]:
-    kept = (entry.path.parent / file.path for _, _, file in system_facts.kept_files(entry))
-    return [entry.path, *kept]
+def _kept(entry: Entry) -> list[str]:
+    kept = (os.path.join(entry.path.parent, file.path) for _, _, file in system_facts.kept_files(entry))
+    return [str(entry.path), *kept]
 
 
 def _named(shown: Board, collection: Collection) -> list[object]:
@@ -70,15 +65,16 @@ def _named(shown: Board, collection: Collection) -> list[object]:
     ]
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files of a folder and of those in it: no built site, none hidden; none where it is missing."""
-    if not folder.is_dir():
+def _files(folder: str | Path) -> Iterator[tuple[str, str]]:
+    """Files of a folder and of those in it, with their marks: no built site, none hidden; none where it is missing."""
+    if not os.path.isdir(folder):
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith((".", "__pycache__")):
                 continue
             if entry.is_file():
-                yield Path(entry.path)
+                stat = entry.stat()
+                yield entry.path, f"{stat.st_size} {stat.st_mtime_ns}"
             elif entry.is_dir() and not os.path.exists(os.path.join(entry.path, MARKER)):
-                yield from _files(Path(entry.path))
+                yield from _files(entry.path)

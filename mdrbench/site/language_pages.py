@@ -225,7 +225,9 @@ def _topics(measure: str, lang: str, entries: list[Entry], reader: ScoreReader) 
     names = [entry.name for entry in aligned]
 
     def topics(order: list[int]) -> list[Topic]:
-        return [_topic(first.qids[i], first.queries, float(mean[i]), names, values[i].tolist()) for i in order[:TOPICS]]
+        shown = {first.qids[i]: i for i in order[:TOPICS]}
+        queries = first.queries(shown)
+        return [_topic(qid, queries[qid], float(mean[i]), names, values[i].tolist()) for qid, i in shown.items()]
 
     every = range(len(first.qids))
     by_mean = sorted(every, key=lambda i: (mean[i], first.qids[i]))
@@ -242,6 +244,6 @@ def _topics(measure: str, lang: str, entries: list[Entry], reader: ScoreReader) 
     )
 
 
-def _topic(qid: str, queries: dict[str, str], mean: float, names: list[str], values: list[float]) -> Topic:
+def _topic(qid: str, query: str, mean: float, names: list[str], values: list[float]) -> Topic:
     said = ", ".join(f"{who} {number(value)}" for who, value in zip(names, values, strict=True))
-    return Topic(qid, queries[qid], mean, [f"{100 * value:.1f}" for value in values], said)
+    return Topic(qid, query, mean, [f"{100 * value:.1f}" for value in values], said)

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from mdrbench.site import parallel, significance
 from mdrbench.site.board import Entry
 from mdrbench.site.memo import Memo
 from mdrbench.site.scores import Scored, ScoreReader
+from mdrbench.site.significance import Spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +25,6 @@ Letters = tuple[list[int], str]
 Column = tuple[list[Entry], tuple[str, ...]]
 """The systems of a column, and the languages that its values average."""
 
-_HASHES: WeakKeyDictionary[Entry, dict[str, str]] = WeakKeyDictionary()
-"""SHA-256 of topic files that are there, by entry and language."""
-
 
 def of(
     asked: Sequence[tuple[str, dict[str, Column]]], reader: ScoreReader, cache: Path
@@ -38,9 +35,7 @@ def of(
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
-    import scipy.special  # noqa: F401  # here, not in each process of its own
-
-    kept = [(measure, _tested(columns)) for measure, columns in asked]
+    kept = [(measure, _tested(columns, reader)) for measure, columns in asked]
     found = parallel.each(lambda number: _lists(*kept[number], reader, cache), range(len(kept)), fewest=2)
     return [
         {
@@ -52,10 +47,10 @@ def of(
     ]
 
 
-def _tested(columns: dict[str, Column]) -> dict[str, Column]:
+def _tested(columns: dict[str, Column], reader: ScoreReader) -> dict[str, Column]:
     """The columns with two and more systems that have topic-level scores, with those systems alone."""
     kept = {
-        name: ([entry for entry in entries if all(_hashes(entry, langs))], langs)
+        name: ([entry for entry in entries if all(reader.read(entry, lang) for lang in langs)], langs)
         for name, (entries, langs) in columns.items()
     }
     return {name: column for name, column in kept.items() if len(column[0]) > 1}
@@ -65,25 +60,25 @@ def _lists(measure: str, columns: dict[str, Column], reader: ScoreReader, cache:
     """By column the groups of each of its systems."""
     if not columns:
         return {}
-    source = {name: [langs, [_hashes(entry, langs) for entry in entries]] for name, (entries, langs) in columns.items()}
+    source = {
+        name: [langs, [[entry.result.languages[lang].files["topics"].sha256 for lang in langs] for entry in entries]]
+        for name, (entries, langs) in columns.items()
+    }
     memo = Memo(cache, "letters", [FORMAT, significance.LEVEL, measure, source])
-    found = memo.get(columns, lambda names: {name: _letters(measure, *columns[name], reader) for name in names})
+
+    def letters(names: list[str]) -> dict[str, list[list[int]]]:
+        spreads: dict[object, Spread] = {}
+        return {name: _letters(measure, *columns[name], reader, spreads) for name in names}
+
+    found = memo.get(columns, letters)
     return {name: [(groups, significance.spelled(groups)) for groups in column] for name, column in found.items()}
 
 
-def _hashes(entry: Entry, langs: tuple[str, ...]) -> list[str]:
-    """The SHA-256 of each language's topic file, empty where there is none."""
-    known = _HASHES.get(entry)
-    if known is None:
-        known = _HASHES[entry] = {}
-        for lang, found in entry.result.languages.items():
-            file = found.files.get("topics")
-            known[lang] = file.sha256 if file and (entry.path.parent / file.path).is_file() else ""
-    return [known[lang] for lang in langs]
-
-
-def _letters(measure: str, entries: list[Entry], langs: tuple[str, ...], reader: ScoreReader) -> list[list[int]]:
-    """For each entry its groups; none for one that was scored on other topics than most."""
+def _letters(
+    measure: str, entries: list[Entry], langs: tuple[str, ...], reader: ScoreReader, spreads: dict[object, Spread]
+) -> list[list[int]]:
+    """For each entry its groups; none for one that was scored on other topics than most. ``spreads`` keeps what the
+    tests of several columns need."""
     import numpy as np
 
     scores = [[found for lang in langs if (found := reader.read(entry, lang))] for entry in entries]
@@ -95,14 +90,16 @@ def _letters(measure: str, entries: list[Entry], langs: tuple[str, ...], reader:
     letters: list[list[int]] = [[] for _ in entries]
     if len(same) < 2 or len(usual) < len(langs) or any(len(qids) < 2 for qids in usual):
         return letters
-    tables = [np.stack([_values(scores[i][n], measure, qids) for i in same]) for n, qids in enumerate(usual)]
-    means = np.mean([table.mean(axis=1) for table in tables], axis=0)
-    order = np.argsort(-means, kind="stable").tolist()
-    for i, groups in zip(
-        same,
-        significance.letters(significance.differ(significance.p_values(tables, significance.LEVEL)), order),
-        strict=True,
-    ):
+    systems = tuple(entries[i].slug for i in same)
+    found = []
+    for n, (lang, qids) in enumerate(zip(langs, usual, strict=True)):
+        if (lang, systems) not in spreads:
+            table = np.stack([_values(scores[i][n], measure, qids) for i in same])
+            spreads[lang, systems] = significance.spread(table)
+        found.append(spreads[lang, systems])
+    order = np.argsort(-np.mean([one.means for one in found], axis=0), kind="stable").tolist()
+    differing = significance.differ(significance.p_values(found, significance.LEVEL))
+    for i, groups in zip(same, significance.letters(differing, order), strict=True):
         letters[i] = groups
     return letters
 

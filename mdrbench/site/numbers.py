@@ -7,7 +7,9 @@ import math
 
 def number(value: float, digits: int = 3) -> str:
     """A score: ``0.512``; beyond what a score can be, in few digits."""
-    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.3g}"
+    if not -1000 < value < 1000:
+        return f"{value:.3g}"
+    return f"{value:.3f}" if digits == 3 else f"{value:.{digits}f}"  # a fixed format takes half the time
 
 
 def signed(value: float, digits: int = 3) -> str:

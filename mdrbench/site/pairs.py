@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,21 @@ class Pair:
         """In how many languages A (``sign`` 1) or B (-1) is significantly better."""
         return sum(row.p_randomisation_holm < ALPHA and row.test.difference * sign > 0 for row in self.languages)
 
-    def moved(self) -> list[Moved]:
-        """The topics of all languages whose score differs, the largest difference first."""
+    def moved(self, most: int, per_language: int = 0) -> list[Moved]:
+        """Topics whose score differs, the largest difference first: so many of all languages together, and of each
+        language at least so many."""
         found = []
         for code, (one, other) in self.topics.items():
             x, y = one.of(self.measure).tolist(), other.of(self.measure).tolist()
             found += [(-abs(a - b), code, qid, a, b) for qid, a, b in zip(one.qids, x, y, strict=True) if a != b]
-        queries = {code: one.queries for code, (one, _) in self.topics.items()}
-        return [Moved(code, qid, queries[code][qid], a, b) for _, code, qid, a, b in sorted(found)]
+        chosen: dict[str, list[str]] = {code: [] for code in self.topics}
+        shown = []
+        for rank, (_, code, qid, a, b) in enumerate(sorted(found)):
+            if rank < most or len(chosen[code]) < per_language:
+                chosen[code].append(qid)
+                shown.append((code, qid, a, b))
+        queries = {code: self.topics[code][0].queries(qids) for code, qids in chosen.items() if qids}
+        return [Moved(code, qid, queries[code][qid], a, b) for code, qid, a, b in shown]
 
 
 def first_measure(collection: Collection) -> str:
@@ -92,6 +100,7 @@ def address(collection: Collection, a: Entry, b: Entry) -> str:
     return f"{collection.folder}compare/{'--'.join(sorted((a.slug, b.slug)))}.html"
 
 
+@lru_cache(maxsize=1)  # those who make a collection's pages ask one after another
 def chosen(collection: Collection) -> list[tuple[Entry, Entry]]:
     """The pairs that get a page: all of few systems; of many, each with its parent, with the best and with BM25.
 
@@ -102,32 +111,32 @@ def chosen(collection: Collection) -> list[tuple[Entry, Entry]]:
         return list(combinations(by_slug.values(), 2))
     measure = first_measure(collection)
     ranked = sorted(by_slug.values(), key=lambda entry: _standing(entry, measure), reverse=True)
+    named: dict[str, list[Entry]] = {}
+    for entry in ranked:
+        if not entry.result.system.overrides:
+            named.setdefault(entry.result.system.name, []).append(entry)
     found: dict[tuple[str, str], None] = {}
     for partners in (
-        _parents,
-        lambda _entry, _all: ranked[:1],
-        lambda _entry, all_: [e for e in all_ if _is(e, "bm25")],
+        lambda entry: [other for name in _parents(entry) for other in named.get(name, [])],
+        lambda _: ranked[:1],
+        lambda _: named.get("bm25", []),
     ):
         for entry in ranked:
-            for other in partners(entry, ranked):
+            for other in partners(entry):
                 if other is not entry:
                     found[min(entry.slug, other.slug), max(entry.slug, other.slug)] = None
     return [(by_slug[one], by_slug[other]) for one, other in sorted(list(found)[:MOST_PAIRS])]
 
 
-def _parents(entry: Entry, others: list[Entry]) -> list[Entry]:
-    """What a system is a variant or an extension of."""
+def _parents(entry: Entry) -> list[str]:
+    """The names of what a system is a variant or an extension of."""
     names = [entry.result.system.variant_of, (entry.result.system.recipe or {}).get("extends")]
-    return [other for other in others if any(_is(other, name) for name in names)]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def _standing(entry: Entry, measure: str) -> tuple[int, float, str]:
     average = entry.average(measure)
     return (len(average[0].languages), average[1].value, entry.slug) if average else (0, 0.0, entry.slug)
-
-
-def _is(entry: Entry, name: Any) -> bool:
-    return not entry.result.system.overrides and entry.result.system.name == name
 
 
 def compared(

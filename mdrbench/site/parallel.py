@@ -23,21 +23,29 @@ _WORK: list[Callable[[Any], Any]] = []
 """In a process of :func:`each`: what it does."""
 
 
-def each(work: Callable[[Item], Made], items: Sequence[Item], fewest: int = FEWEST) -> list[Made]:
+def each(
+    work: Callable[[Item], Made],
+    items: Sequence[Item],
+    fewest: int = FEWEST,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> list[Made]:
     """``[work(item) for item in items]``; only what ``work`` returns is sent between processes.
 
     In this process alone for fewer than ``fewest`` items, on one core, where other threads run, or where forking is not
-    safe.
+    safe. ``meanwhile`` is called once in this process, while others work where there are any.
 
     Raises:
         The first error that ``work`` raises.
     """
     processes = min(_cores(), len(items) // max(1, fewest // 2))
     if len(items) < fewest or processes < 2 or not _may_fork():
+        meanwhile()
         return [work(item) for item in items]
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, fork, initializer=_WORK.append, initargs=(work,)) as pool:
-        return list(pool.map(_one, items, chunksize=max(1, len(items) // (8 * processes))))
+        found = pool.map(_one, items, chunksize=max(1, len(items) // (8 * processes)))
+        meanwhile()
+        return list(found)
 
 
 def _one(item: Any) -> Any:

@@ -38,12 +38,11 @@ def lang_tag(code: str) -> str:
 
 
 class Rendering:
-    """Renders pages; ``paths`` are all addresses of the site, so that nothing links to what is not there."""
+    """Renders pages. Until :meth:`know` is told what the site has, nothing has a link."""
 
-    def __init__(self, templates: Path, shown: Board, paths: Iterable[str]):
-        self._shown = shown
-        self._paths = sorted(paths)
-        self._known = frozenset(self._paths)
+    def __init__(self, templates: Path, shown: Board):
+        self._paths: list[str] = []
+        self._known: frozenset[str] = frozenset()
         self._first: dict[str, str | None] = {}
         self._made: dict[tuple[str, tuple[Hashable, ...]], Markup] = {}
         self._environment = Environment(
@@ -58,14 +57,24 @@ class Rendering:
             "lang_tag": lang_tag,
             "number": number,
             "signed": signed,
-            "exists": self._known.__contains__,
+            "exists": self.exists,
             "first_page": self.first_page,
-            "navigation": [entry for entry in NAVIGATION if entry[1] in self._known],
+            "navigation": [],
             "collection_navigation": self.collection_navigation,
             "version": __version__,
             "board": shown,
             "once": self.once,
         }
+
+    def know(self, paths: Iterable[str]) -> None:
+        """All addresses of the site: no page links to another."""
+        self._paths = sorted(paths)
+        self._known = frozenset(self._paths)
+        self._environment.globals["navigation"] = [entry for entry in NAVIGATION if entry[1] in self._known]
+
+    def exists(self, path: str) -> bool:
+        """Whether the site has a file of this address."""
+        return path in self._known
 
     def compile(self) -> None:
         """Read all templates, before processes are forked that would each do so."""

@@ -11,13 +11,14 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+from pydantic_core import from_json
 
 from mdrbench import measures
 from mdrbench.errors import DataError
@@ -51,14 +52,20 @@ class Scored:
         """The scores of one measure, shape (topics,)."""
         return self.values[:, self.measures.index(measure)]
 
-    @cached_property
-    def queries(self) -> dict[str, str]:
-        """Query texts by qid, read when they are asked for."""
+    def queries(self, qids: Iterable[str]) -> dict[str, str]:
+        """The texts of these topics' queries."""
         try:
-            _, *lines = gzip.decompress(self.source.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
-            return {line.partition("\t")[0]: json.loads(line.rpartition("\t")[2]) for line in lines}
+            lines = self._lines
+            return {qid: json.loads(lines[qid].rpartition("\t")[2]) for qid in qids}
         except (OSError, EOFError, ValueError, zlib.error):  # let the reader that says what is wrong have it
-            return measures.read_topic_scores(self.source)[1]
+            found = measures.read_topic_scores(self.source)[1]
+            return {qid: found[qid] for qid in qids}
+
+    @cached_property
+    def _lines(self) -> dict[str, str]:
+        """What the table says of each topic."""
+        _, *lines = gzip.decompress(self.source.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
+        return {line.partition("\t")[0]: line for line in lines}
 
 
 class ScoreReader:
@@ -86,8 +93,8 @@ class ScoreReader:
                 known[lang] = Scored(tuple(qids), tuple(names), values, found[0])
         return known[lang]
 
-    def read_all(self, entries: Sequence[Entry]) -> None:
-        """Read the scores of all languages of these entries, over the cores.
+    def read_all(self, entries: Sequence[Entry], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Read the scores of all languages of these entries, over the cores; see :func:`parallel.each`.
 
         Raises:
             DataError: a file is not the one that its result was recorded with.
@@ -97,7 +104,8 @@ class ScoreReader:
             return self._kept(entries[number])
 
         same: dict[tuple[str, ...], tuple[str, ...]] = {}  # one list of topics for all systems: they are compared often
-        for entry, (langs, content) in zip(entries, parallel.each(read, range(len(entries))), strict=True):
+        found = parallel.each(read, range(len(entries)), meanwhile=meanwhile)
+        for entry, (langs, content) in zip(entries, found, strict=True):
             known: dict[str, Scored | None] = dict.fromkeys(entry.result.languages)
             for lang, (qids, names, values) in zip(langs, _unpacked(content), strict=True):
                 topics = tuple(qids)
@@ -156,9 +164,10 @@ def _kept(entry: Entry, lang: str) -> Kept | None:
     if file is None:
         return None
     path = entry.path.parent / file.path
-    if not path.is_file():
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
         return None
-    data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise _changed(path)
     return path, file, data
@@ -171,11 +180,11 @@ def _parsed(path: Path, _file: File, data: bytes) -> Table:
     try:
         header, *lines = gzip.decompress(data).decode("utf-8").rstrip("\n").split("\n")
         names = header.split("\t")[1:-1]
-        rows = [line.split("\t") for line in lines]
-        if any(len(row) != len(names) + 2 for row in rows):
+        if {line.count("\t") for line in lines} - {len(names) + 1}:
             raise ValueError("a row of another length")
-        numbers = map(float, chain.from_iterable(row[1:-1] for row in rows))
-        values = np.fromiter(numbers, dtype="<f8", count=len(rows) * len(names)).reshape(len(rows), len(names))
+        cells = [line.partition("\t") for line in lines]
+        numbers = ",".join([rest[: rest.rindex("\t")] for _, _, rest in cells]).replace("\t", ",")
+        values = np.array(from_json(f"[{numbers}]"), dtype="<f8").reshape(len(lines), len(names))
     except (OSError, EOFError, ValueError, zlib.error):  # let the reader that says what is wrong have it
         try:
             scores, _ = measures.read_topic_scores(path)
@@ -185,7 +194,7 @@ def _parsed(path: Path, _file: File, data: bytes) -> Table:
             ) from None
         names = list(next(iter(scores.values()), {}))
         return list(scores), names, measures.matrix(scores, tuple(names)).reshape(len(scores), len(names))
-    return [row[0] for row in rows], names, values
+    return [qid for qid, _, _ in cells], names, values
 
 
 def kept_file(entry: Entry, recorded: LanguageResult, kind: str) -> tuple[Path, File] | None:

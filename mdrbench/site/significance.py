@@ -7,8 +7,9 @@ representation of all-pairwise comparisons"). Everything over pairs is numpy; 10
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,47 @@ LEVEL = 0.05
 """Two systems differ where the corrected p value is below this."""
 
 
-def p_values(languages: Sequence[np.ndarray], exact_below: float = 1.0) -> np.ndarray:
+class Spread(NamedTuple):
+    """What the test needs of one language.
+
+    Attributes:
+        means: mean score of each system, shape (systems,).
+        difference: mean difference of each two systems, shape (pairs,), in the order of ``numpy.triu_indices``.
+        variance: the variance of these differences.
+        topics: how many were averaged, at least two.
+    """
+
+    means: np.ndarray
+    difference: np.ndarray
+    variance: np.ndarray
+    topics: int
+
+
+def spread(scores: np.ndarray) -> Spread:
+    """The means of a language's scores, shape (systems, topics), and how much their differences vary."""
+    import numpy as np
+
+    topics = scores.shape[1]
+    means = scores.mean(axis=1)
+    centred = scores - means[:, None]
+    products = np.einsum("it,jt->ij", centred, centred)  # threads, as of a product of matrices, cost more here
+    squares = np.diag(products)
+    one, other = _pairs(len(scores))
+    both = squares[one] + squares[other]
+    found = both - 2 * products[one, other]  # sums of squared centred differences
+    found[found < 1e-12 * (1 + both)] = 0.0
+    return Spread(means, means[one] - means[other], found / (topics - 1) / topics, topics)
+
+
+@lru_cache(maxsize=64)
+def _pairs(systems: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pairs of so many systems."""
+    import numpy as np
+
+    return np.triu_indices(systems, 1)
+
+
+def p_values(languages: Sequence[Spread], exact_below: float = 1.0) -> np.ndarray:
     """Two-sided p values of Student's paired t test for all pairs of systems, not corrected.
 
     With one language it is the test of ``mdrbench compare``. With several the tested quantity is the difference of the
@@ -25,7 +66,7 @@ def p_values(languages: Sequence[np.ndarray], exact_below: float = 1.0) -> np.nd
     and the degrees of freedom are Satterthwaite's. Where no difference varies, p is 1 for equal means and otherwise 0.
 
     Args:
-        languages: for each language scores of shape (systems, topics), at least two topics.
+        languages: the same systems in each.
         exact_below: p values of at least this may come out as 1, which saves most of the time.
 
     Returns:
@@ -34,22 +75,12 @@ def p_values(languages: Sequence[np.ndarray], exact_below: float = 1.0) -> np.nd
     import numpy as np
     from scipy.special import ndtri, stdtr
 
-    count = len(languages[0])
-    mean, variance, weights = (np.zeros((count, count)) for _ in range(3))
-    for scores in languages:
-        topics = scores.shape[1]
-        means = scores.mean(axis=1)
-        centred = scores - means[:, None]
-        products = np.einsum("it,jt->ij", centred, centred)  # threads, as of a product of matrices, cost more here
-        squares = np.diag(products)
-        spread = squares[:, None] + squares[None, :] - 2 * products  # sums of squared centred differences
-        spread[spread < 1e-12 * (1 + squares[:, None] + squares[None, :])] = 0.0
-        part = spread / (topics - 1) / topics / len(languages) ** 2
-        mean += (means[:, None] - means[None, :]) / len(languages)
+    mean, variance, weights = (np.zeros_like(languages[0].difference) for _ in range(3))
+    for language in languages:
+        part = language.variance / len(languages) ** 2
+        mean += language.difference / len(languages)
         variance += part
-        weights += part**2 / (topics - 1)
-    upper = np.triu_indices(count, 1)
-    mean, variance, weights = mean[upper], variance[upper], weights[upper]
+        weights += part**2 / (language.topics - 1)
     varies = variance > 0
     freedom = np.divide(variance**2, weights, out=np.ones_like(variance), where=varies)
     t = np.divide(np.abs(mean), np.sqrt(variance), out=np.zeros_like(mean), where=varies)
@@ -57,8 +88,9 @@ def p_values(languages: Sequence[np.ndarray], exact_below: float = 1.0) -> np.nd
     asked = varies & (t >= -ndtri(exact_below / 2))
     found = np.where(varies, 1.0, np.abs(mean) < 1e-12)
     found[asked] = 2 * stdtr(freedom[asked], -t[asked])
+    count = len(languages[0].means)
     p = np.ones((count, count))
-    p[upper] = found
+    p[_pairs(count)] = found
     return np.minimum(p, p.T)
 
 
@@ -92,31 +124,31 @@ def groups(differing: np.ndarray, order: Sequence[int]) -> list[list[int]]:
 
     order = [int(system) for system in order]
     packed = np.packbits(~differing[np.ix_(order, order)], axis=1, bitorder="little")
-    alike = [int.from_bytes(row.tobytes(), "little") for row in packed]  # bits: systems by their place in order
-    missing = [bits & ~(1 << place) for place, bits in enumerate(alike)]  # pairs that no set holds yet
-    held = [False] * len(alike)
-    found: list[int] = []
-    for first in range(len(alike)):
+    # bits: systems by their place in order; each has those that it does not differ from, without itself
+    others = [int.from_bytes(row.tobytes(), "little") & ~(1 << place) for place, row in enumerate(packed)]
+    missing = others.copy()  # pairs that no set holds yet
+    held = [False] * len(others)
+    found: list[list[int]] = []
+    for first in range(len(others)):
         while missing[first] or not held[first]:
             partner = _lowest(missing[first]) if missing[first] else first
-            members, shared = 1 << first | 1 << partner, alike[first] & alike[partner]
-            while rest := shared & ~members:
-                other = _lowest(rest)
-                members |= 1 << other
-                shared &= alike[other]
-            for place in _places(members):
+            places = [first] if partner == first else [first, partner]
+            members, shared = 1 << first | 1 << partner, others[first] & others[partner]
+            while shared:
+                lowest = shared & -shared
+                other = lowest.bit_length() - 1
+                places.append(other)
+                members |= lowest
+                shared &= others[other]
+            for place in places:
                 missing[place] &= ~members
                 held[place] = True
-            found.append(members)
-    return [[order[place] for place in places] for places in sorted(_places(members) for members in found)]
+            found.append(sorted(places))
+    return [[order[place] for place in places] for places in sorted(found)]
 
 
 def _lowest(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
-
-
-def _places(bits: int) -> list[int]:
-    return [place for place in range(bits.bit_length()) if bits >> place & 1]
 
 
 def letters(differing: np.ndarray, order: Sequence[int]) -> list[list[int]]:
@@ -130,13 +162,17 @@ def letters(differing: np.ndarray, order: Sequence[int]) -> list[list[int]]:
 
 def spelled(numbers: Sequence[int]) -> str:
     """Group numbers as letters: ``ab``; three or more in a row are shortened to ``b–e``."""
-    runs: list[list[int]] = []
-    for letter in numbers:
-        if runs and letter == runs[-1][-1] + 1:
-            runs[-1].append(letter)
+    found, first = [], 0
+    while first < len(numbers):
+        last = first
+        while last + 1 < len(numbers) and numbers[last + 1] == numbers[last] + 1:
+            last += 1
+        if last > first + 1:
+            found.append(f"{_name(numbers[first])}–{_name(numbers[last])}")
         else:
-            runs.append([letter])
-    return "".join(f"{_name(run[0])}–{_name(run[-1])}" if len(run) > 2 else "".join(map(_name, run)) for run in runs)
+            found += [_name(letter) for letter in numbers[first : last + 1]]
+        first = last + 1
+    return "".join(found)
 
 
 def _name(letter: int) -> str:

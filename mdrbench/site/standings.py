@@ -131,6 +131,7 @@ class Standings:
 
 
 _KNOWN: WeakKeyDictionary[Collection, dict[str, Standings]] = WeakKeyDictionary()
+_LETTERED: WeakKeyDictionary[Collection, set[str]] = WeakKeyDictionary()
 
 
 def of(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -> Standings:
@@ -139,33 +140,44 @@ def of(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
-    if measure not in _KNOWN.setdefault(collection, {}):
-        _work_out([(collection, measure)], reader, cache)
+    if measure not in _LETTERED.setdefault(collection, set()):
+        letter([collection], reader, cache, [measure])
     return _KNOWN[collection][measure]
 
 
-def prepare(collections: Sequence[Collection], reader: ScoreReader, cache: Path) -> None:
-    """Work out the standings of all measures, over the cores, for :func:`of`."""
-    _work_out([(collection, measure) for collection in collections for measure in collection.measures], reader, cache)
+def prepare(collections: Sequence[Collection], only: Sequence[str] = ()) -> None:
+    """Group and rank the systems by all measures, or by these, for :func:`letter`."""
+    for collection in collections:
+        known = _KNOWN.setdefault(collection, {})
+        for measure in only or collection.measures:
+            groups = [*_measured(collection, measure), *_published(collection, measure)]
+            for group in groups:
+                _order(group)
+                _rank(group)
+            printed = [row for group in groups if not group.measured for row in group.rows]
+            known[measure] = Standings(collection, measure, groups, disputes.found(printed, AVERAGE), _scale(groups))
 
 
-def _work_out(asked: list[tuple[Collection, str]], reader: ScoreReader, cache: Path) -> None:
-    found = [[*_measured(collection, measure), *_published(collection, measure)] for collection, measure in asked]
+def letter(collections: Sequence[Collection], reader: ScoreReader, cache: Path, only: Sequence[str] = ()) -> None:
+    """Give the standings of all measures, or of these, their letters, over the cores, for :func:`of`.
+
+    Raises:
+        DataError: a topic file is not the one that its result was recorded with.
+    """
     tested: list[tuple[str, Group, dict[str, list[Row]]]] = []
-    for (_, measure), groups in zip(asked, found, strict=True):
-        for group in groups:
-            _order(group)
-            _rank(group)
-            if group.measured and len(group.rows) > 1:
-                columns = {lang: rows for lang, rows in _columns(group) if len(rows) > 1}
-                tested.append((measure, group, columns))
+    for collection in collections:
+        for measure in only or collection.measures:
+            if measure not in _KNOWN.get(collection, {}):
+                prepare([collection], [measure])
+            for group in _KNOWN[collection][measure].groups:
+                if group.measured and len(group.rows) > 1:
+                    columns = {lang: rows for lang, rows in _columns(group) if len(rows) > 1}
+                    tested.append((measure, group, columns))
     wanted = [(measure, _entries(columns, group.languages)) for measure, group, columns in tested]
     for (_, _, columns), letters in zip(tested, lettering.of(wanted, reader, cache), strict=True):
         _letter(columns, letters)
-    for (collection, measure), groups in zip(asked, found, strict=True):
-        printed = [row for group in groups if not group.measured for row in group.rows]
-        known = _KNOWN.setdefault(collection, {})
-        known[measure] = Standings(collection, measure, groups, disputes.found(printed, AVERAGE), _scale(groups))
+    for collection in collections:
+        _LETTERED.setdefault(collection, set()).update(only or collection.measures)
 
 
 def _row(entry: Entry, measure: str) -> Row:
