@@ -318,9 +318,9 @@ class Tiny:
         choice = choose(str(self.recipe), list(given), parts, **asked)
         return running_ablation.plan(choice, "sample", langs, "dev", self.store, seeds=seeds)
 
-    def ablate(self, parts=(), **asked):
+    def ablate(self, parts=(), command="mdrbench ablate tiny", **asked):
         planned = self.plan(parts, **asked)
-        return running_ablation.run(planned, self.store, self.results, "mdrbench ablate tiny", quiet=True)
+        return running_ablation.run(planned, self.store, self.results, command, quiet=True)
 
     def artifacts(self, stage: str) -> int:
         return len(list((self.store.root / "artifacts" / stage).iterdir()))
@@ -406,8 +406,13 @@ def test_a_second_call_adds_its_variants(tiny):
     assert [v.label for v in after.variants] == [*(v.label for v in before.variants), "without the judge and weights"]
     assert after.variants[:-1] == before.variants
     assert (after.complete, after.absent) == (before.complete, before.absent)
-    tiny.ablate(["weights"], vary=["alpha=0.45,0.5"])
+    assert after.commands == ["mdrbench ablate tiny"]
+    tiny.ablate(["weights"], "mdrbench ablate tiny --vary alpha", vary=["alpha=0.45,0.5"])
     again = ablation_results.read(tiny.stored)
+    assert again.commands == ["mdrbench ablate tiny", "mdrbench ablate tiny --vary alpha"]
+    made = {v.label: v.command for v in again.variants}
+    assert made["without the judge"] == "mdrbench ablate tiny"
+    assert made["without weights"] is None  # the last command made it again
     assert [v.label for v in again.variants] == [*(v.label for v in after.variants), "training.weights.alpha=0.5"]
     assert "training.weights.alpha=0.45" in [name.label for name in again.complete.names]
 

@@ -82,6 +82,7 @@ class Variant(StrictModel):
     runs: list[SeedRun] = Field(min_length=1)
     languages: dict[str, dict[str, Effect]] = Field(default_factory=dict, description="language -> measure -> effect")
     average: dict[str, Effect] = Field(default_factory=dict)
+    command: str | None = Field(default=None, description="what made it, where that was not the ablation's command")
 
     @property
     def label(self) -> str:
@@ -122,7 +123,12 @@ class Ablation(StrictModel):
     complete: Complete
     variants: list[Variant]
     absent: list[Absent] = Field(default_factory=list)
-    command: str
+    command: str = Field(description="the last command that made variants of it")
+
+    @property
+    def commands(self) -> list[str]:
+        """All commands that made its variants, the last one at the end."""
+        return list(dict.fromkeys([*(one.command for one in self.variants if one.command), self.command]))
 
     def identity(self) -> tuple:
         """What must agree for variants to stand beside each other: recipes of all seeds, languages."""
@@ -178,6 +184,9 @@ def json_schema() -> dict[str, Any]:
 
 def merged(earlier: Ablation, new: Ablation) -> Ablation:
     """The new ablation with the variants of an earlier one of the same complete recipe."""
+    for variant in earlier.variants:
+        command = variant.command or earlier.command
+        variant.command = command if command != new.command else None
     variants = {variant.runs[0].digest: variant for variant in [*earlier.variants, *new.variants]}
     for variant in earlier.variants:
         both = variants[variant.runs[0].digest]

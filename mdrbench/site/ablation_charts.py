@@ -8,7 +8,9 @@ from mdrbench.site.ablation_data import Point, Row, Seed, Step, as_number
 from mdrbench.site.charts import COLOURS, Drawing, Figure
 from mdrbench.site.rendering import number, signed
 
-WIDTH = 560
+WIDTH = 720
+"""Pixels of a drawing with its labels, however long they are."""
+FITTED = {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}}
 ROW = 26
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 LABELS = {"labelLimit": 330, "labelPadding": 8, "ticks": False, "domain": False, "title": None}
@@ -51,7 +53,7 @@ def effects(drawing: Drawing, rows: list[Row], measure: str, *, title: str, when
     summary += f"The largest loss is {worst.name.label}: {signed(worst.effect.difference)}. "
     summary += f"Intervals that exclude 0: {', '.join(sure) or 'none'}."
     return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, "width": WIDTH, "height": ROW * len(rows)},
+        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, **FITTED, "height": ROW * len(rows)},
         title=title,
         summary=summary,
         columns=("variant", "score", "difference", "interval", "interval excludes 0"),
@@ -103,7 +105,7 @@ def waterfall(drawing: Drawing, steps: list[Step], measure: str) -> Figure:
     summary = f"{measure} from {first.label} ({number(first.score)}) to {last.label} ({number(last.score)}): "
     summary += ", ".join(f"{step.label} {signed(step.gain)}" for step in steps[1:] if step.gain is not None) + "."
     return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, "width": WIDTH, "height": 34 * len(steps)},
+        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, **FITTED, "height": 34 * len(steps)},
         title="From the plain recipe to the complete one",
         summary=summary,
         columns=("step", "score", "added by this step", DIFFERENCE, "its interval"),
@@ -160,7 +162,7 @@ def sweep(drawing: Drawing, key: str, points: list[Point], measure: str) -> Figu
     summary += f" ({own})" if own is not None else ""
     summary += f". The best of {len(points)} values is {best.value}, with {number(best.score)}."
     return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, "width": min(WIDTH, 150 + 90 * len(points)),
+        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, "width": min(560, 150 + 90 * len(points)),
          "height": 240},
         title=key,
         summary=summary,
@@ -191,7 +193,7 @@ def seeds(drawing: Drawing, runs: list[Seed], measure: str) -> Figure | None:
     summary = f"{measure} of each seed of each recipe. The seeds differ most in {widest}: from "
     summary += f"{number(min(by_label[widest]))} to {number(max(by_label[widest]))}."
     return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "mark": mark, "encoding": {"x": x, "y": y}, "width": WIDTH,
+        {"$schema": SCHEMA, "data": {"values": values}, "mark": mark, "encoding": {"x": x, "y": y}, **FITTED,
          "height": ROW * len(labels)},
         title="Spread over the seeds",
         summary=summary,
