@@ -24,7 +24,7 @@ from mdrbench import measures, site
 from mdrbench.errors import DataError, SetupError, UsageError
 from mdrbench.languages import ALL
 from mdrbench.mteb import results as mteb_results
-from mdrbench.site import board, downloads, parallel, scores, significance, standings, traits
+from mdrbench.site import board, downloads, keeping, parallel, scores, significance, standings, traits
 from mdrbench.site.about_pages import FRONT
 from mdrbench.site.page import slug
 from mdrbench.site.serving import Site
@@ -257,6 +257,23 @@ def test_topic_scores_are_read_once_and_kept_and_what_is_half_written_is_read_an
     kept[1].write_bytes(b"nothing")
     assert read() == [[0.25, 1.0, 0.1], [0.5, 0.0, 1 / 3]]
     assert read() == [[0.25, 1.0, 0.1], [0.5, 0.0, 1 / 3]]
+
+
+def test_what_no_build_uses_any_more_is_dropped_from_the_cache(tmp_path):
+    root, out, cache = tmp_path / "results", tmp_path / "public", tmp_path / ".public.cache"
+    data = measured()
+    save(root, data)
+    site.build(root, out)
+    kept = [path for path in cache.rglob("*") if path.is_file()]
+    used, abandoned = next(path for path in kept if path.parent == cache / "scores"), cache / "memo" / "old.json"
+    keeping.keep(abandoned, b"{}")
+    for path in (used, abandoned):
+        os.utime(path, (0, time.time() - keeping.UNUSED - 60))
+    data["system"]["summary"] = "other words"
+    save(root, data)
+    site.build(root, out)
+    assert used.exists()
+    assert not abandoned.exists()
 
 
 HEAD = b"qid\tnDCG@10\tquery\n"

@@ -19,6 +19,7 @@ from mdrbench.site import (
     compare_pages,
     home_pages,
     inputs,
+    keeping,
     language_pages,
     leaderboard_pages,
     parallel,
@@ -52,8 +53,8 @@ def build(results_root: Path, out: Path, data: Sequence[str] = ()) -> Path:
 
     ``data`` names data sets at hand, as ``--data`` does: pages that compare systems then show passages. Published
     figures come from the package and from ``results_root/published``. What is slow to make is kept in ``.OUT.cache``
-    beside ``out``. While neither results nor mdrbench change, the site is left as it is; where only results of some
-    collections change, the pages of the others are taken over.
+    beside ``out`` and dropped when no build has used it for 30 days. While neither results nor mdrbench change, the
+    site is left as it is; where only results of some collections change, the pages of the others are taken over.
 
     Raises:
         DataError: a file that is no valid result; the old site stays.
@@ -83,6 +84,7 @@ def build(results_root: Path, out: Path, data: Sequence[str] = ()) -> Path:
             gc.enable()
     standing.keep(marker, made)
     write_atomically(seen, f"{state} {marker}")
+    keeping.drop_unused(cache)
     return out / "index.html"
 
 

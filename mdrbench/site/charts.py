@@ -19,7 +19,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mdrbench.formats.writing import write_atomically
+from mdrbench.site import keeping
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Blue, vermilion, green, purple, orange, sky: the n-th series has the n-th colour."""
@@ -100,8 +100,9 @@ class Drawing:
         import vl_convert
 
         text = json.dumps(spec, sort_keys=True, ensure_ascii=False)
-        kept = self.cache / f"{hashlib.sha256(f'{vl_convert.__version__} {text}'.encode()).hexdigest()}.svg"
-        if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(kept, vl_convert.vegalite_to_svg(spec))
-        return kept.read_text(encoding="utf-8")
+        place = self.cache / f"{hashlib.sha256(f'{vl_convert.__version__} {text}'.encode()).hexdigest()}.svg"
+        drawn = keeping.kept(place)
+        if drawn is None:
+            drawn = vl_convert.vegalite_to_svg(spec).encode("utf-8")
+            keeping.keep(place, drawn)
+        return drawn.decode("utf-8")

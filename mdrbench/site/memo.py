@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from mdrbench.site.scores import keep
+from mdrbench.site import keeping
 from mdrbench.store import key_of
 
 
@@ -23,12 +23,12 @@ class Memo:
         known = self._read()
         if missing := [key for key in wanted if key not in known]:
             known |= make(missing)
-            keep(self.path, json.dumps(known, ensure_ascii=False, sort_keys=True).encode())
+            keeping.keep(self.path, json.dumps(known, ensure_ascii=False, sort_keys=True).encode())
         return {key: known[key] for key in wanted}
 
     def _read(self) -> dict[str, Any]:
         try:
-            known = json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
+            known = json.loads(keeping.kept(self.path) or b"{}")
+        except ValueError:
             return {}
         return known if isinstance(known, dict) else {}

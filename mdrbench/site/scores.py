@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pydantic_core import from_json
 from mdrbench import measures
 from mdrbench.errors import DataError
 from mdrbench.results import File, LanguageResult
-from mdrbench.site import parallel
+from mdrbench.site import keeping, parallel
 from mdrbench.site.board import Entry
 from mdrbench.store import file_sha256, key_of
 
@@ -116,14 +115,14 @@ class ScoreReader:
     def _kept(self, entry: Entry) -> tuple[list[str], bytes]:
         """The languages whose scores an entry keeps, and all these scores, :func:`_packed`."""
         found = {lang: kept for lang in entry.result.languages if (kept := _kept(entry, lang))}
-        kept = self.cache / key_of([FORMAT, [[lang, file.sha256] for lang, (_, file, _) in found.items()]])
+        place = self.cache / key_of([FORMAT, [[lang, file.sha256] for lang, (_, file, _) in found.items()]])
         try:
-            content = kept.read_bytes()
+            content = keeping.kept(place) or b""
             if len(_unpacked(content)) != len(found):
                 raise ValueError("scores of other languages")
-        except (OSError, ValueError, KeyError, TypeError):  # not kept yet, or half-written
+        except (ValueError, KeyError, TypeError):  # not kept yet, or half-written
             content = _packed([_parsed(*table) for table in found.values()])
-            keep(kept, content)
+            keeping.keep(place, content)
         return list(found), content
 
 
@@ -214,14 +213,6 @@ def kept_file(entry: Entry, recorded: LanguageResult, kind: str) -> tuple[Path, 
 
 def _changed(path: Path) -> DataError:
     return DataError("is not the file the result was recorded with", where=str(path), mend="run the recipe again")
-
-
-def keep(path: Path, data: bytes) -> None:
-    """Write a file of a cache whole, without waiting for the disk: who reads it checks what it finds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 @lru_cache(maxsize=4)

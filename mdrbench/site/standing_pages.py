@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from mdrbench.site import keeping
 from mdrbench.site.inputs import MARKER
-from mdrbench.site.scores import keep
 
 NAME = "collections.json"
 
@@ -42,7 +42,7 @@ class StandingPages:
 
     def keep(self, marker: str, collections: dict[str, tuple[str, dict[str, str]]]) -> None:
         """Remember what was built."""
-        keep(self._path, json.dumps({"marker": marker, "collections": collections}).encode())
+        keeping.keep(self._path, json.dumps({"marker": marker, "collections": collections}).encode())
 
 
 def link(source: Path, target: Path) -> None:
