@@ -34,7 +34,7 @@ def collection(root, name="sample"):
 
 def compared(root, tmp_path, name="sample"):
     here = collection(root, name)
-    found = pairs.compared(here, pairs.chosen(here), scores.ScoreReader(tmp_path / "scores"), tmp_path / "memo")
+    found = pairs.compared(here, scores.ScoreReader(tmp_path / "scores"), tmp_path / "memo")
     return found[0] if found else None
 
 

@@ -22,6 +22,7 @@ from mdrbench.site import (
     keeping,
     language_pages,
     leaderboard_pages,
+    pairs,
     parallel,
     scores,
     search_index,
@@ -42,10 +43,12 @@ MAKERS: tuple[PageMaker, ...] = (
     leaderboard_pages.pages,
     system_pages.pages,
     language_pages.pages,
-    compare_pages.pages,
     ablation_pages.pages,
 )
-"""Every kind of page of a collection."""
+"""Kinds of pages of a collection whose list is known before systems are tested against each other."""
+
+TESTED: tuple[PageMaker, ...] = (compare_pages.pages,)
+"""The others."""
 
 
 def build(results_root: Path, out: Path, data: Sequence[str] = ()) -> Path:
@@ -113,8 +116,18 @@ def _write(
         standings.prepare(changed)
 
     reader.read_all([entry for one in changed for entry in one.measured], meanwhile=prepare)
-    standings.letter(changed, reader, drawing.cache.with_name("memo"))
-    items = {collection.folder: list(_items(shown, collection, drawing)) for collection in changed}
+    memo = drawing.cache.with_name("memo")
+    tests = [job for collection in changed for job in pairs.tests(collection, reader, memo)]
+    items: dict[str, list[Item]] = {collection.folder: [] for collection in changed}
+
+    def collect(makers: Sequence[PageMaker]) -> None:
+        for collection in changed:
+            only = Board(shown.root, shown.collections, shown.data, collection)
+            for maker in makers:
+                items[collection.folder] += maker(only, drawing)
+
+    parallel.run([*tests, *standings.letters(changed, reader, memo)], meanwhile=lambda: collect(MAKERS))
+    collect(TESTED)
     general: list[Item] = [*home_pages.pages(shown, drawing), *documents]
     every = [*general, *(item for group in items.values() for item in group)]
     paths = {*(item.path for item in every), *(path for files in taken.values() for path in files)}
@@ -133,13 +146,6 @@ def _write(
     marker = f"mdrbench {__version__} {hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}\n"
     (fresh / MARKER).write_text(marker, encoding="utf-8")
     return marker, {folder: (states[folder], files) for folder, files in made.items()}
-
-
-def _items(shown: Board, collection: board.Collection, drawing: Drawing) -> Iterator[Item]:
-    """Everything of one collection."""
-    only = Board(shown.root, shown.collections, shown.data, collection)
-    for maker in MAKERS:
-        yield from maker(only, drawing)
 
 
 def _digests(items: Iterable[Item], fresh: Path, rendering: Rendering) -> dict[str, str]:

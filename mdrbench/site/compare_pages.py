@@ -24,7 +24,7 @@ def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
     for collection in board.made:
         if len(collection.entries) < 2:
             continue
-        found = pairs.compared(collection, pairs.chosen(collection), reader, memo)
+        found = pairs.compared(collection, reader, memo)
         picked = [behind.pick(pair, memo) for pair in found]
         for one, topics in zip(picked, _topics(picked, at_hand), strict=True):
             title = f"{one.pair.a.name} against {one.pair.b.name} on {collection.title}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdrbench.site import parallel, significance
+from mdrbench.site import significance
 from mdrbench.site.board import Entry
 from mdrbench.site.memo import Memo
+from mdrbench.site.parallel import Job
 from mdrbench.site.scores import Scored, ScoreReader
 from mdrbench.site.significance import Spread
 
@@ -26,25 +27,26 @@ Column = tuple[list[Entry], tuple[str, ...]]
 """The systems of a column, and the languages that its values average."""
 
 
-def of(
-    asked: Sequence[tuple[str, dict[str, Column]]], reader: ScoreReader, cache: Path
-) -> list[dict[str, dict[Entry, Letters]]]:
-    """For each measure and its columns, over the cores: by column the groups of each system that has topic-level scores
-    there; columns of fewer than two such systems are left out.
+Lettered = dict[str, dict[Entry, Letters]]
+"""By column the groups of each system that has topic-level scores there."""
+
+
+def job(
+    measure: str, columns: dict[str, Column], reader: ScoreReader, cache: Path, then: Callable[[Lettered], None]
+) -> Job:
+    """What finds the groups of a measure's columns; those of fewer than two tested systems are left out.
 
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
-    kept = [(measure, _tested(columns, reader)) for measure, columns in asked]
-    found = parallel.each(lambda number: _lists(*kept[number], reader, cache), range(len(kept)), fewest=2)
-    return [
-        {
-            name: {entry: letters for entry, letters in zip(entries, lists[name], strict=True) if letters[0]}
-            for name, (entries, _) in columns.items()
-            if any(groups for groups, _ in lists[name])
-        }
-        for (_, columns), lists in zip(kept, found, strict=True)
-    ]
+    kept = _tested(columns, reader)
+
+    def done(lists: dict[str, list[Letters]]) -> None:
+        found = {name: dict(zip(entries, lists[name], strict=True)) for name, (entries, _) in kept.items()}
+        tested = {name: {entry: each for entry, each in column.items() if each[0]} for name, column in found.items()}
+        then({name: column for name, column in tested.items() if column})
+
+    return Job(lambda: _lists(measure, kept, reader, cache), done)
 
 
 def _tested(columns: dict[str, Column], reader: ScoreReader) -> dict[str, Column]:

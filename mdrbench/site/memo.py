@@ -19,12 +19,20 @@ class Memo:
 
     def get(self, keys: Iterable[str], make: Callable[[list[str]], dict[str, Any]]) -> dict[str, Any]:
         """Values of ``keys``; those not kept yet come from ``make``, all of them in one call."""
-        wanted = list(dict.fromkeys(keys))
-        known = self._read()
+        wanted, known = list(dict.fromkeys(keys)), self._read()
         if missing := [key for key in wanted if key not in known]:
-            known |= make(missing)
-            keeping.keep(self.path, json.dumps(known, ensure_ascii=False, sort_keys=True).encode())
+            known |= (made := make(missing))
+            self.add(made)
         return {key: known[key] for key in wanted}
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Which of ``keys`` are not kept yet."""
+        known = self._read()
+        return [key for key in dict.fromkeys(keys) if key not in known]
+
+    def add(self, found: dict[str, Any]) -> None:
+        """Keep these values too."""
+        keeping.keep(self.path, json.dumps(self._read() | found, ensure_ascii=False, sort_keys=True).encode())
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, combinations
+from functools import lru_cache, partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from mdrbench.errors import DataError
 from mdrbench.measures import Interval, PairedTest
 from mdrbench.results import comparison
 from mdrbench.results.comparison import LanguageComparison, Moved
-from mdrbench.site import parallel
 from mdrbench.site.board import Collection, Entry
 from mdrbench.site.memo import Memo
+from mdrbench.site.parallel import Job
 from mdrbench.site.scores import Scored, ScoreReader
 from mdrbench.store import key_of
 
@@ -139,27 +139,49 @@ def _standing(entry: Entry, measure: str) -> tuple[int, float, str]:
     return (len(average[0].languages), average[1].value, entry.slug) if average else (0, 0.0, entry.slug)
 
 
-def compared(
-    collection: Collection, asked: Sequence[tuple[Entry, Entry]], reader: ScoreReader, cache: Path
-) -> list[Pair]:
-    """The comparisons of pairs of systems, without those that are not alike or lack topic-level scores.
+def compared(collection: Collection, reader: ScoreReader, cache: Path) -> list[Pair]:
+    """The comparisons of the :func:`chosen` pairs, without those that are not alike or lack topic-level scores.
 
     Raises:
         DataError: a file kept beside a result is not the one that was recorded.
     """
+    asked, measure = _asked(collection, reader), first_measure(collection)
+    known = _memo(collection, cache).get(
+        (key for key, _ in asked),
+        lambda missing: {k: v for job in _jobs(dict(asked), missing, measure) for k, v in job().items()},
+    )
+    return [_pair(collection, *one, measure, known[key]) for key, one in asked]
+
+
+def tests(collection: Collection, reader: ScoreReader, cache: Path) -> list[Job]:
+    """What :func:`compared` has to compute, to be done over the cores before.
+
+    Raises:
+        DataError: as there.
+    """
+    asked, memo = dict(_asked(collection, reader)), _memo(collection, cache)
+    return [Job(job, memo.add) for job in _jobs(asked, memo.missing(asked), first_measure(collection))]
+
+
+def _asked(collection: Collection, reader: ScoreReader) -> list[tuple[str, Compared]]:
+    """The chosen pairs that can be compared, each with a hash of all that its tests depend on."""
     measure = first_measure(collection)
-    found = [(a, b, topics) for a, b in asked if (topics := _topics(a, b, measure, reader))]
-    keys = [_key(a, b, list(topics)) for a, b, topics in found]
-    by_key = dict(zip(keys, found, strict=True))
+    found = [(a, b, topics) for a, b in chosen(collection) if (topics := _topics(a, b, measure, reader))]
+    return [(_key(a, b, list(topics)), (a, b, topics)) for a, b, topics in found]
 
-    def tests(missing: list[str]) -> dict[str, Any]:
-        together = _together({key: by_key[key] for key in missing})
-        made = parallel.each(lambda keys: _tests([by_key[key] for key in keys], measure), together, fewest=2)
-        return dict(zip(chain(*together), chain(*made), strict=True))
 
-    memo = Memo(cache, "pairs", [FORMAT, SEED, RESAMPLES, measure, collection.name, collection.split])
-    known = memo.get(keys, tests)
-    return [_pair(collection, *one, measure, known[key]) for key, one in zip(keys, found, strict=True)]
+def _memo(collection: Collection, cache: Path) -> Memo:
+    source = [FORMAT, SEED, RESAMPLES, first_measure(collection), collection.name, collection.split]
+    return Memo(cache, "pairs", source)
+
+
+def _jobs(asked: dict[str, Compared], missing: list[str], measure: str) -> list[Callable[[], dict[str, Any]]]:
+    """What computes the tests of those pairs that are missing, by key."""
+
+    def job(keys: list[str]) -> dict[str, Any]:
+        return dict(zip(keys, _tests([asked[key] for key in keys], measure), strict=True))
+
+    return [partial(job, keys) for keys in _together({key: asked[key] for key in missing})]
 
 
 def _key(a: Entry, b: Entry, langs: list[str]) -> str:

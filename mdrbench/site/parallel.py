@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -46,6 +46,20 @@ def each(
         found = pool.map(_one, items, chunksize=max(1, len(items) // (8 * processes)))
         meanwhile()
         return list(found)
+
+
+class Job(NamedTuple):
+    """What a process computes, and what is then done with it in this one."""
+
+    work: Callable[[], Any]
+    then: Callable[[Any], None]
+
+
+def run(jobs: Sequence[Job], meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Do all jobs, each of them large; see :func:`each`."""
+    made = each(lambda number: jobs[number].work(), range(len(jobs)), fewest=2, meanwhile=meanwhile)
+    for job, found in zip(jobs, made, strict=True):
+        job.then(found)
 
 
 def _one(item: Any) -> Any:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from mdrbench.languages import ALL
 from mdrbench.results import Cell, average_label
-from mdrbench.site import disputes, lettering, traits
+from mdrbench.site import disputes, lettering, parallel, traits
 from mdrbench.site.board import Collection, Entry
 from mdrbench.site.disputes import Dispute
 from mdrbench.site.numbers import number
+from mdrbench.site.parallel import Job
 from mdrbench.site.scores import ScoreReader
 from mdrbench.site.traits import Traits
 
@@ -135,18 +136,18 @@ _LETTERED: WeakKeyDictionary[Collection, set[str]] = WeakKeyDictionary()
 
 
 def of(collection: Collection, measure: str, reader: ScoreReader, cache: Path) -> Standings:
-    """The standings of a measure, worked out once; ``reader`` and ``cache`` are for letters.
+    """The standings of a measure; ``reader`` and ``cache`` are for letters, where :func:`letters` was not asked before.
 
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
-    if measure not in _LETTERED.setdefault(collection, set()):
-        letter([collection], reader, cache, [measure])
+    if measure not in _LETTERED.get(collection, ()):
+        parallel.run(letters([collection], reader, cache, [measure]))
     return _KNOWN[collection][measure]
 
 
 def prepare(collections: Sequence[Collection], only: Sequence[str] = ()) -> None:
-    """Group and rank the systems by all measures, or by these, for :func:`letter`."""
+    """Group and rank the systems by all measures, or by these, for :func:`letters`."""
     for collection in collections:
         known = _KNOWN.setdefault(collection, {})
         for measure in only or collection.measures:
@@ -158,26 +159,24 @@ def prepare(collections: Sequence[Collection], only: Sequence[str] = ()) -> None
             known[measure] = Standings(collection, measure, groups, disputes.found(printed, AVERAGE), _scale(groups))
 
 
-def letter(collections: Sequence[Collection], reader: ScoreReader, cache: Path, only: Sequence[str] = ()) -> None:
-    """Give the standings of all measures, or of these, their letters, over the cores, for :func:`of`.
+def letters(collections: Sequence[Collection], reader: ScoreReader, cache: Path, only: Sequence[str] = ()) -> list[Job]:
+    """What gives the standings of all measures, or of these, their letters.
 
     Raises:
         DataError: a topic file is not the one that its result was recorded with.
     """
-    tested: list[tuple[str, Group, dict[str, list[Row]]]] = []
+    jobs = []
     for collection in collections:
         for measure in only or collection.measures:
             if measure not in _KNOWN.get(collection, {}):
                 prepare([collection], [measure])
+            _LETTERED.setdefault(collection, set()).add(measure)
             for group in _KNOWN[collection][measure].groups:
                 if group.measured and len(group.rows) > 1:
                     columns = {lang: rows for lang, rows in _columns(group) if len(rows) > 1}
-                    tested.append((measure, group, columns))
-    wanted = [(measure, _entries(columns, group.languages)) for measure, group, columns in tested]
-    for (_, _, columns), letters in zip(tested, lettering.of(wanted, reader, cache), strict=True):
-        _letter(columns, letters)
-    for collection in collections:
-        _LETTERED.setdefault(collection, set()).update(only or collection.measures)
+                    entries = _entries(columns, group.languages)
+                    jobs.append(lettering.job(measure, entries, reader, cache, partial(_letter, columns)))
+    return jobs
 
 
 def _row(entry: Entry, measure: str) -> Row:
@@ -318,7 +317,7 @@ def _entries(columns: dict[str, list[Row]], average: tuple[str, ...]) -> dict[st
     }
 
 
-def _letter(columns: dict[str, list[Row]], letters: dict[str, dict[Entry, lettering.Letters]]) -> None:
+def _letter(columns: dict[str, list[Row]], letters: lettering.Lettered) -> None:
     """Letters from the topic-level scores; those that share one with the best are ``top``."""
     for lang, found in letters.items():
         rows = {row.entry: row for row in columns[lang]}
