@@ -63,7 +63,7 @@ class Collection:
     split: str
     entries: list[Entry]
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """The folder of its pages, with a slash at its end."""
         return f"{slug(self.name)}/" if self.split == "dev" else f"{slug(self.name)}/{slug(self.split)}/"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from mdrbench import results
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.results import DatasetRecord
@@ -94,12 +96,12 @@ class Ranking:
 
 
 class Topic(NamedTuple):
-    """A topic's query, the mean of its scores, their places on an axis in percent, and all of them in words."""
+    """A topic's query, the mean of its scores, all of them as marks on an axis, and in words."""
 
     qid: str
     query: str
     mean: float
-    places: list[str]
+    strip: Markup
     said: str
 
 
@@ -245,5 +247,6 @@ def _topics(measure: str, lang: str, entries: list[Entry], reader: ScoreReader) 
 
 
 def _topic(qid: str, query: str, mean: float, names: list[str], values: list[float]) -> Topic:
-    said = ", ".join(f"{who} {number(value)}" for who, value in zip(names, values, strict=True))
-    return Topic(qid, query, mean, [f"{100 * value:.1f}" for value in values], said)
+    said = ", ".join([f"{who} {number(value)}" for who, value in zip(names, values, strict=True)])
+    strip = "".join([f'<b style="left:{100 * value:.1f}%"></b>' for value in values])
+    return Topic(qid, query, mean, Markup(strip), said)
