@@ -206,25 +206,18 @@ def average_label(languages: list[str]) -> str:
 
 def read(path: Path) -> Result:
     """Read and check a result file; anything wrong in it is a DataError that names the file and the key."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except FileNotFoundError:
-        raise DataError("no such result", where=str(path), mend="see `mdrbench list results`") from None
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"not a JSON file: {error}", where=str(path), mend="write it anew with `mdrbench run`"
-        ) from None
-    return checked(
-        data,
+    if not path.exists():
+        raise DataError("no such result", where=str(path), mend="see `mdrbench list results`")
+    return read_stored(
+        path,
         Result,
         SCHEMA_VERSION,
-        path,
         again="run the recipe again",
         by_hand="result files are written by `mdrbench run`, not by hand",
     )
 
 
-def checked(data: Any, model: type[Stored], version: int, path: Path, *, again: str, by_hand: str) -> Stored:
+def read_stored(path: Path, model: type[Stored], version: int, *, again: str, by_hand: str) -> Stored:
     """What a stored file holds, as its model.
 
     Args:
@@ -233,8 +226,12 @@ def checked(data: Any, model: type[Stored], version: int, path: Path, *, again: 
         by_hand: the mend where the file is not of the schema.
 
     Raises:
-        DataError: another version, or not of the schema; it names the file and the key.
+        DataError: no JSON, another version, or not of the schema; it names the file and the key.
     """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (ValueError, OSError) as error:
+        raise DataError(f"not a JSON file: {error}", where=str(path), mend=again) from None
     found = data.get("schema_version") if isinstance(data, dict) else None
     if found != version:
         raise DataError(

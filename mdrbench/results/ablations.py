@@ -17,9 +17,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mdrbench.errors import DataError
 from mdrbench.formats.writing import write_atomically
-from mdrbench.results import RelativePath, StrictModel, checked
+from mdrbench.results import RelativePath, StrictModel, read_stored
 
 SCHEMA_VERSION = 1
 FOLDER = "ablations"
@@ -156,15 +155,10 @@ def path_of(complete: Path) -> Path:
 
 def read(path: Path) -> Ablation:
     """Read and check a stored ablation; anything wrong in it is a DataError that names the file and the key."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"not a JSON file: {error}", where=str(path), mend="`mdrbench ablate` writes it anew") from None
-    return checked(
-        data,
+    return read_stored(
+        path,
         Ablation,
         SCHEMA_VERSION,
-        path,
         again="remove the file and run `mdrbench ablate` again",
         by_hand="such files are written by `mdrbench ablate`, not by hand",
     )

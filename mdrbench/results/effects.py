@@ -103,18 +103,13 @@ def _effects(
     names, tested = tuple(found.measures), found.tested
     settings = tested.model_dump(include={"confidence", "resamples", "seed"})
     differences = {lang: scores.matrices[lang] - complete.matrices[lang] for lang in found.languages}
-    rows: dict[str, dict[str, Effect]] = {}
-    for lang in found.languages:
-        rows[lang] = {}
-        intervals = measures.bootstrap([differences[lang]], **settings)
-        for at, (name, interval) in enumerate(zip(names, intervals, strict=True)):
-            ours, theirs = scores.matrices[lang][:, at], complete.matrices[lang][:, at]
-            test = measures.paired_test(ours, theirs, seed=tested.seed, resamples=tested.randomisations)
-            rows[lang][name] = _effect(float(ours.mean()), interval, p=test.p_randomisation)
-    for name in names:
-        corrected = measures.holm([rows[lang][name].p for lang in found.languages])
-        for lang, p in zip(found.languages, corrected, strict=True):
-            rows[lang][name].p_holm = p
+    ends = {lang: measures.bootstrap([differences[lang]], **settings) for lang in found.languages}
+    rows: dict[str, dict[str, Effect]] = {lang: {} for lang in found.languages}
+    for at, name in enumerate(names):
+        both = {lang: (scores.matrices[lang][:, at], complete.matrices[lang][:, at]) for lang in found.languages}
+        for row in comparison.paired_tests(both, seed=tested.seed, resamples=tested.randomisations):
+            p, p_holm = row.test.p_randomisation, row.p_randomisation_holm
+            rows[row.lang][name] = _effect(row.test.mean_a, ends[row.lang][at], p=p, p_holm=p_holm)
     spread = _spread(scores, names)
     intervals = measures.bootstrap(list(differences.values()), **settings)
     means = scores.averages.mean(axis=0).tolist()

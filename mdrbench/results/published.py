@@ -12,13 +12,12 @@ row (``lang`` may be ``avg``, the average as printed). Every row becomes one cel
 from __future__ import annotations
 
 import csv
-import json
 import re
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from mdrbench import results
 from mdrbench.errors import DataError
@@ -32,23 +31,28 @@ Row = dict[str, str]
 
 
 class Source(NamedTuple):
-    """A publication: how it is cited, and where it is."""
+    """A publication: how it is cited, in short (None: its systems say more themselves) and in full, and where it is."""
 
+    short: str | None
     citation: str
     link: str
 
 
 SOURCES = {
     "huang2025boosting": Source(
+        "Huang et al. 2025",
         "Huang et al.: Boosting Data Utilization for Multilingual Dense Retrieval. EMNLP 2025.",
         "https://arxiv.org/abs/2509.09459",
     ),
     "pyserini-2cr": Source(
+        "Pyserini",
         "Pyserini's two-click reproductions for MIRACL (pyserini/2cr/miracl.yaml).",
         "https://github.com/castorini/pyserini",
     ),
     "mteb": Source(
-        "Results of MTEB, the Massive Text Embedding Benchmark.", "https://github.com/embeddings-benchmark/mteb"
+        None,
+        "Results of MTEB, the Massive Text Embedding Benchmark.",
+        "https://github.com/embeddings-benchmark/mteb",
     ),
 }
 """Citation key -> publication."""
@@ -87,12 +91,8 @@ def ablation_files(root: Path) -> list[Path]:
 
 def read_ablation(path: Path) -> PublishedAblation:
     """Read and check a published ablation; anything wrong in it is a DataError that names the file and the key."""
-    try:
-        return PublishedAblation.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValidationError, ValueError) as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else ""
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise DataError(f"{where or 'ablation'}: {said}", where=str(path), mend="see results/published") from None
+    mend = "see results/published"
+    return results.read_stored(path, PublishedAblation, results.SCHEMA_VERSION, again=mend, by_hand=mend)
 
 
 def read_csv(path: Path) -> list[Row]:

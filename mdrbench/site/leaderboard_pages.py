@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from mdrbench.languages import SURPRISE
+from mdrbench.results import published
 from mdrbench.site import downloads, scores, standings, traits
 from mdrbench.site.board import PUBLISHED_DATASET, Board, Collection
 from mdrbench.site.charts import Drawing
@@ -107,7 +108,7 @@ def _filters(found: Standings) -> list[dict[str, Any]]:
     scripts = sorted({traits.script(code) for code in found.languages})
     levels = [level for level in (*traits.RESOURCES, "not known") if level in map(traits.resources, found.languages)]
     choices = [
-        ("origin", "Origin", [(o, kinds.get(o) or traits.SOURCES.get(o, o)) for o in origins]),
+        ("origin", "Origin", [(o, kinds.get(o) or _publication(o)) for o in origins]),
         ("family", "Family", [(f, f) for f in families]),
         ("size", "Model size", [(size, size) for size in sizes if size in present]),
         ("licence", "Licence", [(x, x) for x in sorted({row.traits.licence for row in rows})]),
@@ -115,6 +116,11 @@ def _filters(found: Standings) -> list[dict[str, Any]]:
         ("resources", "Resources", [(level, level) for level in levels]),
     ]
     return [{"key": key, "title": title, "choices": c} for key, title, c in choices if len(c) > 1]
+
+
+def _publication(key: str) -> str:
+    known = published.SOURCES.get(key)
+    return known.short if known and known.short else key
 
 
 def _published(board: Board, collection: Collection) -> Collection | None:

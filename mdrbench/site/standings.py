@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from mdrbench.languages import ALL
-from mdrbench.results import Cell, average_label
+from mdrbench.results import Cell, average_label, published
 from mdrbench.site import disputes, lettering, parallel, traits
 from mdrbench.site.board import Collection, Entry
 from mdrbench.site.disputes import Dispute
@@ -85,8 +85,8 @@ class Row:
             return ""
         cells = [c for entry in [self.entry, *self.also] if (c := _any_cell(entry, self.measure))]
         tables = list(dict.fromkeys(cell.table for cell in cells if cell.table))
-        name = traits.SOURCES.get(cells[0].source or "") if cells else None
-        return ", ".join([name, *tables]) if name else self.entry.result.system.summary
+        known = published.SOURCES.get(cells[0].source or "") if cells else None
+        return ", ".join([known.short, *tables]) if known and known.short else self.entry.result.system.summary
 
 
 @dataclass(eq=False)

@@ -9,9 +9,6 @@ from mdrbench.hub import models
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.site.board import Entry
 
-SOURCES = {"huang2025boosting": "Huang et al. 2025", "pyserini-2cr": "Pyserini"}
-"""Publications, by citation key."""
-
 RESOURCES = {
     "high": ("en", "de", "fr", "es", "ru", "ja"),
     "medium": ("zh", "fa", "ar", "fi", "ko", "id"),

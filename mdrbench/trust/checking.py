@@ -14,7 +14,7 @@ from typing import Any
 from mdrbench import measures, output
 from mdrbench.errors import DataError
 from mdrbench.measures import TopicScores
-from mdrbench.results import Average, LanguageResult, Result
+from mdrbench.results import Average, LanguageResult, Result, comparison
 from mdrbench.store import file_sha256
 from mdrbench.trust import references
 from mdrbench.trust.check_report import CHANGEABLE, Finding, Report, Row, Settings
@@ -159,13 +159,10 @@ class _Check:
         tolerance = self.settings.tolerated(measure)
         if not self.settings.statistical or all(abs(b - a) <= tolerance + NOISE for a, b in cells.values()):
             return {}
-        tests = {}
-        for lang in cells:
-            now, before = self.paired(lang, measure)
-            if len(now) > 1:
-                seed, resamples = self.settings.seed, self.settings.resamples
-                tests[lang] = measures.paired_test(now, before, seed=seed, resamples=resamples).p_randomisation
-        return dict(zip(tests, measures.holm(list(tests.values())), strict=True))
+        both = {lang: self.paired(lang, measure) for lang in cells}
+        both = {lang: scores for lang, scores in both.items() if len(scores[0]) > 1}
+        tests = comparison.paired_tests(both, seed=self.settings.seed, resamples=self.settings.resamples)
+        return {row.lang: row.p_randomisation_holm for row in tests}
 
     def paired(self, lang: str, measure: str) -> tuple[Any, Any]:
         """Scores now and before of the topics that both have, each of shape (topics,)."""
