@@ -81,6 +81,7 @@ def test_other_recipes_stand_apart_from_the_recipes_own_parts(tmp_path):
     assert "naive" in drawings[1]
     assert "naive" not in drawings[0]
     assert "Below zero: worse than mine. The same retriever, data, measures and seeds." in found.text
+    assert any(row[:1] == ["naive"] and row[1].startswith("the recipe naive") for row in found.rows)
 
 
 def test_a_sweep_has_the_complete_recipes_own_value_in_its_place(tmp_path):
