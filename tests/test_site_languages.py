@@ -100,3 +100,18 @@ def test_the_overview_names_the_best_of_each_language(root, tmp_path):
     best = max(("better", "good", "weak"), key=lambda name: sum(ndcg(root, name)[0].values()))
     assert row[6] == f"{best} not told apart from 1 other"
     assert row[3] == "12"
+
+
+def test_scores_of_many_systems_are_summed_up_for_readers(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(language_pages, "NAMED", 2)
+    page = Html(rendered(language_pages.pages, root, tmp_path)[1][FI])
+    scores = {name: ndcg(root, name)[0] for name in ("better", "good", "weak")}
+    queries = ndcg(root, "weak")[1]
+    said = {row[0].rsplit(" ", 1)[1]: row[2] for row in page.rows if len(row) == 3 and row[0] != "Query"}
+    assert set(said) <= set(queries)
+    for qid, words in said.items():
+        values = {name: found[qid] for name, found in scores.items()}
+        low, high = min(values.values()), max(values.values())
+        assert words.startswith(f"3 systems, median {sorted(values.values())[1]:.3f}, lowest {low:.3f} (")
+        assert f"highest {high:.3f} (" in words
+        assert values[words.rsplit("(", 1)[1].rstrip(")")] == high

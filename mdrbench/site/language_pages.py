@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -23,6 +24,9 @@ from mdrbench.site.standings import Mark, Standings
 
 TOPICS = 8
 """Topics in each list."""
+
+NAMED = 12
+"""Up to so many systems are read out one by one with their score of a topic."""
 
 
 class Standing(NamedTuple):
@@ -96,7 +100,7 @@ class Ranking:
 
 
 class Topic(NamedTuple):
-    """A topic's query, the mean of its scores, all of them as marks on an axis, and in words."""
+    """A topic's query, the mean of its scores, all of them as marks on an axis, and what is read out instead."""
 
     qid: str
     query: str
@@ -247,6 +251,11 @@ def _topics(measure: str, lang: str, entries: list[Entry], reader: ScoreReader) 
 
 
 def _topic(qid: str, query: str, mean: float, names: list[str], values: list[float]) -> Topic:
-    said = ", ".join([f"{who} {number(value)}" for who, value in zip(names, values, strict=True)])
+    if len(names) <= NAMED:
+        said = ", ".join([f"{who} {number(value)}" for who, value in zip(names, values, strict=True)])
+    else:
+        low, high = min(values), max(values)
+        said = f"{len(names)} systems, median {number(median(values))}, lowest {number(low)} "
+        said += f"({names[values.index(low)]}), highest {number(high)} ({names[values.index(high)]})"
     strip = "".join([f'<b style="left:{100 * value:.1f}%"></b>' for value in values])
     return Topic(qid, query, mean, Markup(strip), said)
