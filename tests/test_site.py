@@ -16,6 +16,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from conftest import PROJECT
+from markupsafe import Markup, escape
 from scipy import stats
 from site_pages import Parsed, save, save_topics
 from test_results import measured
@@ -27,6 +28,7 @@ from mdrbench.mteb import results as mteb_results
 from mdrbench.site import board, downloads, keeping, parallel, scores, significance, standings, traits
 from mdrbench.site.about_pages import FRONT
 from mdrbench.site.page import slug
+from mdrbench.site.rendering import Templates, escaped
 from mdrbench.site.serving import Site
 
 EVIL = "<script>alert(1)</script>"
@@ -434,6 +436,14 @@ def test_pages_of_collections_that_did_not_change_are_taken_over_and_nothing_dif
     made = {name for name, inode in before.items() if (out / name / "index.html").stat().st_ino != inode}
     assert made == {"other", "heir"}  # a page of heir shows what its recipe changes in other's
     assert tree(out) == tree(site.build(root, tmp_path / "anew" / "public").parent)
+
+
+@pytest.mark.parametrize(
+    "value", ["0.512", "<b>", "a&b", '"', "'", "", "é", Markup("<i>x</i>"), Markup("x") + "<", 3, True, 0.5, None]
+)
+def test_templates_escape_as_markupsafe_does(value):
+    assert escaped(value) == escape(value)
+    assert Templates(autoescape=True).from_string("{{ value }}").render(value=value) == escape(value)
 
 
 def test_work_over_the_cores_is_that_of_one_process_and_its_errors_are_told():

@@ -81,6 +81,14 @@ class Collection:
         return [entry for entry in self.entries if not entry.measured]
 
     @cached_property
+    def named(self) -> dict[str, list[Entry]]:
+        """Measured systems by the name of their recipe."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.measured:
+            found.setdefault(entry.result.system.name, []).append(entry)
+        return found
+
+    @cached_property
     def measures(self) -> list[str]:
         """All measures of its systems, in the order of the first that has them."""
         return list(dict.fromkeys(m for entry in self.entries for m in entry.result.evaluated.measures))

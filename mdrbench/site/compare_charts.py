@@ -154,7 +154,7 @@ def dumbbell(pair: Pair) -> Dumbbell:
 
 def scatter(pair: Pair) -> Scatter:
     """All topics of all languages by their two scores, near ones as one bubble."""
-    found = bubbles([both for lang in pair.topics for both in _scores(pair, lang)], GRID)
+    found = bubbles(pair, list(pair.topics), GRID)
     total: Counter[int] = Counter()
     for bubble in found:
         total[bubble.sign] += bubble.topics
@@ -185,9 +185,10 @@ _KINDS = {1: "w", 0: "t", -1: "l"}
 
 def _dots(found: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float]) -> list[Dots]:
     """Bubbles by size and kind, the largest first."""
+    across, upwards = {a: x(a) for a in {b.a for b in found}}, {b: y(b) for b in {b.b for b in found}}
     places: dict[tuple[int, int], list[str]] = {}
-    for bubble in sorted(found, key=lambda b: -b.topics):
-        places.setdefault((bubble.topics, bubble.sign), []).append(f"M{x(bubble.a)} {y(bubble.b)}h0")
+    for a, b, sign, topics in sorted(found, key=lambda bubble: -bubble.topics):
+        places.setdefault((topics, sign), []).append(f"M{across[a]} {upwards[b]}h0")
     return [
         Dots(_KINDS[sign], SHADES[sign], f"{2 * radius(topics):.1f}", "".join(group))
         for (topics, sign), group in places.items()
@@ -210,21 +211,23 @@ def panels(pair: Pair) -> list[Panel]:
     x, y = Scale(0, 1, 100), Scale(0, 1, 100, upwards=True)
     for row in pair.languages:
         t = row.test
-        near = bubbles(_scores(pair, row.lang), PANEL_GRID)
+        near = bubbles(pair, [row.lang], PANEL_GRID)
         dots = _dots(near, x, y, lambda topics, total=t.topics: 1.6 + 10 * math.sqrt(topics / total))
         found.append(Panel(row.lang, t.wins, t.ties, t.losses, dots))
     return found
 
 
-def bubbles(scores: list[tuple[float, float]], grid: int) -> list[Bubble]:
+def bubbles(pair: Pair, langs: list[str], grid: int) -> list[Bubble]:
     """Topics counted by their two scores, rounded to a part in ``grid``, and by which is the higher."""
-    counts = Counter((round(a * grid) / grid, round(b * grid) / grid, (a > b) - (a < b)) for a, b in scores)
-    return [Bubble(*place, count) for place, count in sorted(counts.items())]
+    import numpy as np
 
-
-def _scores(pair: Pair, lang: str) -> list[tuple[float, float]]:
-    a, b = (scored.of(pair.measure).tolist() for scored in pair.topics[lang])
-    return list(zip(a, b, strict=True))
+    a, b = (np.concatenate([pair.topics[lang][side].of(pair.measure) for lang in langs]) for side in (0, 1))
+    rounded = np.stack([np.rint(a * grid), np.rint(b * grid), np.sign(a - b)], axis=1)
+    places, counts = np.unique(rounded, axis=0, return_counts=True)
+    return [
+        Bubble(x / grid, y / grid, int(sign), topics)
+        for (x, y, sign), topics in zip(places.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def _short(label: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from pathlib import Path
+from types import CodeType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.runtime import Macro
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mdrbench import __version__
 from mdrbench.languages import LANGUAGES, SURPRISE
@@ -37,6 +38,25 @@ def lang_tag(code: str) -> str:
     return "zh-Hans" if code == "zh" else code
 
 
+def escaped(value: object) -> str:
+    """What :func:`markupsafe.escape` gives, at once for text in which there is nothing to escape: most of what a table
+    prints."""
+    kind = type(value)
+    if kind is Markup:
+        return value
+    if kind is not str:
+        return str(value) if kind is int else escape(value)
+    special = "&" in value or "<" in value or ">" in value or '"' in value or "'" in value
+    return escape(value) if special else value
+
+
+class Templates(Environment):
+    """Jinja's environment, with :func:`escaped` for what templates print."""
+
+    def _compile(self, source: str, filename: str) -> CodeType:
+        return super()._compile(f"{source}\nfrom {__name__} import escaped as escape\n", filename)
+
+
 class Rendering:
     """Renders pages. Until :meth:`know` is told what the site has, nothing has a link."""
 
@@ -45,7 +65,7 @@ class Rendering:
         self._known: frozenset[str] = frozenset()
         self._first: dict[str, str | None] = {}
         self._made: dict[tuple[str, tuple[Hashable, ...]], Markup] = {}
-        self._environment = Environment(
+        self._environment = Templates(
             loader=FileSystemLoader(templates),
             autoescape=True,
             undefined=StrictUndefined,

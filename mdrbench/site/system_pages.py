@@ -45,10 +45,18 @@ class TrainingShown(NamedTuple):
     domains: DomainTable | None
 
 
+class Claims(NamedTuple):
+    """What says that it reproduces a published system: shipped recipes with the systems' names, and measured entries by
+    the system's name."""
+
+    shipped: dict[str, list[str]]
+    measured: dict[str, list[tuple[Collection, Entry]]]
+
+
 def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset | Copy]:
     """The page of each entry of each collection, and the files that it offers."""
     ablations = ablation_data.load(board)
-    claims = shipped_claims() if any(collection.published for collection in board.made) else {}
+    claims = _claims(board) if any(collection.published for collection in board.made) else Claims({}, {})
     for collection in board.made:
         for entry in collection.entries:
             files = list(_files(collection, entry)) if entry.measured else []
@@ -64,7 +72,7 @@ def _context(
     entry: Entry,
     drawing: Drawing,
     ablations: list[ablation_data.Shown],
-    claims: dict[str, list[str]],
+    claims: Claims,
     files: list[Download],
 ) -> dict[str, Any]:
     return {
@@ -77,7 +85,7 @@ def _context(
         "languages_shown": system_facts.languages_of(entry.result),
         "scores": system_tables.scores(entry.result),
         **(_measured(board, collection, entry, drawing) if entry.measured else {}),
-        **({} if entry.measured else _published(board, collection, entry, claims)),
+        **({} if entry.measured else _published(collection, entry, claims)),
         "ablations": [(one.address, one.name) for one in ablations if one.uses(entry)],
         "files": files,
     }
@@ -162,9 +170,8 @@ def _yaml(recipe: dict[str, Any]) -> str:
 
 def _variants(collection: Collection, entry: Entry) -> list[Entry]:
     """Results of the same recipe with other settings."""
-    name = entry.result.system.name
-    same = [other for other in collection.measured if other.result.system.name == name and other is not entry]
-    return [other for other in same if not other.submitted]
+    same = collection.named[entry.result.system.name]
+    return [other for other in same if other is not entry and not other.submitted]
 
 
 def _training(drawing: Drawing, entry: Entry, name: str, training: Training) -> TrainingShown:
@@ -214,7 +221,7 @@ def _domains(training: Training) -> DomainTable | None:
 # -- published ---------------------------------------------------------------------------------------------------------
 
 
-def _published(board: Board, collection: Collection, entry: Entry, claims: dict[str, list[str]]) -> dict[str, Any]:
+def _published(collection: Collection, entry: Entry, claims: Claims) -> dict[str, Any]:
     result = entry.result
     name = result.system.name.casefold()
     cells = [cell for one in result.languages.values() for cell in one.scores.values()]
@@ -226,24 +233,19 @@ def _published(board: Board, collection: Collection, entry: Entry, claims: dict[
             for other in collection.published
             if other is not entry and other.result.system.name.casefold() == name
         ],
-        "reproduced_by": _reproduced_by(board, result.system.name),
-        "recipes": [name for name, systems in claims.items() if result.system.name in systems],
+        "reproduced_by": claims.measured.get(result.system.name, []),
+        "recipes": [name for name, systems in claims.shipped.items() if result.system.name in systems],
     }
 
 
-def _reproduced_by(board: Board, name: str) -> list[tuple[Collection, Entry]]:
-    """Measured entries whose recipe says that it reproduces these figures."""
-    return [
-        (collection, entry)
-        for collection in board.collections
-        for entry in collection.measured
-        if name in recipe_diff.claims(entry.result.system.recipe or {})
-    ]
-
-
-def shipped_claims() -> dict[str, list[str]]:
-    """Shipped recipe -> names of the published systems that it reproduces."""
-    return {name: recipe_diff.claims(recipe_diff.shipped(name) or {}) for name in registry.recipe_files()}
+def _claims(board: Board) -> Claims:
+    measured: dict[str, list[tuple[Collection, Entry]]] = {}
+    for collection in board.collections:
+        for entry in collection.measured:
+            for name in dict.fromkeys(recipe_diff.claims(entry.result.system.recipe or {})):
+                measured.setdefault(name, []).append((collection, entry))
+    shipped = {name: recipe_diff.claims(recipe_diff.shipped(name) or {}) for name in registry.recipe_files()}
+    return Claims(shipped, measured)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
