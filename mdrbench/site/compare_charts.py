@@ -222,12 +222,9 @@ def bubbles(pair: Pair, langs: list[str], grid: int) -> list[Bubble]:
     import numpy as np
 
     a, b = (np.concatenate([pair.topics[lang][side].of(pair.measure) for lang in langs]) for side in (0, 1))
-    rounded = np.stack([np.rint(a * grid), np.rint(b * grid), np.sign(a - b)], axis=1)
-    places, counts = np.unique(rounded, axis=0, return_counts=True)
-    return [
-        Bubble(x / grid, y / grid, int(sign), topics)
-        for (x, y, sign), topics in zip(places.tolist(), counts.tolist(), strict=True)
-    ]
+    rounded = np.rint(a * grid) / grid, np.rint(b * grid) / grid, np.sign(a - b).astype(int)
+    counts = Counter(zip(*(column.tolist() for column in rounded), strict=True))
+    return [Bubble(*place, count) for place, count in sorted(counts.items())]
 
 
 def _short(label: str) -> str:

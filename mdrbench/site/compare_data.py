@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+
+from pydantic_core import to_json
 
 from mdrbench.languages import LANGUAGES, SURPRISE
 from mdrbench.site import pairs
@@ -21,7 +22,7 @@ STEPS = 10_000
 
 def script(kind: str, key: str, value: Any) -> bytes:
     """``mdrbenchCompare(KIND, KEY, VALUE)`` with nothing in it that could end a script element or a line."""
-    text = json.dumps([kind, key, value], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = to_json([kind, key, value]).decode("utf-8")
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return f"mdrbenchCompare(...{text});\n".encode()
@@ -47,7 +48,7 @@ def assets(collection: Collection, built: list[tuple[Entry, Entry]], reader: Sco
             yield Asset(f"{folder}{entry.slug}.js", partial(_scores, entry.slug, found))
     for key, scored in topics.items():
         yield Asset(f"{folder}topics-{key}.js", partial(_queries, key, scored))
-    yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, built, keys)))
+    yield Asset(f"{folder}systems.js", lambda: script("systems", "", _systems(collection, built, keys)))
 
 
 def _scores(name: str, found: dict[str, Scored]) -> bytes:
@@ -69,6 +70,7 @@ def _systems(
 ) -> dict[str, Any]:
     known = {**LANGUAGES, **SURPRISE}
     first = pairs.first_measure(collection)
+    by_slug = sorted(collection.entries, key=lambda entry: entry.slug)
     return {
         "measures": [first, *(measure for measure in collection.measures if measure != first)],
         "steps": STEPS,
@@ -77,7 +79,7 @@ def _systems(
             for code in collection.languages
         },
         "order": collection.languages,
-        "systems": {entry.slug: _system(collection, entry, keys) for entry in collection.entries},
+        "systems": {entry.slug: _system(collection, entry, keys) for entry in by_slug},
         "pairs": [pairs.address(collection, a, b).rsplit("/", 1)[-1] for a, b in built],
     }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from typing import Any
+
+from pydantic_core import to_json
 
 from mdrbench.site.standings import AVERAGE, Row, Standings
 
@@ -45,8 +46,8 @@ def as_json(found: Standings) -> str:
         "measure": found.measure,
         "languages": found.languages,
     }
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "systems": [\n{lines}\n]}}\n'
+    lines = b",\n".join(to_json(row) for row in rows).decode("utf-8")
+    return f'{to_json(head).decode("utf-8")[:-1]},"systems":[\n{lines}\n]}}\n'
 
 
 def as_latex(found: Standings) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from mdrbench.site import keeping
 from mdrbench.store import key_of
 
@@ -32,7 +34,7 @@ class Memo:
 
     def add(self, found: dict[str, Any]) -> None:
         """Keep these values too."""
-        keeping.keep(self.path, json.dumps(self._read() | found, ensure_ascii=False, sort_keys=True).encode())
+        keeping.keep(self.path, to_json(self._read() | found))
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -69,6 +69,7 @@ class Rendering:
             loader=FileSystemLoader(templates),
             autoescape=True,
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )

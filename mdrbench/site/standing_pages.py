@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from mdrbench.site import keeping
 from mdrbench.site.inputs import MARKER
 
@@ -42,7 +44,7 @@ class StandingPages:
 
     def keep(self, marker: str, collections: dict[str, tuple[str, dict[str, str]]]) -> None:
         """Remember what was built."""
-        keeping.keep(self._path, json.dumps({"marker": marker, "collections": collections}).encode())
+        keeping.keep(self._path, to_json({"marker": marker, "collections": collections}))
 
 
 def link(source: Path, target: Path) -> None:
