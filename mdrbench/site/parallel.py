@@ -43,7 +43,7 @@ def each(
         return [work(item) for item in items]
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, fork, initializer=_WORK.append, initargs=(work,)) as pool:
-        found = pool.map(_one, items, chunksize=max(1, len(items) // (8 * processes)))
+        found = pool.map(_one, items, chunksize=max(1, len(items) // (32 * processes)))
         meanwhile()
         return list(found)
 
