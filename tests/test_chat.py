@@ -401,10 +401,11 @@ def test_settings_that_make_no_sense(settings, wrong):
 # -- interruption -----------------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import sys
+import signal, sys
 from test_chat import ask_all
 from mdrbench.llm.chat import Chat
 from mdrbench.llm.settings import Settings
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 chat = Chat(Settings(model="tiny-chat", base_url=sys.argv[1], store=sys.argv[2], concurrency=4))
 try:
     ask_all(chat, [str(i) for i in range(60)])
