@@ -185,7 +185,8 @@ _KINDS = {1: "w", 0: "t", -1: "l"}
 
 def _dots(found: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float]) -> list[Dots]:
     """Bubbles by size and kind, the largest first."""
-    across, upwards = {a: x(a) for a in {b.a for b in found}}, {b: y(b) for b in {b.b for b in found}}
+    across = {a: x(a) for a in {bubble.a for bubble in found}}
+    upwards = {b: y(b) for b in {bubble.b for bubble in found}}
     places: dict[tuple[int, int], list[str]] = {}
     for a, b, sign, topics in sorted(found, key=lambda bubble: -bubble.topics):
         places.setdefault((topics, sign), []).append(f"M{across[a]} {upwards[b]}h0")
