@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from mdrbench import registry
-from mdrbench.layout import MiraclFolder
+from mdrbench.core import registry
+from mdrbench.data.miracl_layout import MiraclFolder
 
 DENSE_BF16_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L4": 121.0, "L40S": 362.0, "A10": 125.0}
 """Peak of a card without sparsity, from the makers' data sheets (SXM where there are several)."""

@@ -20,9 +20,9 @@ import ir_measures
 import pytrec_eval
 from ir_measures import AP, RR, Judged, R, nDCG
 
-from mdrbench import measures
+from mdrbench.core.types import Hit
+from mdrbench.evaluation import measures
 from mdrbench.formats import trec
-from mdrbench.types import Hit
 
 
 def collection(topics: int, depth: int):

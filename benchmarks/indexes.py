@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mdrbench import measures, registry, vectors
-from mdrbench.indexes import _faiss
+from mdrbench.core import registry
+from mdrbench.evaluation import measures
+from mdrbench.retrieval import vectors
+from mdrbench.retrieval.indexes import _faiss
 
 CONTENDERS = (
     {"name": "exact"},

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdrbench import measures
-from mdrbench.languages import ALL
+from mdrbench.core.languages import ALL
+from mdrbench.evaluation import measures
 from mdrbench.results import average_label
 
 FAMILIES = (

@@ -20,7 +20,7 @@ import faiss
 import numpy as np
 import torch
 
-from mdrbench import vectors
+from mdrbench.retrieval import vectors
 
 
 def median_seconds(function: Callable[[], object], repeat: int) -> float:

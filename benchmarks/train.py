@@ -25,13 +25,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mdrbench.encoders.transformer import Config
+from mdrbench.core.types import Negative, TrainingGroup
+from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import trec
-from mdrbench.layout import MiraclFolder
+from mdrbench.retrieval.encoders.transformer import Config
 from mdrbench.training import Key, Material
 from mdrbench.training.loop import train
 from mdrbench.training.settings import Settings
-from mdrbench.types import Negative, TrainingGroup
 
 QUERIES, NEGATIVES = 8, 7
 TEMPERATURE = 0.02

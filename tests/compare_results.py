@@ -6,17 +6,19 @@ import random
 from html.parser import HTMLParser
 from pathlib import Path
 
-from mdrbench import measures, registry, results
+from mdrbench import results
+from mdrbench.core import registry
+from mdrbench.core.store import file_sha256
+from mdrbench.core.types import Hit
+from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.evaluation import measures
 from mdrbench.formats import trec
-from mdrbench.layout import MiraclFolder
 from mdrbench.results import Average, Cell, DatasetRecord, Evaluated, File, LanguageResult, Result, System
-from mdrbench.site import board
-from mdrbench.site.board import Board
-from mdrbench.site.charts import Drawing
-from mdrbench.site.page import Asset, Page
-from mdrbench.site.rendering import Rendering
-from mdrbench.store import file_sha256
-from mdrbench.types import Hit
+from mdrbench.site.engine.page import Asset, Page
+from mdrbench.site.engine.rendering import Rendering
+from mdrbench.site.model import board
+from mdrbench.site.model.board import Board
+from mdrbench.site.pages.charts import Drawing
 
 DEPTH = 100
 

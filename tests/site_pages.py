@@ -6,8 +6,8 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from mdrbench import measures
-from mdrbench.store import file_sha256
+from mdrbench.core.store import file_sha256
+from mdrbench.evaluation import measures
 
 
 class Parsed(HTMLParser):

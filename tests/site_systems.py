@@ -10,11 +10,11 @@ from pathlib import Path
 
 from test_results import measured
 
-from mdrbench import registry
-from mdrbench.site import board
-from mdrbench.site.charts import Drawing
-from mdrbench.site.page import Page
-from mdrbench.site.rendering import Rendering
+from mdrbench.core import registry
+from mdrbench.site.engine.page import Page
+from mdrbench.site.engine.rendering import Rendering
+from mdrbench.site.model import board
+from mdrbench.site.pages.charts import Drawing
 
 KEY = "aa450e35d565b126dafd45782e0b7146a5c5d2bbec18fb7f37cf7e6470be8402"
 LOG = [

@@ -9,17 +9,17 @@ import pytest
 from conftest import PROJECT
 
 from mdrbench import recipe, results
-from mdrbench.ablation import running as running_ablation
-from mdrbench.ablation import variants as ablation
-from mdrbench.ablation.keys import parse_vary
-from mdrbench.ablation.parts import PARTS
-from mdrbench.ablation.variants import choose
-from mdrbench.errors import DataError, StepError, UsageError
+from mdrbench.commands.ablation import running as running_ablation
+from mdrbench.commands.ablation import variants as ablation
+from mdrbench.commands.ablation.keys import parse_vary
+from mdrbench.commands.ablation.parts import PARTS
+from mdrbench.commands.ablation.variants import choose
+from mdrbench.commands.audit.verification import verify
+from mdrbench.core.errors import DataError, StepError, UsageError
+from mdrbench.core.store import Store
 from mdrbench.results import ablations as ablation_results
 from mdrbench.results import comparison
 from mdrbench.results import effects as ablation_effects
-from mdrbench.store import Store
-from mdrbench.trust.verification import verify
 
 TOP_K = "negatives.mining={name: topk, k: 12, depth: 100}"
 UNJUDGED = "negatives.judge={name: none}"
@@ -490,7 +490,7 @@ def test_a_number_that_is_none_is_an_error_that_names_file_and_key(tiny):
 
 @pytest.mark.slow
 def test_a_variant_that_fails_stops_no_other(tiny, monkeypatch):
-    from mdrbench import stages
+    from mdrbench.pipeline import stages
 
     original = stages.STAGES["judge"]
 
@@ -509,7 +509,7 @@ def test_a_variant_that_fails_stops_no_other(tiny, monkeypatch):
 
 
 def test_without_the_complete_recipe_nothing_is_stored(tiny, monkeypatch):
-    from mdrbench import stages
+    from mdrbench.pipeline import stages
 
     def failing(job):
         raise StepError("out of luck")

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from mdrbench.agreement import Agreement, agreement, pooled
-from mdrbench.errors import UsageError
-from mdrbench.types import Judgment
+from mdrbench.core.errors import UsageError
+from mdrbench.core.types import Judgment
+from mdrbench.negatives.agreement import Agreement, agreement, pooled
 
 QRELS = {"q1": {"a": 1, "b": 0, "c": 1, "d": 0}, "q2": {"a": 2, "b": 0}}
 

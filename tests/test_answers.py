@@ -11,7 +11,7 @@ import threading
 import pytest
 from conftest import PROJECT
 
-from mdrbench.errors import DataError, SetupError
+from mdrbench.core.errors import DataError, SetupError
 from mdrbench.llm.answers import Answer, Answers, default_path
 
 

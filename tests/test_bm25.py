@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, WIKI16_LITE
 
-from mdrbench import java
-from mdrbench.datasets import sample
-from mdrbench.errors import SetupError
+from mdrbench.core.errors import SetupError
+from mdrbench.core.types import Passage, Run
+from mdrbench.data.datasets import sample
+from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import trec
-from mdrbench.layout import MiraclFolder
-from mdrbench.retrievers import bm25
-from mdrbench.types import Passage, Run
+from mdrbench.retrieval import java
+from mdrbench.retrieval.retrievers import bm25
 
 SAMPLE = sample.build(sample.Config())
 BUNDLED = java.find().bundled
@@ -83,7 +83,7 @@ def test_hits_are_those_of_pyserinis_lucene_searcher(tmp_path):
     topics = trec.read_topics(SAMPLE.topics_file("fi", "dev"))
     script = """
 import json, sys
-from mdrbench import java; java.start()
+from mdrbench import java; java.start
 from pyserini.search.lucene import LuceneSearcher
 searcher = LuceneSearcher(sys.argv[1]); searcher.set_language("fi"); searcher.set_bm25(0.9, 0.4)
 topics = json.load(sys.stdin)

@@ -17,7 +17,7 @@ from chat_server import ChatServer, Reply
 from conftest import PROJECT
 from pydantic import ValidationError
 
-from mdrbench.errors import SetupError, StepError
+from mdrbench.core.errors import SetupError, StepError
 from mdrbench.llm.answers import Answers
 from mdrbench.llm.chat import Chat, Question, without_thinking
 from mdrbench.llm.settings import Settings

@@ -14,10 +14,10 @@ import yaml
 from conftest import PROJECT
 from trust_results import LANGS, edit, kept, quick, rewrite
 
-from mdrbench.errors import UsageError
+from mdrbench.commands.audit import check_report, checking, references
+from mdrbench.commands.audit.check_report import Settings
+from mdrbench.core.errors import UsageError
 from mdrbench.results import comparison
-from mdrbench.trust import check_report, checking, references
-from mdrbench.trust.check_report import Settings
 
 
 def check(now: Path, before: Path, **settings) -> check_report.Report:

@@ -5,11 +5,12 @@ import pytest
 from conftest import FolderMaker
 from scipy import stats
 
-from mdrbench import measures, record
-from mdrbench.errors import DataError
+from mdrbench.commands.run import plan_all, run_plans
+from mdrbench.core.errors import DataError
+from mdrbench.core.store import Store
+from mdrbench.evaluation import measures, statistics
+from mdrbench.pipeline import write_result
 from mdrbench.results import comparison
-from mdrbench.running import plan_all, run_plans
-from mdrbench.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_tests_are_paired_by_topic_and_corrected_over_languages(recorded):
         assert row.test.wins + row.test.ties + row.test.losses == 12
         assert row.test.p_t == pytest.approx(stats.ttest_rel(x, y).pvalue)
     raw = [row.test.p_t for row in found.languages]
-    assert [row.p_t_holm for row in found.languages] == measures.holm(raw)
+    assert [row.p_t_holm for row in found.languages] == statistics.holm(raw)
     assert found.average.value == pytest.approx(np.mean([d.mean() for d in differences.values()]))
     assert found.average.low <= found.average.value <= found.average.high
     assert found.average_label == "average of 2 languages"
@@ -101,4 +102,4 @@ def test_a_variant_is_marked_and_lies_apart(recorded):
     assert recorded[1].parent.name == "variants"
     assert (base.system.variant_of, variant.system.variant_of) == (None, "bm25")
     assert variant.system.overrides == ["retriever.b=1", "retriever.k1=3"]
-    assert base.evaluated.tie_rule == record.TIE_RULE
+    assert base.evaluated.tie_rule == write_result.TIE_RULE

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from conftest import TEXTS, planned_step
 
-from mdrbench import environment, packing, pipeline, recipe, registry, vectors
-from mdrbench.encoders import transformer
-from mdrbench.errors import SetupError, StepError, UsageError
-from mdrbench.plan import plan_recipe
-from mdrbench.retrievers import dense
-from mdrbench.types import Passage
+from mdrbench import recipe
+from mdrbench.core import environment, registry
+from mdrbench.core.errors import SetupError, StepError, UsageError
+from mdrbench.core.types import Passage
+from mdrbench.pipeline import runner
+from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.retrieval import unpadded_bert, vectors
+from mdrbench.retrieval.encoders import transformer
+from mdrbench.retrieval.retrievers import dense
 
 
 def config(model, **changes):
@@ -47,13 +50,13 @@ def test_embeddings_are_sentence_transformers(tiny_models, architecture, pooling
 def test_bert_and_its_relatives_run_without_padding_on_a_cpu(tiny_models):
     from transformers import AutoConfig, BertConfig
 
-    assert {name: packing.suits(AutoConfig.from_pretrained(folder)) for name, folder in tiny_models.items()} == {
+    assert {name: unpadded_bert.suits(AutoConfig.from_pretrained(folder)) for name, folder in tiny_models.items()} == {
         "Bert": True,
         "XLMRoberta": True,
         "DistilBert": False,
     }
-    assert not packing.suits(BertConfig(is_decoder=True))
-    assert not packing.suits(BertConfig(chunk_size_feed_forward=8))
+    assert not unpadded_bert.suits(BertConfig(is_decoder=True))
+    assert not unpadded_bert.suits(BertConfig(chunk_size_feed_forward=8))
 
 
 @pytest.mark.slow
@@ -109,7 +112,7 @@ def planned(maker, tmp_path, store, model, **retriever):
 
 def run(plan, store):
     executor = registry.build("executors", {"name": "local"})
-    return pipeline.run(plan.steps(), plan.targets(), store, executor, lambda event: None)
+    return runner.run(plan.steps(), plan.targets(), store, executor, lambda event: None)
 
 
 def test_a_run_is_the_inner_product_of_the_embeddings(maker, tmp_path, store, tiny_model):
@@ -180,7 +183,7 @@ def test_mistakes_in_the_encoder_are_reported_with_the_rest(tmp_path):
 @pytest.mark.slow
 def test_me5_small_beats_bm25_on_the_sample(me5_small, tmp_path, store):
     """The real model on real text: paraphrases that BM25 misses."""
-    from mdrbench.running import plan_all
+    from mdrbench.commands.run import plan_all
 
     path = tmp_path / "e5.yaml"
     path.write_text(f"extends: me5-small\nsummary: x\nretriever: {{encoder: {{model: {me5_small}, source: auto}}}}\n")

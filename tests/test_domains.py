@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mdrbench import registry
-from mdrbench.domains import DOMAINS, distribution
-from mdrbench.domains import fasttext as fasttext_domains
-from mdrbench.errors import DataError, SetupError, StepError, UsageError
-from mdrbench.types import Passage
+from mdrbench.core import registry
+from mdrbench.core.errors import DataError, SetupError, StepError, UsageError
+from mdrbench.core.types import Passage
+from mdrbench.training.domains import DOMAINS, distribution
+from mdrbench.training.domains import fasttext as fasttext_domains
 
 SUBJECTS = {"sport": 0, "river": 1, "novel": 2}
 THREE = {"Sports": "sport", "Geography": "river", "Books & Literature": "novel"}

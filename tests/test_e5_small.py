@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.hub import e5_small
 
 QUERIES = [

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from conftest import TEXTS, planned_step
 
-from mdrbench import recipe, registry, vectors
-from mdrbench.plan import plan_recipe
-from mdrbench.types import Passage
+from mdrbench import recipe
+from mdrbench.core import registry
+from mdrbench.core.types import Passage
+from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.retrieval import vectors
 
 TOPICS = {"q1": "the largest lake", "q2": "ringed seal"}
 PASSAGES = [Passage(f"{n}#0", "", text) for n, text in enumerate([*TEXTS, "fresh water", "in finland", "seal lake"])]

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from mdrbench.errors import DataError, UsageError
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.types import Negative, Passage, TrainingGroup
 from mdrbench.formats import exports
 from mdrbench.formats.exports import Exported, PassageExample, TextExample, Texts
-from mdrbench.types import Negative, Passage, TrainingGroup
 
 PASSAGES = {
     docid: Passage(docid, title, f"text of {docid}")

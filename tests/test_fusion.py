@@ -5,11 +5,13 @@ from conftest import planned_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdrbench import fusion, recipe, registry
-from mdrbench.errors import UsageError
+from mdrbench import recipe
+from mdrbench.core import registry
+from mdrbench.core.errors import UsageError
+from mdrbench.core.types import Hit
 from mdrbench.formats import trec
-from mdrbench.plan import plan_recipe
-from mdrbench.types import Hit
+from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.retrieval import fusion
 
 BM25 = {"q1": [Hit("a", 12.5), Hit("b", 11.0), Hit("c", 3.25)], "q2": [Hit("x", 2.0)], "q3": []}
 DENSE = {"q1": [Hit("c", 71.5), Hit("a", 70.0), Hit("d", 69.0)], "q2": [], "q3": []}
@@ -125,7 +127,7 @@ def test_recipes_that_name_each_other_are_an_error(tmp_path):
 
 
 def test_a_hybrid_runs_from_end_to_end(maker, store, tmp_path):
-    from mdrbench.running import run_plans
+    from mdrbench.commands.run import run_plans
 
     two = load(tmp_path, "retriever: {name: hybrid, of: {a: bm25, b: {name: bm25, k1: 2.0}}}\n")
     plan = plan_recipe(two, maker.whole(), ["en"], "dev", store, [])

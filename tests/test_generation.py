@@ -7,10 +7,10 @@ from contextlib import closing
 import pytest
 from chat_server import ChatServer, Reply
 
-from mdrbench import registry
-from mdrbench.errors import SetupError, StepError
-from mdrbench.generation import back_forward
-from mdrbench.types import Generation, Passage, Source
+from mdrbench.core import registry
+from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.types import Generation, Passage, Source
+from mdrbench.negatives.generation import back_forward
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,7 @@ def test_scripts(text, lang, fits):
 
 
 def test_every_language_has_a_script_that_is_known():
-    from mdrbench.languages import LANGUAGES, SURPRISE
+    from mdrbench.core.languages import LANGUAGES, SURPRISE
 
     for language in (LANGUAGES | SURPRISE).values():
         assert back_forward.in_script(language.native, language.code), language.code

@@ -12,12 +12,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedul
 from typer.testing import CliRunner
 
 from mdrbench.cli.app import app
-from mdrbench.errors import DataError, SetupError, UsageError
-from mdrbench.generator_tuning import instructions
-from mdrbench.generator_tuning import tuning as generator_tuning
-from mdrbench.generator_tuning.instructions import Example, collate, encode, read_instructions
-from mdrbench.generator_tuning.tuning import Config, batch_of, rate, tune
+from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.hub import models
+from mdrbench.training.generator import instructions
+from mdrbench.training.generator import tuning as generator_tuning
+from mdrbench.training.generator.instructions import Example, collate, encode, read_instructions
+from mdrbench.training.generator.tuning import Config, batch_of, rate, tune
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
+from mdrbench.core.types import Negative, Passage, TrainingGroup
 from mdrbench.formats import groups
-from mdrbench.types import Negative, Passage, TrainingGroup
 
 GROUPS = [
     TrainingGroup(

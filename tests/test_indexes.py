@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mdrbench import measures, registry, vectors
-from mdrbench.errors import StepError, UsageError
-from mdrbench.indexes import _faiss
+from mdrbench.core import registry
+from mdrbench.core.errors import StepError, UsageError
+from mdrbench.evaluation import measures
+from mdrbench.retrieval import vectors
+from mdrbench.retrieval.indexes import _faiss
 
 COUNT, DIM, CLUSTERS = 4000, 32, 40
 SMALL = {

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from mdrbench import registry
-from mdrbench.datasets import sample
-from mdrbench.errors import DataError, UsageError
+from mdrbench.core import registry
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.types import Generation, Pair, Passage, Source
+from mdrbench.data.datasets import sample
 from mdrbench.formats import trec
-from mdrbench.generation import none as no_generation
-from mdrbench.generation import replay as generation_replay
-from mdrbench.judges import Estimate, answer, bi_encoder, cross_encoder, none, replay
-from mdrbench.judges._local import grade
-from mdrbench.types import Generation, Pair, Passage, Source
+from mdrbench.negatives.generation import none as no_generation
+from mdrbench.negatives.generation import replay as generation_replay
+from mdrbench.negatives.judges import Estimate, answer, bi_encoder, cross_encoder, none, replay
+from mdrbench.negatives.judges._local import grade
 
 SAMPLE = sample.build(sample.Config())
 

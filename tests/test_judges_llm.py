@@ -17,11 +17,11 @@ from chat_server import ChatServer, Reply
 from conftest import PROJECT
 from pydantic import ValidationError
 
-from mdrbench import registry
-from mdrbench.errors import SetupError, StepError
-from mdrbench.judges import llm
+from mdrbench.core import registry
+from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.llm.answers import Answers
-from mdrbench.types import Judgment, Pair, Passage
+from mdrbench.negatives.judges import llm
 
 
 def grades(accuracy, completeness) -> str:
@@ -270,7 +270,7 @@ def test_leaving_early_stops_asking(server, judge):
 SCRIPT = """
 import sys
 from test_judges_llm import pairs, verdicts
-from mdrbench import registry
+from mdrbench.core import registry
 settings = {"name": "llm", "model": "tiny-chat", "base_url": sys.argv[1], "store": sys.argv[2], "concurrency": 4}
 verdicts(registry.build("judges", settings), pairs(40))
 """

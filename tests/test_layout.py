@@ -8,8 +8,8 @@ from conftest import PASSAGES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdrbench.errors import DataError
-from mdrbench.layout import DocidTable, check_corpus, check_topics
+from mdrbench.core.errors import DataError
+from mdrbench.data.miracl_layout import DocidTable, check_corpus, check_topics
 
 
 def checked(maker, lang="en"):

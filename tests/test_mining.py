@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mdrbench import registry
-from mdrbench.errors import StepError
-from mdrbench.types import Hit
+from mdrbench.core import registry
+from mdrbench.core.errors import StepError
+from mdrbench.core.types import Hit
 
 ENCODERS = {label: {"name": "dense", "encoder": {"name": "transformer", "model": label}} for label in "ab"}
 OWN = {"name": "dense", "encoder": {"name": "transformer", "model": "m"}}

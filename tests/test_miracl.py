@@ -16,15 +16,15 @@ import pytest
 from conftest import PROJECT
 from hub_server import FakeHub
 
-from mdrbench import running
-from mdrbench.datasets import miracl
-from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.languages import ALL, SURPRISE, parse_langs
+from mdrbench.core.types import Passage
+from mdrbench.data.access import Fetchable, available
+from mdrbench.data.datasets import miracl
+from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import client as hub
 from mdrbench.hub import downloads
-from mdrbench.languages import ALL, SURPRISE, parse_langs
-from mdrbench.layout import MiraclFolder
-from mdrbench.retrievers import bm25
-from mdrbench.types import Passage
+from mdrbench.retrieval.retrievers import bm25
 
 GATED, OPEN, CORPUS = "miracl/miracl", "macavaney/miracl-noauth", "miracl/miracl-corpus"
 PINNED = {remote.repo: remote.revision for remote in (miracl.CORPUS, miracl.GATED, miracl.OPEN)}
@@ -394,7 +394,7 @@ def test_the_data_set_travels_between_processes_and_is_a_folder_of_the_layout(da
     again = pickle.loads(pickle.dumps(data))
     assert again == data
     assert isinstance(data, MiraclFolder)
-    assert isinstance(data, running.Fetchable)
+    assert isinstance(data, Fetchable)
     assert data.languages() == list(ALL)
 
 
@@ -413,12 +413,12 @@ def test_surprise_languages_are_named_to_be_had_and_have_no_train_split(data, ma
             call([lang], ["train"])
     with pytest.raises(DataError, match="no judgments for split 'test-b'"):
         data.topics_file(lang, "test-b")
-    assert parse_langs(f"{lang},sw", running.available(data)) == ["sw", lang]
-    assert parse_langs("all", running.available(data)) == list(ALL)
+    assert parse_langs(f"{lang},sw", available(data)) == ["sw", lang]
+    assert parse_langs("all", available(data)) == list(ALL)
     maker.whole("en")
     with pytest.raises(UsageError, match=f"the data set has no language '{lang}'"):
-        parse_langs(lang, running.available(maker.folder()))
-    assert parse_langs(lang, running.available(maker.whole(lang))) == [lang]
+        parse_langs(lang, available(maker.folder()))
+    assert parse_langs(lang, available(maker.whole(lang))) == [lang]
     assert data._wanted([lang], None)[0].local.endswith("-dev.tsv")
 
 

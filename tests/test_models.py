@@ -13,7 +13,7 @@ from hub_server import Answering, serving
 from typer.testing import CliRunner
 
 from mdrbench.cli import models as cli_models
-from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.hub import e5_small, models
 
 REPO = "lab/tiny"

@@ -12,15 +12,16 @@ import pytest
 import torch
 from conftest import PROJECT, WIKI16_LITE
 
-from mdrbench import measures, results
-from mdrbench.errors import DataError, UsageError
+from mdrbench import results
+from mdrbench.commands.mteb import bridge as mteb_bridge
+from mdrbench.commands.mteb import results as mteb_results
+from mdrbench.commands.mteb import tasks as mteb_tasks
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.languages import ALL, SURPRISE
+from mdrbench.core.types import Hit
+from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.evaluation import measures
 from mdrbench.formats import trec
-from mdrbench.languages import ALL, SURPRISE
-from mdrbench.layout import MiraclFolder
-from mdrbench.mteb import bridge as mteb_bridge
-from mdrbench.mteb import results as mteb_results
-from mdrbench.mteb import tasks as mteb_tasks
-from mdrbench.types import Hit
 
 TWO = ("id", "sw")
 WIDTH = 256

@@ -8,8 +8,8 @@ import pytest
 from conftest import PROJECT
 
 from mdrbench import results
-from mdrbench.errors import DataError, UsageError
-from mdrbench.mteb import results as mteb_results
+from mdrbench.commands.mteb import results as mteb_results
+from mdrbench.core.errors import DataError, UsageError
 
 
 def measured(tmp_path, dataset="miracl", split="dev", **values):

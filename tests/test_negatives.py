@@ -5,11 +5,13 @@ import json
 import pytest
 from conftest import PROJECT
 
-from mdrbench import negatives, recipe, registry
-from mdrbench.errors import StepError, UsageError
-from mdrbench.negatives import Judging, Keep, Texts
-from mdrbench.plan.negatives import plan_negatives
-from mdrbench.types import Hit, Judgment, Negative, Pair, Passage, TrainingGroup
+from mdrbench import recipe
+from mdrbench.core import registry
+from mdrbench.core.errors import StepError, UsageError
+from mdrbench.core.types import Hit, Judgment, Negative, Pair, Passage, TrainingGroup
+from mdrbench.negatives import groups as negatives
+from mdrbench.negatives.groups import Judging, Keep, Texts
+from mdrbench.pipeline.plan.negatives import plan_negatives
 
 TOPICS = {"q1": "largest lake", "q2": "ringed seal", "q3": "nobody judged me"}
 QRELS = {"q1": {"p1": 1, "z1": 0}, "q2": {"p2": 1, "p1": 1}, "q4": {"p1": 0}}
@@ -225,7 +227,7 @@ def test_a_recipe_without_negatives_has_none_to_plan(store):
 
 
 def test_scores_of_positives_are_those_of_the_ranking(tmp_path, store, tiny_models):
-    from mdrbench import running
+    from mdrbench.commands.run import run_steps
     from mdrbench.formats import groups as group_files
     from mdrbench.formats import jsonl, trec
 
@@ -234,7 +236,7 @@ def test_scores_of_positives_are_those_of_the_ranking(tmp_path, store, tiny_mode
     for retriever in (of["Bert"], {"name": "ensemble", "of": of}):
         text = f"summary: s\nretriever: {retriever}\nnegatives: {{mining: {{name: margin-pos, m: 0, depth: 60}}}}\n"
         plan = plan_negatives(load(tmp_path, text), sample(), "en", store)
-        outcome = running.run_steps(plan.steps, plan.steps, store, quiet=True)
+        outcome = run_steps(plan.steps, plan.steps, store, quiet=True)
         assert not outcome.failures
         folder = {step.stage: outcome.artifacts[step.ref].path for step in plan.steps}
         run = trec.read_run(folder["search"] / "run.trec.gz")
@@ -272,7 +274,7 @@ def mdrbench(tmp_path, capsys, monkeypatch):
 
 
 def test_mining_the_sample_offline_from_end_to_end(mdrbench, tmp_path):
-    rows = mdrbench("mine", mdrbench.recipe)
+    rows = mdrbench("mine", mdrbench.recipe.schema)
     assert list(rows) == ["en", "fa"]
     for lang, row in rows.items():
         assert row["queries"] == 12
@@ -291,12 +293,12 @@ def test_mining_the_sample_offline_from_end_to_end(mdrbench, tmp_path):
     assert rows["fa"]["generated_share"] > 0  # BM25 retrieves too little in Persian
     assert rows["en"]["stages"]["top_up"]["generated"] == 0
 
-    [shown] = mdrbench("negatives", "show", "Who discovered penicillin?", "--recipe", mdrbench.recipe)
+    [shown] = mdrbench("negatives", "show", "Who discovered penicillin?", "--recipe", mdrbench.recipe.schema)
     assert (shown["lang"], shown["qid"], len(shown["negatives"])) == ("en", "3", 8)
     assert shown["positives"][0]["docid"] == "2#0"
     assert {"docid", "score", "source", "judged", "grade", "title", "text"} == set(shown["negatives"][0])
 
-    again = mdrbench("mine", mdrbench.recipe, "--export", "tevatron", "--out", str(tmp_path / "groups"))
+    again = mdrbench("mine", mdrbench.recipe.schema, "--export", "tevatron", "--out", str(tmp_path / "groups"))
     assert again == rows
     lines = (tmp_path / "groups" / "sample-mine-en.tevatron.jsonl").read_text(encoding="utf-8").splitlines()
     first = json.loads(lines[0])
@@ -305,7 +307,7 @@ def test_mining_the_sample_offline_from_end_to_end(mdrbench, tmp_path):
 
 
 def test_the_judge_against_the_qrels(mdrbench):
-    rows = mdrbench("agreement", mdrbench.recipe, "--set", "negatives.judge.ungraded=unreadable")
+    rows = mdrbench("agreement", mdrbench.recipe.schema, "--set", "negatives.judge.ungraded=unreadable")
     assert rows["en"]["n"] + rows["en"]["unreadable"] == sum(
         len(judged) - 1 for judged in _qrels("en").values() if any(judged.values())
     )  # every judged pair but the reference itself
@@ -319,5 +321,5 @@ def _qrels(lang):
 
 
 def test_an_estimate_asks_nothing(mdrbench):
-    rows = mdrbench("mine", mdrbench.recipe, "--dry-run")
+    rows = mdrbench("mine", mdrbench.recipe.schema, "--dry-run")
     assert rows["en"] == {"requests": 0, "stored": 0, "input_tokens": 0, "output_tokens": 0, "cost": 0.0}

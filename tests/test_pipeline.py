@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import PASSAGES, PROJECT, planned_step
 
-from mdrbench import pipeline, recipe, registry
-from mdrbench.errors import DataError
-from mdrbench.plan import plan_recipe
-from mdrbench.store import Store
+from mdrbench import recipe
+from mdrbench.core import registry
+from mdrbench.core.errors import DataError
+from mdrbench.core.store import Store
+from mdrbench.pipeline import runner
+from mdrbench.pipeline.plan import plan_recipe
 
 
 def planned(folder, languages, store, *overrides):
@@ -24,7 +26,7 @@ def planned(folder, languages, store, *overrides):
 def run(plan, store):
     events = []
     executor = registry.load("executors", "local").build(registry.load("executors", "local").Config())
-    outcome = pipeline.run(plan.steps(), plan.targets(), store, executor, events.append)
+    outcome = runner.run(plan.steps(), plan.targets(), store, executor, events.append)
     return outcome, events
 
 
@@ -81,7 +83,7 @@ def test_a_damaged_artifact_is_said_and_made_again(maker, store):
 
 
 def test_an_index_that_lacks_a_passage_is_an_error(maker, store, monkeypatch):
-    from mdrbench.retrievers import bm25
+    from mdrbench.retrieval.retrievers import bm25
 
     honest = bm25.BM25.index
 
@@ -121,7 +123,7 @@ def test_inputs_in_use_are_not_cleared_away(maker, store, monkeypatch):
         cleared.update({stage: store.remove(*planned_step(plan, stage).ref) for stage in ("index", "topics", "corpus")})
         raise DataError("enough")
 
-    monkeypatch.setitem(pipeline.STAGES, "search", search)
+    monkeypatch.setitem(runner.STAGES, "search", search)
     run(plan, store)
     assert cleared == {"index": False, "topics": False, "corpus": True}
 

@@ -7,9 +7,9 @@ import pytest
 from conftest import PROJECT
 
 from mdrbench import recipe
-from mdrbench.errors import DataError
-from mdrbench.plan import plan_recipe
-from mdrbench.running import plan_all
+from mdrbench.commands.run import plan_all
+from mdrbench.core.errors import DataError
+from mdrbench.pipeline.plan import plan_recipe
 
 
 def planned(folder, store, overrides=(), split="dev"):
@@ -59,7 +59,7 @@ def test_planning_loads_nothing_heavy(maker, tmp_path):
     maker.whole()
     script = (
         "import sys; from pathlib import Path; "
-        "from mdrbench.running import plan_all; from mdrbench.store import Store; "
+        "from mdrbench.commands.run import plan_all; from mdrbench.core.store import Store; "
         f"plan_all(['bm25'], {str(maker.root)!r}, 'en', 'dev', [], Store(Path({str(tmp_path / 's')!r}))); "
         "heavy = ('torch', 'transformers', 'pyserini', 'jnius', 'scipy', 'faiss', 'mteb'); "
         "print([m for m in heavy if m in sys.modules])"

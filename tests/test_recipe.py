@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from mdrbench import recipe, registry
-from mdrbench.errors import UsageError
+from mdrbench import recipe
+from mdrbench.core import registry
+from mdrbench.core.errors import UsageError
 
 
 def write(tmp_path, text: str, name: str = "mine.yaml") -> str:
@@ -49,14 +50,15 @@ def test_every_shipped_recipe_opens_with_what_it_is_and_how_to_run_it():
 
 def test_every_shipped_recipe_can_be_planned(store, tiny_model, monkeypatch):
     """Weights are not needed for that: one small model stands in for all."""
-    from mdrbench import plan, running
+    from mdrbench.data.access import open_dataset
     from mdrbench.hub import models
+    from mdrbench.pipeline import plan
 
     def stand_in(name, revision=None, source="auto"):
         return models.LocalModel(tiny_model, name, "local", f"sha256:{name}", "")
 
     monkeypatch.setattr(models, "require", stand_in)
-    sample = running.open_dataset("sample")
+    sample = open_dataset("sample")
     for name in registry.recipe_files():
         planned = plan.plan_recipe(recipe.load(name), sample, ["sw"], "dev", store, [])
         assert planned.steps()[-1].stage == "average"

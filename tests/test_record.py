@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 from conftest import PASSAGES
 
-from mdrbench import measures, record, results
-from mdrbench.errors import UsageError
+from mdrbench import results
+from mdrbench.commands.run import plan_all, run_plans
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import Store, file_sha256
+from mdrbench.evaluation import measures
 from mdrbench.formats import trec
-from mdrbench.running import plan_all, run_plans
-from mdrbench.store import Store, file_sha256
+from mdrbench.pipeline import write_result
 
 
 def run(maker, langs, tmp_path, overrides=()):
@@ -94,13 +96,13 @@ def test_the_log_of_a_long_training_is_kept_in_few_lines():
         for n in range(1, 8)
     ]
     log = [*steps[:4], {"kind": "validation", "step": 4, "loss": 0.25}, *steps[4:]]
-    assert list(record.shortened(log, lines=3)) == [
+    assert list(write_result.shortened(log, lines=3)) == [
         {"kind": "train", "step": 3, "lr": 0.3, "loss": 0.666667, "grad_norm": 1.0},
         {"kind": "train", "step": 6, "lr": 0.6, "loss": 1.66667, "grad_norm": 1.0},
         {"kind": "train", "step": 7, "lr": 0.7, "loss": 2.33333, "grad_norm": 1.0},
         {"kind": "validation", "step": 4, "loss": 0.25},
     ]
-    assert [line["step"] for line in record.shortened(steps[:3], lines=3)] == [1, 2, 3]
+    assert [line["step"] for line in write_result.shortened(steps[:3], lines=3)] == [1, 2, 3]
 
 
 @pytest.mark.slow

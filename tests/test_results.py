@@ -9,8 +9,8 @@ import pytest
 from conftest import PROJECT
 
 from mdrbench import results
-from mdrbench.errors import DataError, UsageError
-from mdrbench.languages import ALL
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.languages import ALL
 from mdrbench.results import published
 
 FIGURES = PROJECT.parent / "shared" / "reference" / "published_scores.csv"

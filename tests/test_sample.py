@@ -8,12 +8,12 @@ from collections import Counter
 
 import pytest
 
-from mdrbench import measures
-from mdrbench.datasets import sample
+from mdrbench.core.languages import ALL
+from mdrbench.data.datasets import sample
+from mdrbench.data.miracl_layout import DocidTable, check_corpus, check_topics
+from mdrbench.evaluation import measures
 from mdrbench.formats import trec
-from mdrbench.languages import ALL
-from mdrbench.layout import DocidTable, check_corpus, check_topics
-from mdrbench.retrievers import bm25
+from mdrbench.retrieval.retrievers import bm25
 
 SAMPLE = sample.build(sample.Config())
 

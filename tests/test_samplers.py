@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdrbench import registry
-from mdrbench.errors import DataError, UsageError
-from mdrbench.samplers import Example, distribution
-from mdrbench.samplers._batches import Rounds
+from mdrbench.core import registry
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.training.samplers import Example, distribution
+from mdrbench.training.samplers._batches import Rounds
 
 CONFIGS = [
     {"name": "uniform"},

@@ -21,15 +21,18 @@ from scipy import stats
 from site_pages import Parsed, save, save_topics
 from test_results import measured
 
-from mdrbench import measures, site
-from mdrbench.errors import DataError, SetupError, UsageError
-from mdrbench.languages import ALL
-from mdrbench.mteb import results as mteb_results
-from mdrbench.site import board, downloads, keeping, parallel, scores, significance, standings, traits
-from mdrbench.site.about_pages import FRONT
-from mdrbench.site.page import slug
-from mdrbench.site.rendering import Templates, escaped
-from mdrbench.site.serving import Site
+from mdrbench import site
+from mdrbench.commands.mteb import results as mteb_results
+from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.languages import ALL
+from mdrbench.evaluation import statistics
+from mdrbench.site.engine import keeping, parallel
+from mdrbench.site.engine.page import slug
+from mdrbench.site.engine.rendering import Templates, escaped
+from mdrbench.site.engine.serving import Site
+from mdrbench.site.model import board, scores, significance, standings, traits
+from mdrbench.site.pages import downloads
+from mdrbench.site.pages.about_pages import FRONT
 
 EVIL = "<script>alert(1)</script>"
 
@@ -197,7 +200,7 @@ def test_which_pairs_differ_is_holms_correction_over_all_pairs():
     rng = np.random.default_rng(3)
     p = p_values(rng.random((6, 25)) + np.linspace(0, 0.5, 6)[:, None])
     pairs = [(i, j) for i in range(6) for j in range(i + 1, 6)]
-    adjusted = measures.holm([p[pair] for pair in pairs])
+    adjusted = statistics.holm([p[pair] for pair in pairs])
     found = significance.differ(p)
     assert [bool(found[pair]) for pair in pairs] == [value < 0.05 for value in adjusted]
     assert 0 < sum(found[pair] for pair in pairs) < len(pairs)
@@ -509,7 +512,7 @@ def fetch(address: str, **headers: str) -> str:
 
 
 def test_serve_answers_this_machine_only_and_builds_again_when_results_change(tmp_path, monkeypatch):
-    monkeypatch.setattr("mdrbench.site.serving.PAUSE", 0.05)
+    monkeypatch.setattr("mdrbench.site.engine.serving.PAUSE", 0.05)
     save(tmp_path / "results", measured())
     with serving(tmp_path, watch=True) as server:
         assert server.address.startswith("http://127.0.0.1:")

@@ -10,10 +10,11 @@ from site_systems import Read, rendered
 from site_systems import save as save_result
 from test_results import measured
 
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
 from mdrbench.results import published
 from mdrbench.results.ablations import Name
-from mdrbench.site import ablation_data, ablation_pages, board, system_pages
+from mdrbench.site.model import ablation_data, board
+from mdrbench.site.pages import ablation_pages, system_pages
 
 PAGE = "tiny/ablations/mine.html"
 

@@ -9,11 +9,12 @@ from compare_results import Html, record, rendered, sample
 from conftest import FolderMaker
 from scipy import stats
 
-from mdrbench import measures
-from mdrbench.errors import DataError, UsageError
-from mdrbench.layout import MiraclFolder
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.evaluation import measures, statistics
 from mdrbench.results import comparison
-from mdrbench.site import board, charts, compare_charts, compare_data, compare_pages, pairs, scores, texts
+from mdrbench.site.model import board, compare_data, pairs, scores, texts
+from mdrbench.site.pages import charts, compare_charts, compare_pages
 
 PAGE = "sample/compare/one--two.html"
 
@@ -253,7 +254,7 @@ def test_intervals_of_many_pairs_at_once_are_those_of_each_to_the_last_bit(topic
 def test_a_paired_test_is_that_of_scipy_and_of_plain_sign_flips(topics):
     rng = np.random.default_rng(topics)
     a, b = np.round(rng.random(topics), 1), np.round(rng.random(topics), 1)
-    found = measures.paired_test(a, b, seed=3, resamples=2000)
+    found = statistics.paired_test(a, b, seed=3, resamples=2000)
     assert found.p_t == stats.ttest_1samp(a - b, 0.0).pvalue
     d = (a - b)[a != b]
     draws = np.random.default_rng(3)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from compare_results import Html, record, rendered, sample
 
-from mdrbench import measures
-from mdrbench.site import language_pages
+from mdrbench.evaluation import measures
+from mdrbench.site.pages import language_pages
 
 FI = "sample/languages/fi.html"
 

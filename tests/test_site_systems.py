@@ -6,9 +6,10 @@ import pytest
 from site_systems import KEY, LOG, RECIPE, Read, language, rendered, save, trained
 from test_results import measured
 
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
 from mdrbench.results import Result
-from mdrbench.site import recipe_diff, system_facts, system_pages, units
+from mdrbench.site.model import recipe_diff, system_facts, units
+from mdrbench.site.pages import system_pages
 
 PAGE = "tiny/systems/mine.html"
 

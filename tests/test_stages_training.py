@@ -8,15 +8,16 @@ import json
 import pytest
 from test_training import without_dropout
 
-from mdrbench import recipe, registry, weighting
-from mdrbench.errors import UsageError
+from mdrbench import recipe
+from mdrbench.commands.audit import verification
+from mdrbench.commands.run import run_plans, run_steps
+from mdrbench.core import registry
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import Store
+from mdrbench.core.types import Example
 from mdrbench.formats import trec
-from mdrbench.plan import plan_recipe
-from mdrbench.running import run_plans, run_steps
-from mdrbench.store import Store
-from mdrbench.training import checkpoints
-from mdrbench.trust import verification
-from mdrbench.types import Example
+from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.training import checkpoints, weighting
 
 TEXT = """
 summary: trained

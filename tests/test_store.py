@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
-from mdrbench import caching
-from mdrbench.errors import UsageError
-from mdrbench.store import Store, key_of
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import Store, key_of
+from mdrbench.pipeline import cache_admin as caching
 
 MADE_OF = {"stage": "index", "n": 1}
 KEY = key_of(MADE_OF)
@@ -71,7 +71,7 @@ def test_a_builder_killed_at_any_moment_leaves_no_artifact_and_no_lock(store):
         import sys, time
         sys.path.insert(0, {str(PROJECT)!r})
         from pathlib import Path
-        from mdrbench.store import Store
+        from mdrbench.core.store import Store
         store = Store(Path({str(store.root)!r}))
         with store.locked({KEY!r}):
             work = store.work_dir({KEY!r})

@@ -10,16 +10,18 @@ import jsonschema
 import pytest
 from trust_results import LANGS, copied, kept, quick, recorded
 
-from mdrbench import measures, results, running, site
-from mdrbench.datasets.sample import ROOT
-from mdrbench.errors import DataError, UsageError
-from mdrbench.layout import MiraclFolder
-from mdrbench.site import board, scores, standings
-from mdrbench.store import Store, file_sha256
-from mdrbench.trust import submission, verification
-from mdrbench.trust.submission import Words, parse_runs
+from mdrbench import results, site
+from mdrbench.commands.audit import submission, verification
+from mdrbench.commands.audit.submission import Words, parse_runs
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.store import Store, file_sha256
+from mdrbench.data.access import open_dataset
+from mdrbench.data.datasets.sample import ROOT
+from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.evaluation import measures
+from mdrbench.site.model import board, scores, standings
 
-SAMPLE = running.open_dataset("sample")
+SAMPLE = open_dataset("sample")
 SHALLOW = "nDCG@10"
 """The measure for runs that need not be deep."""
 

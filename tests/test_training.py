@@ -17,13 +17,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_losses import start
 
-from mdrbench.encoders import transformer
-from mdrbench.errors import DataError, SetupError, StepError, UsageError
+from mdrbench.core.errors import DataError, SetupError, StepError, UsageError
+from mdrbench.core.types import Negative, TrainingGroup
+from mdrbench.retrieval.encoders import transformer
 from mdrbench.training import Material, checkpoints, held_out
 from mdrbench.training.data import Examples, tokenise
 from mdrbench.training.loop import train
 from mdrbench.training.settings import Settings, rate
-from mdrbench.types import Negative, TrainingGroup
 
 WORDS = ["a", "the", "ringed", "seal", "of", "largest", "lake", "in", "finland", "lives", "fresh", "water", "inari"]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
+from mdrbench.core.types import Hit
 from mdrbench.formats import trec
-from mdrbench.types import Hit
 
 
 def write(path: Path, text: str | bytes) -> Path:

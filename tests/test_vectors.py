@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mdrbench import vectors
-from mdrbench.errors import StepError
+from mdrbench.core.errors import StepError
+from mdrbench.retrieval import vectors
 
 
 def write(folder, matrix, sizes):

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from trust_results import LANGS, edit, kept, quick, rewrite
 
-from mdrbench import running
-from mdrbench.datasets.sample import ROOT
-from mdrbench.errors import UsageError
-from mdrbench.layout import MiraclFolder
-from mdrbench.trust import verification
+from mdrbench.commands.audit import verification
+from mdrbench.core.errors import UsageError
+from mdrbench.data.access import open_dataset
+from mdrbench.data.datasets.sample import ROOT
+from mdrbench.data.miracl_layout import MiraclFolder
 
-SAMPLE = running.open_dataset("sample")
+SAMPLE = open_dataset("sample")
 
 
 def verify(root: Path, dataset=SAMPLE, corpus: bool = False) -> verification.Verified:

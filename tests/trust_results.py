@@ -16,7 +16,7 @@ from pathlib import Path
 
 from conftest import PROJECT
 
-from mdrbench.store import file_sha256
+from mdrbench.core.store import file_sha256
 
 LANGS = ("ar", "fi", "sw")
 

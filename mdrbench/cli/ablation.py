@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from mdrbench.cli.options import AsJson, Cache, Data, Langs, Quiet, Results, Set, Split, open_store, recorded_command
-from mdrbench.output import print_json
+from mdrbench.core.console import print_json
 
 
 def _off(slug: str, text: str):
@@ -63,9 +63,9 @@ def ablate(
     as_json: AsJson = False,
 ) -> None:
     """Run a recipe without its parts and test what each of them is worth; several --no-... make one variant."""
-    from mdrbench.ablation import running as running_ablation
-    from mdrbench.ablation import variants as ablation
     from mdrbench.cli import tables, tables_ablation
+    from mdrbench.commands.ablation import running as running_ablation
+    from mdrbench.commands.ablation import variants as ablation
 
     flags = {
         **{"training": no_training, "hard-neg": no_hard_neg, "ensemble": no_ensemble},

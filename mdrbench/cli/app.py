@@ -30,7 +30,7 @@ from mdrbench.cli.options import (
     open_store,
     recorded_command,
 )
-from mdrbench.output import print_json
+from mdrbench.core.console import print_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +57,7 @@ app.add_typer(cli_negatives.app, name="negatives")
 
 
 def _plans(names: list[str], data: str, langs: str, split: str, changes: list[str] | None, store, **options) -> list:
-    from mdrbench.running import plan_all
+    from mdrbench.commands.run import plan_all
 
     return plan_all(names, data, langs, split, changes or [], store, **options)
 
@@ -76,7 +76,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run recipes and record their results; whatever was computed before is not computed again."""
-    from mdrbench.running import run_plans
+    from mdrbench.commands.run import run_plans
 
     store = open_store(cache)
     plans = _plans(recipes, data, langs, split, changes, store, fetch=True, quiet=quiet)
@@ -131,10 +131,10 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List recipes, recorded results, or the members of a family."""
-    from mdrbench import registry
+    from mdrbench.core import registry
 
     if what == "recipes":
-        from mdrbench.formats.yaml_files import read_yaml
+        from mdrbench.recipe.yaml_files import read_yaml
 
         rows = {name: read_yaml(path)[0].get("summary", "") for name, path in registry.recipe_files().items()}
     elif what == "results":
@@ -157,7 +157,7 @@ def show(
     recipe: Annotated[str, typer.Argument(help="A recipe.")], changes: Set = None, as_json: AsJson = False
 ) -> None:
     """Print a recipe with every default filled in."""
-    from mdrbench import recipe as recipes
+    from mdrbench import recipes
 
     found = recipes.load(recipe, changes)
     resolved = found.model_dump(mode="json", exclude_none=True)
@@ -201,8 +201,8 @@ def compare(
 @app.command()
 def doctor(cache: Cache = None, as_json: AsJson = False) -> None:
     """Check this machine: Python, packages, Java and Lucene, GPU, disk, cache, hub; exit code 4 if a check fails."""
-    from mdrbench import doctor as checks
-    from mdrbench.store import default_root
+    from mdrbench.commands import doctor as checks
+    from mdrbench.core.store import default_root
 
     found = checks.run(cache or default_root())
     if as_json:
@@ -220,7 +220,7 @@ def doctor(cache: Cache = None, as_json: AsJson = False) -> None:
 def schema(what: Annotated[str, typer.Argument(help="Of what: result or ablation.")] = "result") -> None:
     """Print the JSON Schema of result files, or of stored ablations."""
     from mdrbench import results
-    from mdrbench.errors import UsageError, did_you_mean
+    from mdrbench.core.errors import UsageError, did_you_mean
     from mdrbench.results import ablations as ablation_results
 
     known = {"result": results, "ablation": ablation_results}
@@ -244,7 +244,7 @@ def import_published(
 @cache_app.command("ls")
 def cache_ls(cache: Cache = None, as_json: AsJson = False) -> None:
     """List artifacts with size and last use."""
-    from mdrbench.caching import rows
+    from mdrbench.pipeline.cache_admin import rows
 
     found = rows(open_store(cache))
     if as_json:
@@ -260,7 +260,7 @@ def cache_ls(cache: Cache = None, as_json: AsJson = False) -> None:
 @cache_app.command("verify")
 def cache_verify(cache: Cache = None, as_json: AsJson = False) -> None:
     """Re-hash every artifact; exit code 5 if one is damaged."""
-    from mdrbench.caching import verify
+    from mdrbench.pipeline.cache_admin import verify
 
     problems = verify(open_store(cache))
     if as_json:
@@ -283,7 +283,7 @@ def cache_gc(
     cache: Cache = None,
 ) -> None:
     """Delete artifacts not used for a while and what killed runs left; those in use stay."""
-    from mdrbench.caching import collect
+    from mdrbench.pipeline.cache_admin import collect
 
     print(collect(open_store(cache), older_than, max_size, dry_run))
 
@@ -293,14 +293,14 @@ def cache_rm(
     keys: Annotated[list[str], typer.Argument(help="Keys (or their beginnings), or stage names.")], cache: Cache = None
 ) -> None:
     """Delete artifacts by key or stage."""
-    from mdrbench.caching import remove
+    from mdrbench.pipeline.cache_admin import remove
 
     print(remove(open_store(cache), keys))
 
 
 def main() -> None:
     """Entry point: user errors end with their exit code and no traceback."""
-    from mdrbench.errors import MdrbenchError
+    from mdrbench.core.errors import MdrbenchError
 
     try:
         app()

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.output import print_json
+from mdrbench.core.console import print_json
 
 app = typer.Typer(no_args_is_help=True, help="Fetch MIRACL, verify it, count what a data set holds.")
 
@@ -25,13 +25,13 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download what is missing of MIRACL; an interrupted download goes on where it stopped."""
-    from mdrbench import running
     from mdrbench.cli import tables
+    from mdrbench.core.languages import parse_langs
+    from mdrbench.data.access import available, open_dataset
     from mdrbench.hub import downloads
-    from mdrbench.languages import parse_langs
 
-    dataset = running.open_dataset("miracl")
-    languages = parse_langs(langs, running.available(dataset))
+    dataset = open_dataset("miracl")
+    languages = parse_langs(langs, available(dataset))
     splits = split.replace(",", " ").split() if split else None
     with downloads.listener(quiet) as listen:
         dataset.fetch(languages, splits, listen, jobs)
@@ -50,13 +50,13 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Hold MIRACL's files against the manifest and the published counts; exit code 3 if something is wrong."""
-    from mdrbench import running
-    from mdrbench.errors import DataError
+    from mdrbench.core.errors import DataError
+    from mdrbench.core.languages import parse_langs
+    from mdrbench.data.access import available, open_dataset
     from mdrbench.hub import downloads
-    from mdrbench.languages import parse_langs
 
-    dataset = running.open_dataset("miracl")
-    languages = parse_langs(langs, running.available(dataset)) if langs else dataset.fetched()
+    dataset = open_dataset("miracl")
+    languages = parse_langs(langs, available(dataset)) if langs else dataset.fetched()
     if not languages:
         raise DataError("nothing is fetched", where=str(dataset.root), mend="`mdrbench data fetch`")
     with downloads.listener(quiet) as listen:
@@ -80,11 +80,11 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count passages, topics, judgments, positives and bytes per language; the corpora are read once."""
-    from mdrbench import running
     from mdrbench.cli import tables
+    from mdrbench.data.access import at_hand, open_dataset
 
-    dataset = running.open_dataset(data)
-    rows = {lang: _counts(dataset, lang, split) for lang in running.at_hand(dataset, langs, split)}
+    dataset = open_dataset(data)
+    rows = {lang: _counts(dataset, lang, split) for lang in at_hand(dataset, langs, split)}
     if as_json:
         print_json(rows)
         return

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.output import print_json, say
+from mdrbench.core.console import print_json, say
 
 app = typer.Typer()
 
@@ -38,8 +38,8 @@ def tune_generator(
     """Tune the generator with LoRA on instructions in many languages (needs mdrbench[generator])."""
     from pydantic import ValidationError
 
-    from mdrbench.errors import UsageError
-    from mdrbench.generator_tuning import tuning as generator_tuning
+    from mdrbench.core.errors import UsageError
+    from mdrbench.training.generator import tuning as generator_tuning
 
     settings = {
         **{"model": model, "revision": revision, "rank": rank, "alpha": alpha, "dropout": dropout, "epochs": epochs},

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.output import print_json, say
+from mdrbench.core.console import print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="Pull model weights, list those that are here.")
 

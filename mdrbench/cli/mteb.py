@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mdrbench.output import print_json
+from mdrbench.core.console import print_json
 
 app = typer.Typer()
 
@@ -38,10 +38,10 @@ def mteb(
     """Let mteb evaluate a recipe's encoder, on its own tasks or on a folder."""
     import json
 
-    from mdrbench.errors import UsageError
-    from mdrbench.mteb import bridge as mteb_bridge
-    from mdrbench.mteb import tasks as mteb_tasks
-    from mdrbench.store import Store, default_root
+    from mdrbench.commands.mteb import bridge as mteb_bridge
+    from mdrbench.commands.mteb import tasks as mteb_tasks
+    from mdrbench.core.errors import UsageError
+    from mdrbench.core.store import Store, default_root
 
     if bool(tasks) == bool(data):
         raise UsageError("give --tasks or --data, one of the two", mend="--tasks MIRACLRetrieval, or --data FOLDER")
@@ -109,7 +109,7 @@ def export_mteb(
     as_json: AsJson = False,
 ) -> None:
     """Write measured results in mteb's layout."""
-    from mdrbench.mteb import results as mteb_results
+    from mdrbench.commands.mteb import results as mteb_results
 
     written = mteb_results.export(results, out)
     if as_json:
@@ -127,7 +127,7 @@ def import_mteb(
     as_json: AsJson = False,
 ) -> None:
     """Carry mteb's results of MIRACL's tasks into results/published/mteb."""
-    from mdrbench.mteb import results as mteb_results
+    from mdrbench.commands.mteb import results as mteb_results
 
     written, others = mteb_results.import_results(paths, results, model)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from mdrbench.cli.options import AsJson, Cache, Data, Langs, Quiet, Set, open_store
-from mdrbench.output import print_json, say
+from mdrbench.core.console import print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="Look at the hard negatives of a recipe.")
 
@@ -44,8 +44,8 @@ def mine(
     as_json: AsJson = False,
 ) -> None:
     """Make the hard negatives of a recipe and print what was mined, eliminated and generated in each language."""
-    from mdrbench import running_negatives
     from mdrbench.cli import tables, tables_negatives
+    from mdrbench.commands import negatives as running_negatives
 
     store = open_store(cache)
     if dry_run:
@@ -81,8 +81,8 @@ def agreement(
     as_json: AsJson = False,
 ) -> None:
     """Hold the judge of a recipe against the qrels: precision, recall and Cohen's kappa per language."""
-    from mdrbench import running_negatives
     from mdrbench.cli import tables, tables_negatives
+    from mdrbench.commands import negatives as running_negatives
 
     rows, error = running_negatives.agreement(
         recipe, data, langs, changes or [], pairs, open_store(cache), quiet=quiet
@@ -106,8 +106,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """List a query's negatives with text, score, source, the judge's grade, and whether the qrels hold them."""
-    from mdrbench import running_negatives
     from mdrbench.cli import tables, tables_negatives
+    from mdrbench.commands import negatives as running_negatives
 
     mined = running_negatives.find(recipe, data, langs, changes or [], open_store(cache))
     found = running_negatives.show(mined, query)

@@ -42,6 +42,6 @@ def recorded_command() -> str:
 
 def open_store(cache: Path | None):
     """The artifact store that ``--cache`` names, or the default one."""
-    from mdrbench.store import Store, default_root
+    from mdrbench.core.store import Store, default_root
 
     return Store(cache or default_root())

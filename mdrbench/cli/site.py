@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from mdrbench.cli.options import AsJson, Results
-from mdrbench.output import print_json
+from mdrbench.core.console import print_json
 
 Out = Annotated[Path, typer.Option(help="Folder to write the site to.")]
 At = Annotated[
@@ -48,7 +48,7 @@ def serve(
     open_: Open = False,
 ) -> None:
     """Render the site and serve it to this machine alone, until interrupted."""
-    from mdrbench.site import serving
+    from mdrbench.site.engine import serving
 
     with serving.Site(results, out, data or (), port, watch) as server:
         print(f"site: {server.address}" + ("; watching" if watch else ""), flush=True)
@@ -60,7 +60,7 @@ def serve(
 def _open(address: str) -> None:
     import webbrowser
 
-    from mdrbench.output import say
+    from mdrbench.core.console import say
 
     if not webbrowser.open(address):
         say(f"no browser could be opened; the page is {address}")

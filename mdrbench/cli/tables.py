@@ -9,10 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mdrbench.plan import RecipePlan
+from mdrbench.core.store import Store
+from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import Cell, Result
 from mdrbench.results.comparison import Comparison
-from mdrbench.store import Store
 
 
 def console() -> Console:
@@ -89,7 +89,7 @@ def print_several(out: Console, found: list[Result]) -> None:
 
 def plan_rows(plan: RecipePlan, store: Store) -> list[dict]:
     """The steps of a plan as a script would read them; a missing artifact of a step nobody needs is ``not needed``."""
-    from mdrbench.pipeline import needed
+    from mdrbench.pipeline.runner import needed
 
     by_ref = {step.ref: step for step in plan.steps()}
     to_make, _ = needed(plan.targets(), by_ref, store)

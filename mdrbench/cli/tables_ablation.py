@@ -11,7 +11,7 @@ from rich.text import Text
 from mdrbench.cli.tables import new_table
 
 if TYPE_CHECKING:
-    from mdrbench.ablation.running import Ablated
+    from mdrbench.commands.ablation.running import Ablated
     from mdrbench.results.ablations import Ablation, Effect
 
 ALPHA = 0.05

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mdrbench.cli.tables import human_bytes, new_table
-from mdrbench.running_negatives import Mined, Shown
+from mdrbench.commands.negatives import Mined, Shown
 
 
 def statistics(mined: Mined) -> dict[str, dict[str, Any]]:

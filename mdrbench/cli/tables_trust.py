@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from mdrbench.cli.tables import console, new_table
-from mdrbench.output import shown
-from mdrbench.trust.check_report import Report, score_text
+from mdrbench.commands.audit.check_report import Report, score_text
+from mdrbench.core.console import shown
 
 if TYPE_CHECKING:
     from mdrbench.results.verified import Verified

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from mdrbench.cli.options import AsJson, Cache, Quiet, Results, Split, open_store, recorded_command
-from mdrbench.output import print_json, say
+from mdrbench.core.console import print_json, say
 
 if TYPE_CHECKING:
-    from mdrbench.layout import MiraclFolder
+    from mdrbench.data.miracl_layout import MiraclFolder
 
 app = typer.Typer()
 
@@ -47,8 +47,8 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Compare results with reference ones; exit code 6 if a score dropped or something is gone."""
-    from mdrbench.languages import ALL, SURPRISE, parse_langs
-    from mdrbench.trust import check_report, checking, references
+    from mdrbench.commands.audit import check_report, checking, references
+    from mdrbench.core.languages import ALL, SURPRISE, parse_langs
 
     general, single = check_report.parse_tolerances(tolerance or [])
     settings = check_report.Settings(
@@ -79,7 +79,7 @@ def check(
 
 
 def _write(path: Path, text: str) -> None:
-    from mdrbench.formats.writing import write_atomically
+    from mdrbench.core.atomic_files import write_atomically
 
     write_atomically(path, text)
 
@@ -93,15 +93,15 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Re-score kept runs and re-derive every number of results; exit code 3 if one cannot be."""
-    from mdrbench.errors import DataError, UsageError
+    from mdrbench.commands.audit import verification
+    from mdrbench.core.errors import DataError, UsageError
     from mdrbench.results import verified
-    from mdrbench.trust import verification
 
     if corpus and not data:
         raise UsageError("--corpus needs the data", mend="give --data as well")
     dataset = None
     if data:
-        from mdrbench.running import open_dataset
+        from mdrbench.commands.run import open_dataset
 
         dataset = open_dataset(data)
     progress = (lambda text: None) if quiet or as_json else say
@@ -145,9 +145,9 @@ def submit(
 ) -> None:
     """Check and score the run files of an outside system, and record them as a result."""
     from mdrbench import results as store
-    from mdrbench.measures import DEFAULT
-    from mdrbench.running import available, open_dataset, require
-    from mdrbench.trust import submission
+    from mdrbench.commands.audit import submission
+    from mdrbench.commands.run import available, open_dataset, require
+    from mdrbench.evaluation.measures import DEFAULT
 
     dataset = open_dataset(data)
     files = submission.parse_runs(runs, langs, available(dataset))

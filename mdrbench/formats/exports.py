@@ -21,10 +21,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mdrbench.errors import DataError, SetupError, UsageError
+from mdrbench.core.atomic_files import text_file, whole
+from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.types import Passage, TrainingGroup
 from mdrbench.formats import trec
-from mdrbench.formats.writing import text_file, whole
-from mdrbench.types import Passage, TrainingGroup
 
 ROW_GROUP = 1000
 """Rows of a Parquet file that are held in memory."""

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mdrbench.errors import DataError
+from mdrbench.core.atomic_files import text_file
+from mdrbench.core.errors import DataError
+from mdrbench.core.types import Negative, Passage, TrainingGroup
 from mdrbench.formats import trec
-from mdrbench.formats.writing import text_file
-from mdrbench.types import Negative, Passage, TrainingGroup
 
 SOURCES = ("mined", "generated")
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
+from mdrbench.core.store import file_sha256
 from mdrbench.formats.trec import lines
-from mdrbench.store import file_sha256
 
 Types = type | tuple[type, ...]
 

@@ -3,7 +3,7 @@
 Formats: topics ``qid<TAB>query``; qrels ``qid Q0 docid grade``; runs ``qid Q0 docid rank score tag``. Readers decode
 line by line, so that a wrong byte is named with its file and line. What the field tolerates (a repeated identical
 judgment, a DOS line end) is counted in a :class:`collections.Counter` of warnings, everything else is a
-:class:`~mdrbench.errors.DataError`.
+:class:`~mdrbench.core.errors.DataError`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mdrbench.errors import DataError
-from mdrbench.formats.writing import gzip_file
-from mdrbench.types import Hit, Qrels, Run, Topics
+from mdrbench.core.atomic_files import gzip_file
+from mdrbench.core.errors import DataError
+from mdrbench.core.types import Hit, Qrels, Run, Topics
 
 
 def lines(path: Path, warnings: Counter[str] | None = None) -> Iterator[tuple[int, str]]:

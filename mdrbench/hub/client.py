@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from mdrbench.errors import DataError, SetupError
+from mdrbench.core.errors import DataError, SetupError
+from mdrbench.core.store import file_lock, file_sha256
 from mdrbench.hub.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
-from mdrbench.store import file_lock, file_sha256
 
 if TYPE_CHECKING:
     import requests

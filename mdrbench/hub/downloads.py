@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
-from mdrbench.errors import DataError
-from mdrbench.formats.writing import write_atomically
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import DataError
 
 MANIFEST = "manifest.json"
 

@@ -26,9 +26,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdrbench.errors import DataError, SetupError, UsageError
-from mdrbench.formats.writing import write_atomically
-from mdrbench.store import file_sha256
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.store import file_sha256
 
 if TYPE_CHECKING:
     import numpy as np

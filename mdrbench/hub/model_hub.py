@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from mdrbench.errors import DataError, SetupError, did_you_mean
+from mdrbench.core.errors import DataError, SetupError, did_you_mean
+from mdrbench.core.store import file_sha256
 from mdrbench.hub.client import git_blob_id
 from mdrbench.hub.downloads import endpoint
-from mdrbench.store import file_sha256
 
 
 class Unreachable(SetupError):

@@ -24,11 +24,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mdrbench.errors import DataError, SetupError, UsageError, did_you_mean
-from mdrbench.formats.writing import write_atomically
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import DataError, SetupError, UsageError, did_you_mean
+from mdrbench.core.store import default_root as cache_root
+from mdrbench.core.store import file_lock, file_sha256, hash_files, key_of
 from mdrbench.hub import e5_small, model_hub
-from mdrbench.store import default_root as cache_root
-from mdrbench.store import file_lock, file_sha256, hash_files, key_of
 
 MARKER = "mdrbench-model.json"
 SOURCES = ("auto", "hub", "pypi", "local")

@@ -20,8 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdrbench import store
-from mdrbench.errors import DataError, SetupError
+from mdrbench.core import store
+from mdrbench.core.errors import DataError, SetupError
 from mdrbench.formats import jsonl
 
 FORMAT = 1

@@ -23,14 +23,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mdrbench.errors import SetupError, StepError
-from mdrbench.languages import LANGUAGES, SURPRISE
+from mdrbench.core.console import say
+from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.core.store import canonical, key_of
 from mdrbench.llm.answers import Answer, Answers, default_path
 from mdrbench.llm.completions import Endpoint, Failed, Refused, Reply
 from mdrbench.llm.settings import Settings
 from mdrbench.llm.spending import Budget, Prices, bound_tokens, estimate_tokens
-from mdrbench.output import say
-from mdrbench.store import canonical, key_of
 
 LONGEST_WAIT_S = 60.0  # between repetitions, where the endpoint names no time
 

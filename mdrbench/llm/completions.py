@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from mdrbench.errors import MdrbenchError, SetupError, StepError, did_you_mean
+from mdrbench.core.errors import MdrbenchError, SetupError, StepError, did_you_mean
 
 if TYPE_CHECKING:
     import openai

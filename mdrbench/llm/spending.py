@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from mdrbench.errors import StepError
+from mdrbench.core.errors import StepError
 
 ENVELOPE = 16  # tokens around a message: roles and separators; the chat templates of open models take 4 to 10
 

@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mdrbench.errors import DataError, UsageError, did_you_mean
-from mdrbench.languages import ALL
+from mdrbench.core.errors import DataError, UsageError, did_you_mean
+from mdrbench.core.languages import ALL
 
 SCHEMA_VERSION = 1
 

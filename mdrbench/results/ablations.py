@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mdrbench.formats.writing import write_atomically
+from mdrbench.core.atomic_files import write_atomically
 from mdrbench.results import RelativePath, StrictModel, read_stored
 
 SCHEMA_VERSION = 1

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mdrbench import measures, results
-from mdrbench.errors import DataError
-from mdrbench.measures import PairedTest
+from mdrbench import results
+from mdrbench.core.errors import DataError
+from mdrbench.core.store import file_sha256
+from mdrbench.core.types import Topics
+from mdrbench.evaluation import measures, statistics
+from mdrbench.evaluation.statistics import PairedTest
 from mdrbench.results import Result
-from mdrbench.store import file_sha256
-from mdrbench.types import Topics
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Topic-level scores of A and B in one language, both of shape (topics,)."""
@@ -48,7 +49,7 @@ class Comparison:
     a: str
     b: str
     languages: list[LanguageComparison]
-    average: measures.Interval
+    average: statistics.Interval
     average_label: str
     moved: list[Moved]
     only_in_one: list[str]
@@ -90,22 +91,22 @@ def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, re
 
 def paired_tests(scored: Mapping[str, Pair], *, seed: int, resamples: int) -> list[LanguageComparison]:
     """A paired test of each language's topic-level scores of A and B, Holm-corrected over the languages."""
-    tests = [measures.paired_test(x, y, seed=seed, resamples=resamples) for x, y in scored.values()]
-    corrected_t = measures.holm([test.p_t for test in tests])
-    corrected_r = measures.holm([test.p_randomisation for test in tests])
+    tests = [statistics.paired_test(x, y, seed=seed, resamples=resamples) for x, y in scored.values()]
+    corrected_t = statistics.holm([test.p_t for test in tests])
+    corrected_r = statistics.holm([test.p_randomisation for test in tests])
     return [LanguageComparison(*row) for row in zip(scored, tests, corrected_t, corrected_r, strict=True)]
 
 
-def difference(scored: Iterable[Pair], *, seed: int) -> measures.Interval:
+def difference(scored: Iterable[Pair], *, seed: int) -> statistics.Interval:
     """The mean over languages of A - B, with its bootstrap interval over topics."""
     [average] = differences([scored], seed=seed)
     return average
 
 
-def differences(several: Iterable[Iterable[Pair]], *, seed: int) -> list[measures.Interval]:
+def differences(several: Iterable[Iterable[Pair]], *, seed: int) -> list[statistics.Interval]:
     """:func:`difference` of each, all over as many topics; faster than one after the other."""
     columns = [[x - y for x, y in scored] for scored in several]
-    return measures.bootstrap_each(columns, confidence=0.95, resamples=2000, seed=seed)
+    return statistics.bootstrap_each(columns, confidence=0.95, resamples=2000, seed=seed)
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

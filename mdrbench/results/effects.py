@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdrbench import measures, output, results
-from mdrbench.errors import DataError
+from mdrbench import results
+from mdrbench.core import console
+from mdrbench.core.errors import DataError
+from mdrbench.evaluation import measures, statistics
 from mdrbench.results import comparison
 from mdrbench.results.ablations import Ablation, Complete, Effect, Score, SeedRun, Variant, read
 from mdrbench.results.verified import Problem, Verified
@@ -44,9 +46,9 @@ def derive(found: Ablation, folder: Path) -> None:
     complete = _scores(found, found.complete.runs, folder)
     spread = _spread(complete, names)
     for lang in found.languages:
-        intervals = measures.bootstrap([complete.matrices[lang]], **settings)
+        intervals = statistics.bootstrap([complete.matrices[lang]], **settings)
         found.complete.languages[lang] = {n: Score(**i._asdict()) for n, i in zip(names, intervals, strict=True)}
-    intervals = measures.bootstrap([complete.matrices[lang] for lang in found.languages], **settings)
+    intervals = statistics.bootstrap([complete.matrices[lang] for lang in found.languages], **settings)
     found.complete.average = {n: Score(**i._asdict(), spread=spread[n]) for n, i in zip(names, intervals, strict=True)}
     for variant in found.variants:
         scores = _scores(found, variant.runs, folder)
@@ -103,7 +105,7 @@ def _effects(
     names, tested = tuple(found.measures), found.tested
     settings = tested.model_dump(include={"confidence", "resamples", "seed"})
     differences = {lang: scores.matrices[lang] - complete.matrices[lang] for lang in found.languages}
-    ends = {lang: measures.bootstrap([differences[lang]], **settings) for lang in found.languages}
+    ends = {lang: statistics.bootstrap([differences[lang]], **settings) for lang in found.languages}
     rows: dict[str, dict[str, Effect]] = {lang: {} for lang in found.languages}
     for at, name in enumerate(names):
         both = {lang: (scores.matrices[lang][:, at], complete.matrices[lang][:, at]) for lang in found.languages}
@@ -111,7 +113,7 @@ def _effects(
             p, p_holm = row.test.p_randomisation, row.p_randomisation_holm
             rows[row.lang][name] = _effect(row.test.mean_a, ends[row.lang][at], p=p, p_holm=p_holm)
     spread = _spread(scores, names)
-    intervals = measures.bootstrap(list(differences.values()), **settings)
+    intervals = statistics.bootstrap(list(differences.values()), **settings)
     means = scores.averages.mean(axis=0).tolist()
     return rows, {
         name: _effect(mean, interval, spread=spread[name])
@@ -119,7 +121,7 @@ def _effects(
     }
 
 
-def _effect(score: float, interval: measures.Interval, **more: float | None) -> Effect:
+def _effect(score: float, interval: statistics.Interval, **more: float | None) -> Effect:
     return Effect(score=score, difference=interval.value, low=interval.low, high=interval.high, **more)
 
 
@@ -133,7 +135,7 @@ def verified(path: Path) -> Verified:
             one.languages, one.average = {}, {}
         derive(derived, path.parent.parent)
     except DataError as error:
-        file = output.shown(Path(error.where)) if error.where else output.shown(path)
+        file = console.shown(Path(error.where)) if error.where else console.shown(path)
         found.problems.append(Problem(file, error.message, mend=error.mend or ""))
         return found
     pairs = [("complete", stored.complete, derived.complete)]
@@ -145,7 +147,7 @@ def verified(path: Path) -> Verified:
             if not _close(was.get(key), now.get(key)):
                 lang, measure, part = key
                 what = f"{place}: {part}"
-                found.problems.append(Problem(output.shown(path), what, lang, measure, was.get(key), now.get(key)))
+                found.problems.append(Problem(console.shown(path), what, lang, measure, was.get(key), now.get(key)))
     return found
 
 

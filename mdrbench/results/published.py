@@ -20,9 +20,9 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from mdrbench import results
-from mdrbench.errors import DataError
-from mdrbench.formats.writing import write_atomically
-from mdrbench.languages import ALL
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import DataError
+from mdrbench.core.languages import ALL
 from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, StrictModel, System
 
 COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")

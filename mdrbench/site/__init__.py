@@ -4,6 +4,6 @@
 writes them whole or not at all.
 """
 
-from mdrbench.site.build import build
+from mdrbench.site.engine.build import build
 
 __all__ = ["build"]

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from mdrbench.types import TrainingGroup
+from mdrbench.core.types import TrainingGroup
 
 Key = tuple[str, str]
 """Language and qid: qids repeat across languages."""

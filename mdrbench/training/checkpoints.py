@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mdrbench.errors import SetupError, StepError, UsageError
-from mdrbench.formats.writing import whole, write_atomically
+from mdrbench.core.atomic_files import whole, write_atomically
+from mdrbench.core.errors import SetupError, StepError, UsageError
 
 LOG = "log.jsonl"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
 from mdrbench.training import EncoderSettings, Key, Material
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mdrbench.formats.writing import write_atomically
+from mdrbench.core.atomic_files import write_atomically
 from mdrbench.training import EncoderSettings
 
 MODULES = (

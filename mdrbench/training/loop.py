@@ -27,9 +27,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from mdrbench.errors import StepError
-from mdrbench.formats.writing import write_atomically
-from mdrbench.store import file_lock
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import StepError
+from mdrbench.core.store import file_lock
 from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
 from mdrbench.training.losses import contrastive

@@ -1,7 +1,7 @@
 """The encoder that is trained: a transformer in fp32 with its pooling, run under autocast.
 
-On a CPU, BERT and its relatives run without padding (:mod:`mdrbench.packing`), the whole batch in one pass.
-Elsewhere a batch is sorted by length and cut where padding would grow too large; each piece is one padded pass.
+On a CPU, BERT and its relatives run without padding (:mod:`mdrbench.retrieval.unpadded_bert`), the whole batch in one
+pass. Elsewhere a batch is sorted by length and cut where padding would grow too large; each piece is one padded pass.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdrbench import packing
-from mdrbench.errors import DataError
+from mdrbench.core.errors import DataError
+from mdrbench.retrieval import unpadded_bert
 from mdrbench.training import EncoderSettings
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Encoder:
         self._autocast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
         self._dropout = _set_attention_dropout(config, attention_dropout, folder)
-        self.packed = device.type == "cpu" and packing.suits(config)
-        chosen = {"attn_implementation": packing.register()} if self.packed else {}
+        self.packed = device.type == "cpu" and unpadded_bert.suits(config)
+        chosen = {"attn_implementation": unpadded_bert.register()} if self.packed else {}
         self.model = AutoModel.from_pretrained(
             str(folder), config=config, dtype=torch.float32, local_files_only=True, **chosen
         ).to(device)
@@ -97,7 +97,7 @@ class Encoder:
         import torch
 
         first = self.settings.pooling == "cls"
-        parts = packing.hidden_states(self.model, rows)  # each (texts, length, dim)
+        parts = unpadded_bert.hidden_states(self.model, rows)  # each (texts, length, dim)
         return torch.cat([part[:, 0].float() if first else part.float().mean(dim=1) for part in parts])
 
     def _padded(self, rows: list[np.ndarray]) -> torch.Tensor:

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mdrbench import environment
-from mdrbench.errors import DataError, SetupError, UsageError
-from mdrbench.store import file_sha256, key_of
+from mdrbench.core import environment
+from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.store import file_sha256, key_of
 from mdrbench.training import Batches, EncoderSettings, Key, Material, held_out
 from mdrbench.training.data import Examples, tokens, weights_of
 from mdrbench.training.model import Encoder

@@ -8,9 +8,10 @@ from pathlib import Path
 from conftest import PROJECT
 from site_pages import save
 
-from mdrbench import running, site
-from mdrbench.languages import ALL
-from mdrbench.store import Store
+from mdrbench import site
+from mdrbench.commands.run import plan_all, run_plans
+from mdrbench.core.languages import ALL
+from mdrbench.core.store import Store
 
 
 def submitted(name: str, value: float, langs) -> dict:
@@ -39,8 +40,8 @@ def make_site(folder: Path) -> Path:
 
     results, store = folder / "results", Store(folder / "store")
     for changes in ([], ["retriever.k1=1.6"]):
-        plans = running.plan_all(["bm25"], "sample", "all", "dev", changes, store)
-        _, error = running.run_plans(plans, store, results, "mdrbench run bm25", True)
+        plans = plan_all(["bm25"], "sample", "all", "dev", changes, store)
+        _, error = run_plans(plans, store, results, "mdrbench run bm25", True)
         assert error is None
     save(results, submitted("theirs <b>", 0.5, ALL[:2]), "theirs", "sample")
     report.write_results(results, results=100, collections=1, topics=20)

@@ -9,7 +9,8 @@ from compare_results import record
 from conftest import axe_violations
 from scipy import stats
 
-from mdrbench import measures, site
+from mdrbench import site
+from mdrbench.evaluation import measures
 from mdrbench.results import comparison
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from site_ablations import save as save_ablation
 from site_systems import KEY, LOG, RECIPE, save, trained
 
 from mdrbench import site
-from mdrbench.languages import ALL
+from mdrbench.core.languages import ALL
 
 pytestmark = pytest.mark.slow
 html5lib = pytest.importorskip("html5lib", reason="pip install html5lib")

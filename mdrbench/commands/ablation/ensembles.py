@@ -1,0 +1,50 @@
+"""An ensemble without one of its retrievers: the recipe's candidates come from those that are left."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mdrbench.commands.ablation.parts import combined_ranking
+from mdrbench.core.errors import UsageError, did_you_mean
+from mdrbench.recipe import Recipe
+
+
+def without(one: Recipe, label: str) -> list[str]:
+    """The overrides that take the retriever with this label out of the recipe's ensemble or fusion.
+
+    Of a fusion of two, the other one ranks alone. Weights of an ensemble's encoders stay in proportion.
+
+    Raises:
+        UsageError: the recipe mines no combined ranking, it has no such retriever, or no other.
+    """
+    key, section = _combination(one)
+    if section is None:
+        raise UsageError(
+            f"--ensemble-without {label}: '{one.name}' mines the ranking of a single retriever",
+            mend="leave it out, or name a recipe with an ensemble",
+        )
+    parts = section["of"]
+    if label not in parts:
+        raise UsageError(f"--ensemble-without: no '{label}' in the ensemble", mend=did_you_mean(label, list(parts)))
+    left = {name: part for name, part in parts.items() if name != label}
+    if not left:
+        raise UsageError(f"--ensemble-without {label}: nothing is left of the ensemble", mend="see --no-ensemble")
+    return [f"{key}={json.dumps(_reduced(section, left), ensure_ascii=False)}"]
+
+
+def _combination(one: Recipe) -> tuple[str, dict[str, Any] | None]:
+    if one.negatives is None:
+        return "", None
+    if "of" in one.negatives.mining:
+        return "negatives.mining", one.negatives.mining
+    return "negatives.retriever", one.negatives.retriever if combined_ranking(one) else None
+
+
+def _reduced(section: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
+    if section["name"] == "hybrid" and len(left) == 1:
+        return next(iter(left.values()))
+    reduced = {**section, "of": left}
+    if section.get("weights"):
+        reduced["weights"] = {name: section["weights"][name] for name in left}
+    return reduced

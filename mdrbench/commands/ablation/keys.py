@@ -1,0 +1,74 @@
+"""``--vary KEY=V1,V2``: which key of a recipe is meant, and the values, each as it was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mdrbench.core.errors import UsageError, did_you_mean
+
+OPENING, CLOSING, QUOTES = "[{(", "]})", "\"'"
+
+
+def parse_vary(item: str, resolved: dict[str, Any]) -> tuple[str, list[str]]:
+    """The whole key and the values.
+
+    Args:
+        resolved: the recipe with all defaults, as JSON; what is not set is None.
+
+    Raises:
+        UsageError: not KEY=V1,V2, or the recipe has no such key, or several.
+    """
+    key, equals, text = item.partition("=")
+    values = [value.strip() for value in split(text)]
+    if not equals or not key or not all(values):
+        raise UsageError(f"--vary '{item}' is not KEY=V1,V2", mend="write for instance --vary negatives.size=10,20,30")
+    if len(set(values)) < len(values):
+        raise UsageError(f"--vary '{item}' names a value twice", mend="name each once")
+    return whole_key(key, resolved), values
+
+
+def whole_key(key: str, resolved: dict[str, Any]) -> str:
+    """The key as ``--set`` takes it: as given, or the one key of the recipe that ends in what is given.
+
+    ``mining.keep`` is how many negatives a query keeps: ``k`` of the strategy, or ``negatives.size`` where it has none.
+    """
+    known = list(_keys(resolved))
+    if key in ("mining.keep", "negatives.mining.keep") and resolved.get("negatives"):
+        key = "negatives.mining.k" if "negatives.mining.k" in known else "negatives.size"
+    if key in known:
+        return key
+    ending = [other for other in known if other.endswith(f".{key}")]
+    if len(ending) == 1:
+        return ending[0]
+    if ending:
+        raise UsageError(f"--vary: '{key}' may be {' or '.join(ending)}", mend="write the key in full")
+    tails = {other.split(".", 1)[-1]: other for other in known} | {other.rsplit(".", 1)[-1]: other for other in known}
+    hint = did_you_mean(key, [*known, *tails]).partition("(known:")[0].strip()
+    raise UsageError(
+        f"--vary: the recipe has no key '{key}'",
+        mend=f"{hint + ' ' if hint else ''}`mdrbench show RECIPE` prints every key",
+    )
+
+
+def _keys(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in data.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def split(text: str) -> Iterator[str]:
+    """The values between commas that stand in no brackets or quotation marks."""
+    depth, quote, begin = 0, "", 0
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in QUOTES:
+            quote = char
+        elif char in OPENING + CLOSING:
+            depth += 1 if char in OPENING else -1
+        elif char == "," and not depth:
+            yield text[begin:at]
+            begin = at + 1
+    yield text[begin:]

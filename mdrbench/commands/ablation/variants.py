@@ -1,0 +1,226 @@
+"""What each part of a recipe is worth: the recipe without it, as plain ``--set`` overrides.
+
+Other recipes can stand beside them, as what their training and negatives change in the complete one. Variants that come
+to the same recipe are one variant with several names: nothing is computed or shown twice. The parts themselves are in
+:mod:`mdrbench.commands.ablation.parts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mdrbench import recipe
+from mdrbench.commands.ablation import ensembles as ablation_ensembles
+from mdrbench.commands.ablation import keys as ablation_keys
+from mdrbench.commands.ablation import rivals as ablation_rivals
+from mdrbench.commands.ablation.parts import PARTS, STAGES, flag
+from mdrbench.core.errors import UsageError, did_you_mean
+from mdrbench.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a variant is called; ``kind`` is part, stage, cumulative, sweep or rival."""
+
+    label: str
+    kind: str
+    parts: tuple[str, ...] = ()
+    key: str | None = None
+    value: str | None = None
+
+
+@dataclass
+class Variant:
+    """A recipe that differs from the complete one by ``overrides``, and all its names."""
+
+    recipe: Recipe
+    overrides: list[str]
+    names: list[Name] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """``complete``, or the first of its names."""
+        return self.names[0].label if self.overrides else "complete"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The complete recipe, its variants, and the parts that were looked for and are not in it: slug -> why."""
+
+    name: str
+    overrides: list[str]
+    complete: Variant
+    variants: list[Variant]
+    absent: dict[str, str]
+
+
+def choose(
+    name: str,
+    overrides: list[str],
+    parts: Iterable[str] = (),
+    *,
+    everything: bool = False,
+    vary: Iterable[str] = (),
+    rivals: Iterable[str] = (),
+    ensemble_without: Iterable[str] = (),
+) -> Choice:
+    """The variants that are asked for, each loaded and checked.
+
+    Args:
+        overrides: ``--set`` of the complete recipe and so of all its variants.
+        parts: slugs of :data:`PARTS`, taken away together: one variant.
+        everything: also each part and each stage alone, and the stages one after the other.
+        vary: ``KEY=v1,v2``: a variant for each value.
+        rivals: other recipes, each of them a variant.
+        ensemble_without: labels of retrievers of its ensemble, each taken out in a variant of its own.
+
+    Raises:
+        UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, a variant is no recipe, or a
+            rival is the complete recipe itself.
+    """
+    complete = Variant(recipe.load(name, overrides), [])
+    found = _Chosen(name, overrides, complete)
+    if parts := [slug for slug in PARTS if slug in set(parts)]:
+        found.together(parts)
+    if everything:
+        found.everything()
+    resolved = complete.recipe.model_dump(mode="json")
+    for item in vary:
+        found.sweep(item, resolved)
+    for rival in rivals:
+        found.rival(rival)
+    for label in ensemble_without:
+        found.smaller_ensemble(label)
+    if not found.variants and not found.absent:
+        flags = ", ".join(flag(slug) for slug in PARTS if slug not in STAGES)
+        raise UsageError(
+            "no variant is asked for", mend=f"give --all, --vary KEY=V1,V2, --rival RECIPE, --stage-off 1, or {flags}"
+        )
+    return Choice(name, overrides, complete, list(found.variants.values()), found.absent)
+
+
+class _Chosen:
+    """Variants by digest."""
+
+    def __init__(self, name: str, overrides: list[str], complete: Variant):
+        self.name, self.overrides, self.complete = name, overrides, complete
+        self.variants: dict[str, Variant] = {}
+        self.absent: dict[str, str] = {}
+
+    def add(self, name: Name, overrides: list[str]) -> bool:
+        """Give the recipe with these overrides a name; False where it is the complete one."""
+        loaded = recipe.load(self.name, [*self.overrides, *overrides])
+        if loaded.digest == self.complete.recipe.digest:
+            if name.kind in ("sweep", "cumulative"):
+                self.complete.names.append(name)
+            return False
+        variant = self.variants.setdefault(loaded.digest, Variant(loaded, overrides))
+        if name not in variant.names:
+            variant.names.append(name)
+        return True
+
+    def together(self, parts: list[str]) -> None:
+        """One variant with all these parts taken away."""
+        for slug in parts:
+            if why := PARTS[slug].why_absent(self.complete.recipe):
+                self._refuse(slug, why)
+        kind = "stage" if all(slug in STAGES for slug in parts) else "part"
+        if not self.add(Name(_label(parts), kind, tuple(parts)), combined(parts, self.complete.recipe)):
+            self._refuse(parts[0], "taking it away changes nothing")
+
+    def _refuse(self, slug: str, why: str) -> None:
+        has = [flag(other) for other, part in PARTS.items() if not part.why_absent(self.complete.recipe)]
+        raise UsageError(
+            f"{flag(slug)}: '{self.name}' has no such part: {why}",
+            mend=f"leave it out; what this recipe has: {', '.join(has) or 'nothing to take away; see --vary'}",
+        )
+
+    def everything(self) -> None:
+        """Each part alone, each stage alone, and the stages one after the other."""
+        one = self.complete.recipe
+        for slug, part in PARTS.items():
+            why = part.why_absent(one)
+            kind = "stage" if slug in STAGES else "part"
+            if why is None and not self.add(Name(part.label, kind, (slug,)), part.overrides(one)):
+                why = "taking it away changes nothing"
+            if why is not None:
+                self.absent[slug] = why
+        present = [slug for slug in STAGES if slug not in self.absent]
+        for count in range(len(present) + 1) if present else ():
+            on, off = present[:count], present[count:]
+            self.add(Name(_step_label(on, off), "cumulative", tuple(off)), combined(off, one))
+
+    def smaller_ensemble(self, label: str) -> None:
+        """The ensemble without one of its retrievers."""
+        name = Name(f"ensemble without {label}", "part", (f"ensemble-{label}",))
+        self.add(name, ablation_ensembles.without(self.complete.recipe, label))
+
+    def rival(self, name: str) -> None:
+        """Another recipe in the complete one's place."""
+        other = recipe.load(name, ablation_rivals.applicable(self.overrides, name))
+        overrides = ablation_rivals.differences(self.complete.recipe, other)
+        if not self.add(Name(other.name, "rival"), overrides):
+            raise UsageError(
+                f"--rival {name}: trains what '{self.name}' trains, in the same way",
+                mend="leave it out, or name a recipe whose retriever, negatives or training differ",
+            )
+
+    def sweep(self, item: str, resolved: dict[str, Any]) -> None:
+        """A variant for each value of a key."""
+        key, values = ablation_keys.parse_vary(item, resolved)
+        for value in values:
+            self.add(Name(f"{key}={value}", "sweep", (), key, value), [f"{key}={value}"])
+
+
+def combined(parts: list[str], one: Recipe) -> list[str]:
+    """The overrides that take several parts away at once; what stands inside something replaced is left out."""
+    found: dict[str, str] = {}
+    for slug in parts:
+        if set(PARTS[slug].within) & set(parts):
+            continue
+        for item in PARTS[slug].overrides(one):
+            key, _, value = item.partition("=")
+            if not any(key.startswith(f"{other}.") for other in found):
+                found = {other: v for other, v in found.items() if not other.startswith(f"{key}.")}
+                found[key] = value
+    return [f"{key}={value}" for key, value in found.items()]
+
+
+def seeded(variant: Variant, overrides: list[str], seeds: int) -> list[list[str]]:
+    """The overrides of each repeat: the recipe's own seeds first, then each one more. A variant that trains nothing
+    is not repeated: no seed changes its scores.
+
+    Raises:
+        UsageError: the complete recipe trains nothing.
+    """
+    repeats = [[*overrides, *variant.overrides]]
+    if variant.recipe.training is None:
+        if seeds > 1 and not variant.overrides:
+            raise UsageError(
+                f"'{variant.recipe.name}' trains nothing: no seed changes its scores", mend="leave out --seeds"
+            )
+        return repeats
+    for more in range(1, seeds):
+        seed, of_training = variant.recipe.seed + more, variant.recipe.training.seed + more
+        repeats.append([*overrides, *variant.overrides, f"seed={seed}", f"training.seed={of_training}"])
+    return repeats
+
+
+def _label(parts: list[str]) -> str:
+    return "without " + " and ".join(PARTS[slug].label.removeprefix("without ") for slug in parts)
+
+
+def _step_label(on: list[str], off: list[str]) -> str:
+    if not on:
+        return "base: no stage"
+    numbers = ", ".join(slug[-1] for slug in on)
+    return f"base + stage{'s' * (len(on) > 1)} {numbers}" + ("" if off else " (complete)")
+
+
+def require_measure(choice: Choice, measure: str) -> None:
+    """A UsageError where the complete recipe does not measure what is to be shown."""
+    known = list(choice.complete.recipe.evaluation.measures)
+    if measure not in known:
+        raise UsageError(f"'{choice.name}' does not measure {measure}", mend=did_you_mean(measure, known))

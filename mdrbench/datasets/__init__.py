@@ -1,1 +1,0 @@
-"""Where corpora, topics and qrels come from: one file a source (see :mod:`mdrbench.registry`)."""

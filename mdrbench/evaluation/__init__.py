@@ -1,0 +1,1 @@
+"""Measures and statistics: scores of topics, intervals, paired tests, corrections."""

@@ -1,0 +1,135 @@
+"""Per-topic scores, their means and intervals, and paired tests, with trec_eval's conventions.
+
+Scores come from trec_eval's own C code through pytrec_eval. The conventions are those of ``trec_eval -c -M 100``: the
+qrels set the denominator (a judged topic without hits scores 0), equal float32 scores are ordered by docid descending,
+and nothing below rank :data:`DEPTH` counts. ``Judged@k``, which trec_eval lacks, is ir-measures' definition (judged
+among the top k, divided by the hits there) under the same tie rule; a topic without hits has 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdrbench.core.atomic_files import gzip_file
+from mdrbench.core.errors import DataError, UsageError, did_you_mean
+from mdrbench.core.types import Qrels, Run, Topics
+from mdrbench.formats.trec import by_tie_rule, check_hits, lines
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DEPTH = 100
+"""Hits of a topic that count, trec_eval's ``-M``."""
+
+DEFAULT = ("nDCG@10", "Recall@100", "MRR@10", "MAP@100", "Judged@10")
+"""The measures of every leaderboard; the first one ranks."""
+
+_TREC_NAMES = {"nDCG": "ndcg_cut_{k}", "Recall": "recall_{k}", "MAP": "map_cut_{k}", "MRR": "recip_rank"}
+
+TopicScores = dict[str, dict[str, float]]
+"""qid -> measure -> score, one entry for every judged topic."""
+
+
+def parse_measure(text: str) -> tuple[str, int]:
+    """``nDCG@10`` -> ``("nDCG", 10)``; known are nDCG, Recall, MRR, MAP and Judged at 1 to 100."""
+    match = re.fullmatch(r"([A-Za-z]+)@([1-9]\d*)", text)
+    known = [*_TREC_NAMES, "Judged"]
+    if not match or match[1] not in known:
+        raise UsageError(f"unknown measure '{text}'", mend=did_you_mean(text, list(DEFAULT)))
+    if int(match[2]) > DEPTH:
+        raise UsageError(f"'{text}' looks below rank {DEPTH}", mend=f"use a cut-off of at most {DEPTH}")
+    return match[1], int(match[2])
+
+
+def score_topics(run: Run, qrels: Qrels, measures: tuple[str, ...] = DEFAULT) -> TopicScores:
+    """Score every topic of ``qrels``; topics of ``run`` without judgments are left out.
+
+    Raises:
+        DataError: a topic ranks a passage twice or with a score that is not finite.
+    """
+    import pytrec_eval
+
+    wanted = {measure: parse_measure(measure) for measure in measures}
+    kept = {}
+    for qid in qrels:
+        hits = run.get(qid)
+        if hits:
+            check_hits(qid, hits, "run")
+            kept[qid] = {docid: score for score, docid in by_tie_rule(hits)[:DEPTH]}
+    names = {_TREC_NAMES[name].format(k=k) for name, k in wanted.values() if name != "Judged"}
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {re.sub(r"_(\d+)$", r".\1", name) for name in names})
+    raw = evaluator.evaluate(kept) if names else {}
+    return {
+        qid: {
+            measure: _judged(kept.get(qid), qrels[qid], k) if name == "Judged" else _from_trec(raw.get(qid), name, k)
+            for measure, (name, k) in wanted.items()
+        }
+        for qid in qrels
+    }
+
+
+def _from_trec(scores: dict[str, float] | None, name: str, k: int) -> float:
+    if scores is None:  # judged, but no hit: trec_eval -c counts it as zero
+        return 0.0
+    value = scores[_TREC_NAMES[name].format(k=k)]
+    if name == "MRR":  # recip_rank is 1/rank of the first positive; below the cut-off it counts as none
+        return value if value > 1 / (k + 1) else 0.0
+    return value
+
+
+def _judged(hits: dict[str, float] | None, judged: dict[str, int], k: int) -> float:
+    top = list(hits)[:k] if hits else []
+    return sum(docid in judged for docid in top) / len(top) if top else 0.0
+
+
+def write_topic_scores(path: Path, scores: TopicScores, queries: Topics, names: tuple[str, ...]) -> None:
+    """A gzipped table: a header, then qid, the measures' scores in full precision and the query, tab-separated."""
+    rows = [["qid", *names, "query"]]
+    for qid, row in scores.items():
+        rows.append([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)])
+    with gzip_file(path) as file:
+        file.write("".join("\t".join(cells) + "\n" for cells in rows).encode("utf-8"))
+
+
+def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
+    """The scores and queries that :func:`write_topic_scores` wrote."""
+    scores: TopicScores = {}
+    queries: Topics = {}
+    names: list[str] = []
+    for number, line in lines(path):
+        fields = line.split("\t")
+        if number == 1:
+            names = fields[1:-1]
+            continue
+        if len(fields) != len(names) + 2:
+            raise DataError(
+                f"{len(fields)} columns, not {len(names) + 2}", where=f"{path}:{number}", mend="run the recipe again"
+            )
+        scores[fields[0]] = dict(zip(names, map(float, fields[1:-1]), strict=True))
+        queries[fields[0]] = json.loads(fields[-1])
+    return scores, queries
+
+
+def matrix(scores: TopicScores, measures: tuple[str, ...]) -> np.ndarray:
+    """Scores as an array of shape (topics, measures), topics in their order."""
+    import numpy as np
+
+    return np.array([[row[m] for m in measures] for row in scores.values()], dtype=np.float64)
+
+
+def overlap(found: np.ndarray, exact: np.ndarray, k: int) -> float:
+    """Recall of approximate search: the mean share of each query's ``k`` exact rows among the first ``k`` found.
+
+    Args:
+        found, exact: row numbers, best first, shape (queries, at least k); negative numbers are no rows.
+    """
+    import numpy as np
+
+    shares = []
+    for mine, true in zip(found[:, :k], exact[:, :k], strict=True):
+        wanted = true[true >= 0]
+        shares.append(np.isin(wanted, mine).mean() if len(wanted) else 1.0)
+    return float(np.mean(shares))

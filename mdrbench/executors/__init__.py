@@ -1,1 +1,0 @@
-"""Where steps run: one file each (see :mod:`mdrbench.registry`)."""

@@ -1,0 +1,1 @@
+"""Hard negatives: groups, mining, judges, generation and agreement with human labels."""

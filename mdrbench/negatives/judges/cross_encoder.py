@@ -1,0 +1,190 @@
+"""A cross-encoder's score of query and passage, cut into grades; the reference positive is not looked at.
+
+As teachers that filter mined negatives in RocketQA (Qu et al. 2021) and in sentence-transformers'
+``mine_hard_negatives``. The model is one that sentence-transformers' ``CrossEncoder`` reads and that gives one score: a
+sequence classifier with one label, or a decoder asked for yes or no. Pairs are batched by length, a few batches at a
+time; one score serves as both grades.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mdrbench.core import environment
+from mdrbench.core.environment import package_version
+from mdrbench.core.errors import DataError
+from mdrbench.core.types import Judgment, Pair
+from mdrbench.hub import models
+from mdrbench.negatives.judges import Estimate
+from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+VERSION = 1
+
+PARTS: dict[str, str] = {}
+
+RUN_ONLY = ("batch_size",)
+
+WINDOW = 64  # batches that are sorted by length together
+
+
+class Config(BaseModel):
+    """The model, what is shown to it, and the cut-offs, which depend on the model.
+
+    ``activation``: ``sigmoid`` brings scores between 0 and 1, ``none`` leaves them as the model gives them.
+    ``precision``: ``auto`` is bf16 where the device computes in it (see the encoder ``transformer``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    model: str = Field(description="hub repository or a local folder")
+    revision: str | None = Field(default=None, description="commit, tag or branch on the hub")
+    source: Literal["auto", "hub", "local"] = "auto"
+    cutoffs: Cutoffs = Field(description="[low, high]: below low is grade 0, below high 1, else 2")
+    activation: Literal["sigmoid", "none"] = "sigmoid"
+    max_length: int = Field(default=512, ge=8, description="tokens kept of query and passage together")
+    title_separator: str = Field(default=" ", description="what joins title and text")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(default=32, ge=1, description="pairs of a batch; halved when memory runs out")
+
+
+def build(config: Config) -> CrossEncoderJudge:
+    """A judge with these settings; the model is loaded when it first judges."""
+    return CrossEncoderJudge(config)
+
+
+class CrossEncoderJudge:
+    """See :class:`mdrbench.negatives.judges.Judge`."""
+
+    reference = "ignored"
+
+    def __init__(self, config: Config):
+        self.config = config
+        self._batch_size = config.batch_size
+        self._tally = Tally()
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch the model where it is not here yet, and check that it has a head that gives one score."""
+        wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
+        check_head((models.find(*wanted) or models.pull(*wanted, say)).path)
+
+    @cached_property
+    def files(self) -> models.LocalModel:
+        """The model's folder, source and revision; a SetupError where it was never pulled."""
+        return models.require(self.config.model, self.config.revision, self.config.source)
+
+    @cached_property
+    def device(self) -> str:
+        """``cuda`` where there is a GPU, else ``cpu``."""
+        return environment.device()
+
+    @cached_property
+    def precision(self) -> str:
+        """What ``auto`` comes to on this machine."""
+        return environment.precision(self.config.precision)
+
+    def conventions(self) -> dict:
+        """Model, revision and source, cut-offs, activation, length, text joining, precision, library versions."""
+        return {
+            "judge": "cross-encoder",
+            **self.config.model_dump(mode="json", exclude={"batch_size", "source"}),
+            "model": self.files.name,
+            "source": self.files.source,
+            "revision": self.files.revision,
+            "precision": self.precision,
+            **{name: package_version(name) for name in ("torch", "transformers", "sentence-transformers")},
+        }
+
+    def estimate(self, pairs: list[Pair]) -> Estimate:
+        """Nothing is asked of an endpoint."""
+        return FREE
+
+    def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
+        """A window of batches at a time; memory beyond the pairs holds one window."""
+        size = self.config.batch_size * WINDOW
+        for start in range(0, len(pairs), size):
+            window = pairs[start : start + size]
+            texts = [(pair.query, pair.passage.joined(self.config.title_separator)) for pair in window]
+            scores = self.scores(texts, lambda done, start=start: progress(start + done))
+            for pair, score in zip(window, scores, strict=True):
+                found = grade(score, *self.config.cutoffs)
+                yield self._tally.verdict(pair, found, found)
+
+    def scores(self, texts: list[tuple[str, str]], progress: Callable[[int], None] = lambda done: None) -> list[float]:
+        """The score of each (query, passage), in order; longest first, so that memory runs out at once or never."""
+        import torch
+
+        model = _load(str(self.files.path), self.config.max_length, self.config.activation, self.precision, self.device)
+        order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])), reverse=True)
+        result = [0.0] * len(texts)
+        at = 0
+        while at < len(order):
+            batch = order[at : at + self._batch_size]
+            try:
+                found = model.predict(
+                    [texts[i] for i in batch], batch_size=self._batch_size, show_progress_bar=False
+                ).tolist()
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                self._batch_size = len(batch) // 2
+                continue
+            for i, score in zip(batch, found, strict=True):
+                result[i] = score
+            at += len(batch)
+            progress(at)
+        return result
+
+    def facts(self) -> dict:
+        """Pairs judged by grade, those without a finite score as unreadable; device and precision."""
+        return {**self._tally.facts(), "device": self.device, "precision": self.precision}
+
+
+def check_head(folder: Path) -> None:
+    """A DataError where a model would get a new, random head, or gives several scores, going by its JSON files."""
+    modules = folder / "config_sentence_transformers.json"
+    if modules.is_file() and json.loads(modules.read_text(encoding="utf-8")).get("model_type") == "CrossEncoder":
+        return
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = (config.get("architectures") or ["unknown"])[0]
+    if kind.endswith("ForCausalLM"):
+        return
+    mend = "choose a reranker with one score, such as BAAI/bge-reranker-v2-m3"
+    if not kind.endswith("ForSequenceClassification"):
+        raise DataError(f"the model is no cross-encoder but {kind}", where=str(folder), mend=mend)
+    _check_labels(len(config.get("id2label", (0, 1))), folder)
+
+
+def _check_labels(labels: int, folder: Path) -> None:
+    if labels != 1:
+        mend = "choose a reranker with one score, such as BAAI/bge-reranker-v2-m3"
+        raise DataError(f"the model gives {labels} scores a pair", where=str(folder), mend=mend)
+
+
+@lru_cache(maxsize=1)
+def _load(path: str, max_length: int, activation: str, precision: str, device: str) -> CrossEncoder:
+    """The model of a folder; the last one is kept, so that 16 languages load it once."""
+    import torch
+    from sentence_transformers import CrossEncoder
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    check_head(Path(path))
+    model = CrossEncoder(
+        path,
+        device=device,
+        max_length=max_length,
+        model_kwargs={"dtype": {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]},
+        activation_fn=torch.nn.Sigmoid() if activation == "sigmoid" else torch.nn.Identity(),
+        local_files_only=True,
+    )
+    _check_labels(model.num_labels, Path(path))
+    return model

@@ -1,0 +1,38 @@
+"""Top k with a margin to the positive: the k best-ranked passages that score below the positive's score minus m.
+
+"TopK-MarginPos" in Moreira et al., "NV-Retriever" (arXiv 2407.15831), and Huang et al. (EMNLP 2025; best m = 0.15);
+sentence-transformers' ``absolute_margin``, except that a score exactly at the threshold is left out here. The default
+is for cosine similarities.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mdrbench.core.types import Hit
+from mdrbench.negatives.mining._ranking import PositiveConfig, Ranking, known
+
+VERSION = 1
+
+
+class Config(PositiveConfig):
+    """``m``: how far below the positive's score a negative must be."""
+
+    m: float = Field(default=0.15, ge=0, allow_inf_nan=False)
+
+
+def build(config: Config) -> MarginPos:
+    """The strategy with these settings."""
+    return MarginPos(config)
+
+
+class MarginPos(Ranking):
+    """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.reference = config.reference
+
+    def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
+        """The best k with score < positive - m."""
+        return self.below(candidates, known(reference) - self.config.m)

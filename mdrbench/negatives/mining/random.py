@@ -1,0 +1,37 @@
+"""Random negatives: passages drawn uniformly from the corpus, as a control.
+
+The seed is the recipe's. More are drawn than kept, since a positive may be among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mdrbench.core.types import Hit
+from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
+
+VERSION = 1
+
+
+class Config(RankingConfig):
+    """``k`` negatives out of ``depth`` passages drawn for each query."""
+
+    depth: int = Field(default=40, ge=1, le=10_000, description="passages drawn for each query")
+
+
+def build(config: Config) -> RandomNegatives:
+    """The strategy with these settings."""
+    return RandomNegatives(config)
+
+
+class RandomNegatives(Ranking):
+    """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    def retriever(self, own: dict[str, Any]) -> None:
+        """No ranking: ``depth`` passages drawn at random."""
+
+    def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
+        """The first k drawn."""
+        return candidates[: self.config.k]

@@ -1,0 +1,1 @@
+"""From recipes to result files: plans, stages, executors, the runner and progress."""

@@ -1,0 +1,50 @@
+"""This machine, step after step in this process.
+
+The steps themselves use all cores (Lucene's indexing and search threads, torch's kernels), so running two at once would
+gain little and double the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from mdrbench.core.errors import MdrbenchError
+from mdrbench.pipeline.plan.steps import Step
+from mdrbench.pipeline.runner import Event, Listener, run_step
+
+VERSION = 1
+
+
+class Config(BaseModel):
+    """No settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def build(config: Config) -> Local:
+    """An executor on this process."""
+    return Local()
+
+
+class Local:
+    """Runs steps in the order given; a step whose input failed is skipped."""
+
+    def run(self, steps: list[Step], root: Path, listen: Listener) -> Iterator[tuple[Step, Exception | None]]:
+        """Yield each step with None when it is done, or with the error that stopped it."""
+        failed: dict[tuple[str, str], Exception] = {}
+        for step in steps:
+            cause = next((failed[ref] for ref in step.inputs.values() if ref in failed), None)
+            if cause is not None:
+                listen(Event("skipped", step))
+            else:
+                try:
+                    run_step(step, root, listen)
+                except MdrbenchError as error:
+                    cause = error
+                    listen(Event("failed", step, text=str(error)))
+            if cause is not None:
+                failed[step.ref] = cause
+            yield step, cause

@@ -1,0 +1,227 @@
+"""The stages that make hard negatives: rank, mine, judge, generate, top up (see :mod:`mdrbench.negatives.groups`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mdrbench.core import registry
+from mdrbench.core.atomic_files import text_file
+from mdrbench.core.errors import StepError
+from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Topics, TrainingGroup
+from mdrbench.formats import groups as group_files
+from mdrbench.formats import jsonl, trec
+from mdrbench.negatives import agreement as agreements
+from mdrbench.negatives import groups
+from mdrbench.negatives.groups import Judging, Keep, Texts, Verdicts
+from mdrbench.pipeline.plan.steps import Job
+
+
+def draw(job: Job) -> dict:
+    """Draw passages uniformly from the corpus for every topic, ranked by chance: the run that `random` mines."""
+    import numpy as np
+
+    total, depth = job.facts["corpus"]["passages"], job.params["depth"]
+    topics = job.topics()
+    rng = np.random.default_rng([job.params["seed"], *job.scope.encode()])
+    count = min(depth, total)
+    rows = {qid: rng.choice(total, size=count, replace=False, shuffle=True).tolist() for qid in topics}
+    wanted = {row for drawn in rows.values() for row in drawn}
+    docids = {row: passage.docid for row, passage in enumerate(_corpus(job)) if row in wanted}
+    run = {qid: [Hit(docids[row], float(count - rank)) for rank, row in enumerate(rows[qid])] for qid in topics}
+    trec.write_run(job.out / "run.trec.gz", run, tag="random")
+    return {"topics": len(run), "hits": sum(map(len, run.values()))}
+
+
+def positives(job: Job) -> dict:
+    """Score every positive of the training topics with the retriever whose ranking is mined."""
+    wanted = {qid: list(groups.positives(judged)) for qid, judged in job.qrels().items()}
+    wanted = {qid: docids for qid, docids in wanted.items() if docids}
+    retriever = registry.build("retrievers", job.params["retriever"])
+    scores = retriever.score(job.scope, job.indexes(), job.topics(), wanted)
+    _write_rows(job.out / "positives.jsonl.gz", ({"qid": qid, "scores": found} for qid, found in scores.items()))
+    return {"queries": len(scores), "positives": sum(map(len, scores.values()))}
+
+
+def mine(job: Job) -> dict:
+    """Choose hard negatives out of a ranking of the training topics."""
+    miner = registry.build("mining", job.params["miner"]["settings"])
+    run, qrels = trec.read_run(job.inputs["run"] / "run.trec.gz"), job.qrels()
+    scores = {}
+    if "positives" in job.inputs:
+        rows = jsonl.records(job.inputs["positives"] / "positives.jsonl.gz", {"qid": str, "scores": dict})
+        scores = {row["qid"]: row["scores"] for _, row in rows}
+    texts = Texts.of(groups.docids_to_compare(run, qrels, miner.depth), _corpus(job))
+    found, counts = groups.mine(
+        miner,
+        job.topics(),
+        qrels,
+        run,
+        texts,
+        scores=scores,
+        judged_zeros=job.params["judged_zeros"] == "keep",
+        size=job.params["size"],
+    )
+    group_files.write(job.out / "groups.jsonl.gz", found)
+    return counts
+
+
+def judge(job: Job) -> dict:
+    """Ask the judge about every mined negative, with a positive as reference, and take out those it finds relevant."""
+    found = _groups(job)
+    judging = _judging(job, _texts_of(job, found))
+    kept, verdicts, counts = groups.judge(found, judging, job.params["size"], _counted(job, found))
+    group_files.write(job.out / "groups.jsonl.gz", kept)
+    _write_verdicts(job.out, verdicts)
+    return {**counts, "judge": judging.judge.facts(), "agreement": _agreement(verdicts, job)}
+
+
+def pairs_to_judge(job: Job) -> list[Pair]:
+    """What :func:`judge` will ask about, for an estimate of its cost."""
+    found = _groups(job)
+    return _judging(job, _texts_of(job, found)).pairs(groups.everything(found))
+
+
+def generate(job: Job) -> dict:
+    """Generate a new query for every query that is short of negatives."""
+    lacking = groups.short(_groups(job), job.params["size"])
+    passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
+    settings = job.params["generator_settings"]
+    generator = registry.build("generation", settings)
+    sources = groups.sources(lacking, job.scope, job.topics(), passages)
+    made = list(generator.generate(sources, lambda n: job.progress(n, len(sources))))
+    if [one.qid for one in made] != [source.qid for source in sources]:
+        raise StepError(f"'{settings['name']}' generated for other queries than asked", mend="mend the generator")
+    _write_rows(job.out / "generations.jsonl.gz", (one._asdict() for one in made))
+    usable = len(groups.generated_topics(made))
+    return {"queries": len(made), "unreadable": len(made) - usable, "generator": generator.facts()}
+
+
+def read_generated(folder: Path) -> Topics:
+    """The generated queries of a ``generate`` artifact under the qids they stand in for."""
+    rows = jsonl.records(folder / "generations.jsonl.gz", {"qid": str})
+    made = (Generation(row["qid"], row.get("summary"), row.get("query")) for _, row in rows)
+    return groups.generated_topics(made)
+
+
+def top_up(job: Job) -> dict:
+    """Fill the groups that are short from the rankings of the generated queries, with the judge's veto."""
+    found, qrels = _groups(job), job.qrels()
+    run = trec.read_run(job.inputs["run"] / "run.trec.gz")
+    short = {group.qid for group in groups.short(found, job.params["size"])}
+    wanted = group_files.docids(group for group in found if group.qid in short) | _docids(run)
+    passages = group_files.passages(wanted, _corpus(job))
+    texts = Texts({docid: groups.text_digest(passage.text) for docid, passage in passages.items()})
+    judging = _judging(job, passages)
+    full, asked, counts = groups.top_up(
+        found,
+        run,
+        qrels,
+        texts,
+        _read_verdicts(job.inputs["groups"]),
+        judging,
+        judged_zeros=job.params["judged_zeros"] == "keep",
+        size=job.params["size"],
+        progress=lambda n: job.progress(n, None),
+    )
+    group_files.write(job.out / "groups.jsonl.gz", full)
+    _write_verdicts(job.out, asked)
+    return {**counts, "judge": judging.judge.facts() if judging.judge else {}}
+
+
+def agreement(job: Job) -> dict:
+    """Hold the judge against the qrels on a sample of judged pairs; a positive's reference is another positive."""
+    found = _sampled(job)
+    judging = _judging(job, _texts_of(job, found))
+    verdicts = judging.ask(groups.everything(found), _counted(job, found))
+    _write_verdicts(job.out, verdicts)
+    return {**_agreement(verdicts, job), "judge": judging.judge.facts()}
+
+
+def _sampled(job: Job) -> list[TrainingGroup]:
+    """Judged pairs drawn at random, in the shape of groups: what is judged stands where negatives do.
+
+    A query's reference is one positive, which is itself not asked about: a query whose only judged passage is that
+    positive gives no pair.
+    """
+    import numpy as np
+
+    from mdrbench.core.types import Negative
+
+    pairs, references = [], {}
+    for qid, judged in job.qrels().items():
+        if wanted := groups.positives(judged):
+            references[qid] = wanted[0]
+            pairs += [(qid, docid) for docid in judged if docid != wanted[0]]
+    rng = np.random.default_rng([job.params["seed"], *job.scope.encode()])
+    chosen = sorted(rng.permutation(len(pairs))[: job.params["pairs"]].tolist())
+    by_qid: dict[str, list[str]] = {}
+    for qid, docid in (pairs[n] for n in chosen):
+        by_qid.setdefault(qid, []).append(docid)
+    return [
+        TrainingGroup(qid, (references[qid],), tuple(Negative(docid, 0.0, "mined", True) for docid in docids))
+        for qid, docids in by_qid.items()
+    ]
+
+
+def _corpus(job: Job) -> Iterable[Passage]:
+    return job.dataset.passages(job.scope, job.facts["corpus"]["duplicates"])
+
+
+def _groups(job: Job) -> list[TrainingGroup]:
+    return list(group_files.read(job.inputs["groups"] / "groups.jsonl.gz"))
+
+
+def _texts_of(job: Job, found: list[TrainingGroup]) -> dict[str, Passage]:
+    return group_files.passages(group_files.docids(found), _corpus(job))
+
+
+def _counted(job: Job, found: list[TrainingGroup]) -> Callable[[int], None]:
+    """Progress over all negatives of the groups, which are counted once."""
+    total = sum(len(group.negatives) for group in found)
+    return lambda done: job.progress(done, total)
+
+
+def _docids(run: Run) -> set[str]:
+    return {hit.docid for hits in run.values() for hit in hits}
+
+
+def _judging(job: Job, passages: dict[str, Passage]) -> Judging:
+    settings = job.params["judge_settings"]
+    return Judging(
+        judge=None if settings["name"] == "none" else registry.build("judges", settings),
+        lang=job.scope,
+        topics=job.topics(),
+        passages=passages,
+        reference=job.params["reference"],
+        keep=Keep(job.params["keep"], job.params["unreadable"]),
+    )
+
+
+def _agreement(verdicts: Verdicts, job: Job) -> dict[str, Any]:
+    judgments = [judgment for by_docid in verdicts.values() for judgment in by_docid.values()]
+    return agreements.agreement(judgments, job.qrels()).as_dict()
+
+
+def _write_verdicts(folder: Path, verdicts: Verdicts) -> None:
+    _write_rows(
+        folder / "judgments.jsonl.gz",
+        (judgment._asdict() for by_docid in verdicts.values() for judgment in by_docid.values()),
+    )
+
+
+def _read_verdicts(folder: Path) -> Verdicts:
+    """The verdicts of a ``judge`` artifact; none in one of a stage that asked no judge."""
+    path = folder / "judgments.jsonl.gz"
+    verdicts: Verdicts = {}
+    if path.exists():
+        for _, row in jsonl.records(path, {"qid": str, "docid": str}):
+            verdicts.setdefault(row["qid"], {})[row["docid"]] = Judgment(**row)
+    return verdicts
+
+
+def _write_rows(path: Path, rows: Iterator[dict] | Iterable[dict]) -> None:
+    with text_file(path) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)

@@ -1,0 +1,131 @@
+"""The stages that train a recipe's encoder on its groups: pair, label, train (see :mod:`mdrbench.training`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mdrbench.core import registry
+from mdrbench.core.atomic_files import text_file
+from mdrbench.core.types import Example, TrainingGroup
+from mdrbench.formats import groups as group_files
+from mdrbench.formats import jsonl, trec
+from mdrbench.negatives.groups import positives as positives_of
+from mdrbench.pipeline.plan.steps import Job
+from mdrbench.training import Key, Material, held_out, weighting
+from mdrbench.training.settings import Settings
+
+
+def pair(job: Job) -> dict:
+    """Groups without hard negatives: every training topic with its positives, for in-batch negatives alone."""
+    qrels, topics = job.qrels(), job.topics()
+    positives = {qid: positives_of(qrels.get(qid, {})) for qid in topics}
+    found = [TrainingGroup(qid, wanted, ()) for qid, wanted in positives.items() if wanted]
+    group_files.write(job.out / "groups.jsonl.gz", found)
+    return {"queries": len(found), "negatives": 0}
+
+
+def label(job: Job) -> dict:
+    """Give every training query of all languages a domain, by its first positive passage."""
+    labeller = registry.build("domains", job.params["domains_settings"])
+    found = dict(_groups(job))
+    passages = {
+        lang: [texts[group.positives[0]] for group in groups]
+        for lang, groups in found.items()
+        for texts in [group_files.passages({group.positives[0] for group in groups}, job.dataset.passages(lang))]
+    }
+    retriever = registry.build("retrievers", job.params["retriever"])
+    labels = labeller.label(passages, lambda texts: retriever.encoder.encode_passages(texts, lambda done: None))
+    with text_file(job.out / "labels.jsonl.gz") as file:
+        for lang, groups in found.items():
+            for group, domain in zip(groups, labels[lang], strict=True):
+                row = {"lang": lang, "qid": group.qid, "domain": domain}
+                file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+    return labeller.facts()
+
+
+def train(job: Job) -> dict:
+    """Train the recipe's encoder on the groups of all languages; the checkpoint is the artifact."""
+    if (processes := job.params["processes"]) == 1:
+        return train_alone(job)
+    from mdrbench.pipeline.stages.training_processes import together
+
+    return together(job, processes)
+
+
+def train_alone(job: Job) -> dict:
+    """The training in this process: the only one, or one of a group."""
+    from mdrbench.training.loop import train as run
+
+    retriever = registry.build("retrievers", job.params["retriever"])
+    encoder, separator = retriever.encoder, retriever.config.title_separator
+    settings = Settings.model_validate(job.params["loop"])
+    material = {
+        lang: _material(job, lang, groups[: job.params["queries_per_language"]], separator)
+        for lang, groups in _groups(job)
+    }
+    examples = list(_examples(job, material))
+    apart = held_out(((e.lang, e.qid) for e in examples), settings.validation, settings.seed)
+    seen = [example for example in examples if (example.lang, example.qid) not in apart]
+    batches = _Batches(job.params, seen)
+    facts = run(
+        settings,
+        encoder.files.path,
+        encoder.config,
+        material,
+        batches,
+        weighting.weights(seen, **job.params["weights"]),
+        out=job.out,
+        base=encoder.files.name,
+        progress=lambda step, steps, loss: job.progress(step, steps),
+    )
+    return {key: facts[key] for key in sorted(facts)}
+
+
+class _Batches:
+    """The batches of all epochs; see :class:`mdrbench.training.Batches`."""
+
+    def __init__(self, params: dict[str, Any], examples: list[Example]):
+        sampler = registry.build("samplers", params["sampler"]["settings"])
+        size, seed = params["batch_size"], params["loop"]["seed"]
+        per_epoch = sampler.count(examples, size)
+        steps = params["steps"] or per_epoch * params["epochs"]
+        self._batches: list[list[Key]] = []
+        for epoch in range(-(-steps // per_epoch)):
+            for batch in sampler.batches(examples, size, seed, epoch):
+                self._batches.append([(examples[at].lang, examples[at].qid) for at in batch])
+        del self._batches[steps:]
+
+    def count(self) -> int:
+        """Steps in all."""
+        return len(self._batches)
+
+    def batch(self, n: int) -> list[Key]:
+        """The queries of a step."""
+        return self._batches[n]
+
+
+def _groups(job: Job) -> Iterator[tuple[str, list[TrainingGroup]]]:
+    """Language and groups, in the languages' order."""
+    for role, path in job.inputs.items():
+        if role.startswith("groups "):
+            yield role.partition(" ")[2], list(group_files.read(path / "groups.jsonl.gz"))
+
+
+def _material(job: Job, lang: str, groups: list[TrainingGroup], separator: str) -> Material:
+    topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
+    passages = group_files.passages(group_files.docids(groups), job.dataset.passages(lang))
+    return Material(
+        {group.qid: topics[group.qid] for group in groups},
+        groups,
+        {docid: passage.joined(separator) for docid, passage in passages.items()},
+    )
+
+
+def _examples(job: Job, material: dict[str, Material]) -> Iterator[Example]:
+    rows = jsonl.records(job.inputs["label"] / "labels.jsonl.gz", {"lang": str, "qid": str, "domain": str})
+    domains = {(row["lang"], row["qid"]): row["domain"] for _, row in rows}
+    for lang, one in material.items():
+        for group in one.groups:
+            yield Example(lang, group.qid, domains[lang, group.qid], group.positives)

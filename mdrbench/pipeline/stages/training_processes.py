@@ -1,0 +1,107 @@
+"""The stage ``train`` on several processes of this machine that train as one: one a GPU, or a share of the cores.
+
+The stage's job is handed over in a file to a group that torch's launcher starts; ``accelerate`` in each of them finds
+the others. Shutting the group down is the launcher's affair too: where one process fails, all end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import MdrbenchError, SetupError, StepError
+from mdrbench.pipeline.plan.steps import Job
+
+JOB, PROGRESS, FACTS, ERROR, SAID = "job.pickle", "progress.txt", "facts.json", "error.pickle", "output.txt"
+POLL_SECONDS = 0.5
+
+
+def together(job: Job, processes: int) -> dict[str, Any]:
+    """Train with this many processes; the facts of the training.
+
+    Raises:
+        SetupError: more processes than GPUs.
+        MdrbenchError: what stopped the training, as one process would have raised it.
+        StepError: a process ended without a word; the end of what it printed.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if gpus and processes > gpus:
+        raise SetupError(
+            f"{processes} processes for {gpus} GPU{'s' * (gpus > 1)}", mend=f"--set training.processes={gpus}"
+        )
+    with tempfile.TemporaryDirectory(prefix="mdrbench-") as scratch:
+        folder = Path(scratch)
+        (folder / JOB).write_bytes(pickle.dumps(dataclasses.replace(job, progress=print)))
+        words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command = [sys.executable, *words, "-m", "mdrbench.pipeline.stages.training_processes", scratch]
+        with open(folder / SAID, "w", encoding="utf-8") as said:
+            group = subprocess.Popen(command, stdout=said, stderr=said, env=_environment(processes, gpus))
+            try:
+                while group.poll() is None:
+                    _show_progress(folder, job)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                group.terminate()
+                group.wait()
+        if group.returncode != 0:
+            raise _why(folder, group.returncode)
+        return json.loads((folder / FACTS).read_text(encoding="utf-8"))
+
+
+def _environment(processes: int, gpus: int) -> dict[str, str]:
+    """The group's environment: without a GPU the cores are shared out."""
+    if gpus:
+        return dict(os.environ)
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    return {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": str(threads)}
+
+
+def _show_progress(folder: Path, job: Job) -> None:
+    """Pass on how far the first process has come."""
+    try:
+        done, total = (folder / PROGRESS).read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return
+    job.progress(int(done), int(total))
+
+
+def _why(folder: Path, code: int) -> MdrbenchError:
+    if (folder / ERROR).exists():
+        return pickle.loads((folder / ERROR).read_bytes())
+    said = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip()
+    return StepError(
+        f"a training process ended with code {code}:\n{said[-4000:]}",
+        mend="what is finished is kept; run the same command again, or with --set training.processes=1",
+    )
+
+
+def main(folder: Path) -> None:
+    """One process of the group: train; the first writes the facts, whoever is stopped writes why."""
+    from mdrbench.pipeline.stages.training import train_alone
+
+    def tell(done: int, total: int | None) -> None:
+        write_atomically(folder / PROGRESS, f"{done} {total}")
+
+    job = pickle.loads((folder / JOB).read_bytes())
+    try:
+        facts = train_alone(dataclasses.replace(job, progress=tell))
+    except MdrbenchError as error:
+        (folder / ERROR).write_bytes(pickle.dumps(error))
+        raise SystemExit(1) from None
+    if os.environ["RANK"] == "0":
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,264 @@
+"""From finished artifacts to result files: every number with the steps and bytes it came from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mdrbench import results
+from mdrbench.core.atomic_files import text_file, write_atomically
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import Artifact, file_sha256, key_of
+from mdrbench.evaluation import measures
+from mdrbench.pipeline import stages
+from mdrbench.pipeline.plan import RecipePlan
+from mdrbench.results import (
+    Average,
+    Cell,
+    DatasetRecord,
+    Evaluated,
+    File,
+    LanguageResult,
+    Result,
+    StepRecord,
+    System,
+    Training,
+)
+
+TIE_RULE = "float32 score descending, then docid descending (trec_eval)"
+DENOMINATOR = "all judged topics (trec_eval -c)"
+LOG_LINES = 1000
+"""Steps in the log that is kept beside a result: of a longer training each line is the mean of several steps."""
+
+
+def target(plan: RecipePlan, root: Path) -> tuple[Path, Result | None]:
+    """Where the plan's result goes, and the result that is there already.
+
+    Raises:
+        DataError: the file there is no valid result.
+        UsageError: the file there was made by another version of the recipe and has languages that this run would
+            drop.
+    """
+    draft = _draft(plan)
+    path = results.path_of(root, draft)
+    if not path.exists():
+        return path, None
+    earlier = results.read(path)
+    same = earlier.system.recipe_digest == draft.system.recipe_digest
+    lost = [lang for lang in earlier.languages if lang not in plan.languages]
+    if not same and lost:
+        raise UsageError(
+            f"{path} holds {len(earlier.languages)} languages of another version of '{plan.recipe.name}'; "
+            f"this run would drop {', '.join(lost)}",
+            mend="run all its languages, remove the file, or write elsewhere with --results DIR",
+        )
+    return path, earlier if same else None
+
+
+def write(plan: RecipePlan, artifacts: dict[tuple[str, str], Artifact], root: Path, command: str) -> Path:
+    """Write (or complete) the result of a plan whose artifacts are at hand, run files first, the JSON last.
+
+    Languages that the same recipe recorded earlier are kept, each with its own provenance; the average is over exactly
+    the languages in the file.
+    """
+    path, earlier = target(plan, root)
+    result = earlier or _draft(plan)
+    beside = path.with_suffix("")
+    beside.mkdir(parents=True, exist_ok=True)
+    for lang, planned in plan.by_language.items():
+        if planned.evaluate.ref not in artifacts:
+            continue
+        evaluated, run = artifacts[planned.evaluate.ref], artifacts[planned.run.ref]
+        files = {
+            "run": _keep(run.path / "run.trec.gz", beside / f"{lang}-{plan.split}.run.trec.gz"),
+            "topics": _keep(evaluated.path / "topics.tsv.gz", beside / f"{lang}-{plan.split}.topics.tsv.gz"),
+        }
+        groups = artifacts.get(planned.groups.ref) if planned.groups else None
+        result.languages[lang] = _language(plan, lang, evaluated, groups, files, command, result.environments)
+    result.averages = [_average(plan, artifacts, result, path.parent)] if result.languages else []
+    _record_training(plan, artifacts, result, beside)
+    parts = (*result.languages.values(), *result.trainings.values())
+    used = {step.environment for part in parts for step in part.steps.values()}
+    result.environments = {key: value for key, value in result.environments.items() if key in used}
+    write_atomically(path, results.dump(result))
+    return path
+
+
+def _draft(plan: RecipePlan) -> Result:
+    recipe = plan.recipe
+    return Result(
+        kind="measured",
+        dataset=plan.dataset.name,
+        split=plan.split,
+        system=System(
+            name=recipe.name,
+            summary=recipe.summary,
+            recipe=recipe.model_dump(mode="json", exclude_none=True),
+            recipe_digest=recipe.digest,
+            variant_of=recipe.name if plan.overrides else None,
+            overrides=plan.overrides,
+        ),
+        evaluated=Evaluated(
+            measures=list(recipe.evaluation.measures),
+            depth=measures.DEPTH,
+            tie_rule=TIE_RULE,
+            denominator=DENOMINATOR,
+            confidence=recipe.evaluation.confidence,
+            resamples=recipe.evaluation.resamples,
+            seed=recipe.seed,
+            corpus_variant="full",
+        ),
+        languages={},
+    )
+
+
+def _language(
+    plan: RecipePlan,
+    lang: str,
+    evaluated: Artifact,
+    groups: Artifact | None,
+    files: dict[str, File],
+    command: str,
+    environments: dict[str, dict],
+) -> LanguageResult:
+    lineage = evaluated.manifest["lineage"]
+    steps = {name: _step(entry, environments) for name, entry in lineage.items()}
+    for name, entry in groups.manifest["lineage"].items() if groups else ():
+        if all(step.key != entry["key"] for step in steps.values()):
+            steps[f"groups/{name}"] = _step(entry, environments)
+    corpus, topics = lineage["corpus"]["facts"], lineage["topics"]["facts"]
+    run = lineage[plan.by_language[lang].run.stage]["facts"]
+    javas = [entry["facts"]["java"] for entry in lineage.values() if "java" in entry["facts"]]
+    sources = {path: sha for step in plan.by_language[lang].steps for path, sha in step.sources.items()}
+    dataset = DatasetRecord(
+        fingerprint=corpus["fingerprint"],
+        passages=corpus["passages"],
+        topics=topics["topics"],
+        judged_topics=topics["judged_topics"],
+        judgments=topics["judgments"],
+        positives=topics["positives"],
+        files={Path(name).name: digest for name, digest in sources.items()},
+        warnings={**corpus["warnings"], **topics["warnings"]},
+    )
+    return LanguageResult(
+        scores={name: Cell(**cell) for name, cell in evaluated.facts["scores"].items()},
+        dataset=dataset,
+        conventions={
+            **run["conventions"],
+            **({"recall_against_exact": run["recall"]} if "recall" in run else {}),
+            "java": javas[0] if javas else None,
+            "search_depth": plan.recipe.search.depth,
+        },
+        negatives=_negatives(groups) if groups else None,
+        steps=steps,
+        files=files,
+        command=command,
+    )
+
+
+def _step(entry: dict[str, Any], environments: dict[str, dict]) -> StepRecord:
+    """A step's record from its entry in a lineage; its environment is added to ``environments``."""
+    environment = key_of(entry["environment"])[:12]
+    environments[environment] = entry["environment"]
+    return StepRecord(key=entry["key"], made_at=entry["made_at"], environment=environment, **entry["usage"])
+
+
+def _negatives(groups: Artifact) -> dict[str, dict]:
+    """Stage -> counts of the stages that made a language's training groups."""
+    stages = ("pair", "mine", "judge", "generate", "top_up")
+    lineage = groups.manifest["lineage"]
+    return {stage: lineage[stage]["facts"] for stage in stages if stage in lineage}
+
+
+def _record_training(plan: RecipePlan, artifacts: dict, result: Result, beside: Path) -> None:
+    """Write the training of this plan into ``result``; trainings that no language names any more go with their logs.
+
+    A training whose artifact has been cleared away is recorded from an evaluation's lineage, without its log, unless
+    an earlier run recorded it.
+    """
+    if plan.training:
+        label, train = (artifacts.get(step.ref) for step in plan.training)
+        name = plan.training[-1].key[:12]
+        entries = [a.manifest["lineage"] for one in plan.by_language.values() if (a := artifacts.get(one.evaluate.ref))]
+        if train is not None or name not in result.trainings:
+            result.trainings[name] = _training(label, train, entries, result.environments, beside / f"training-{name}")
+    named = {entry.steps["train"].key[:12] for entry in result.languages.values() if "train" in entry.steps}
+    result.trainings = {name: result.trainings[name] for name in sorted(named & result.trainings.keys())}
+    kept = {Path(one.log.path).name for one in result.trainings.values() if one.log}
+    for file in beside.glob("training-*.jsonl.gz"):
+        if file.name not in kept:
+            file.unlink()
+
+
+def _training(
+    label: Artifact | None, train: Artifact | None, evaluated: list[dict], environments: dict[str, dict], stem: Path
+) -> Training:
+    lineage = train.manifest["lineage"] if train else evaluated[0]
+    steps = {} if label is None else {"label": _step(label.manifest["lineage"]["label"], environments)}
+    log = None
+    if train is not None:
+        path = stem.with_name(f"{stem.name}.jsonl.gz")
+        with open(train.path / "log.jsonl", encoding="utf-8") as file, text_file(path) as text:
+            text.writelines(json.dumps(line) + "\n" for line in shortened(map(json.loads, file)))
+        log = _file(path)
+    facts = lineage["train"]["facts"]
+    return Training(
+        languages=sorted(facts["queries"]),
+        steps={**steps, "train": _step(lineage["train"], environments)},
+        facts=facts,
+        domains=label.facts if label else None,
+        log=log,
+    )
+
+
+def shortened(log: Iterable[dict[str, Any]], lines: int = LOG_LINES) -> Iterator[dict[str, Any]]:
+    """A training's log without speed and memory, in at most ``lines`` lines of steps and all lines of validations.
+
+    A line that stands for several steps has their mean loss, mean norm of the gradient, and the last one's learning
+    rate. Numbers have six digits.
+    """
+    entries = list(log)
+    logged = [entry for entry in entries if entry["kind"] == "train"]
+    size = max(1, -(-len(logged) // lines))
+    for part in (logged[at : at + size] for at in range(0, len(logged), size)):
+        norms = [entry["grad_norm"] for entry in part if entry["grad_norm"] is not None]
+        means = {"loss": fmean(entry["loss"] for entry in part), "grad_norm": fmean(norms) if norms else None}
+        yield {"kind": "train", "step": part[-1]["step"], "lr": part[-1]["lr"], **_six_digits(means)}
+    for entry in entries:
+        if entry["kind"] == "validation":
+            yield {"kind": "validation", "step": entry["step"], **_six_digits({"loss": entry["loss"]})}
+
+
+def _six_digits(numbers: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else float(f"{value:.6g}") for name, value in numbers.items()}
+
+
+def _average(plan: RecipePlan, artifacts: dict, result: Result, folder: Path) -> Average:
+    """The average over all languages in the file: this run's, or computed from the topic files kept beside it."""
+    languages = result.language_codes()
+    found = artifacts.get(plan.average.ref)
+    if found is not None and set(plan.languages) == set(languages):
+        scores = found.facts["scores"]
+    else:
+        kept = [folder / result.languages[lang].files["topics"].path for lang in languages]
+        scores = stages.average_scores(kept, plan.average.params)
+    cells = {name: Cell(**cell) for name, cell in scores.items()}
+    return Average(label=results.average_label(languages), languages=languages, scores=cells)
+
+
+def _keep(source: Path, target: Path) -> File:
+    """Copy an artifact's file beside the result, whole or not at all, unless the same bytes are there."""
+    digest = file_sha256(source)
+    if not (target.is_file() and file_sha256(target) == digest):
+        temporary = target.with_name(f".{target.name}.tmp")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    return _file(target)
+
+
+def _file(path: Path) -> File:
+    return File(path=f"{path.parent.name}/{path.name}", bytes=path.stat().st_size, sha256=file_sha256(path))

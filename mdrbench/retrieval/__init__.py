@@ -1,0 +1,1 @@
+"""Retrievers, encoders, indexes, vectors and fusion."""

@@ -1,0 +1,25 @@
+"""Encoders: text to vectors, one file each (see :mod:`mdrbench.core.registry`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Encoder(Protocol):
+    """What a member's ``build(config)`` returns."""
+
+    def conventions(self) -> dict:
+        """All that decides an embedding (model, source, revision, pooling, prefixes, lengths, precision), as JSON."""
+
+    def encode_queries(self, texts: list[str]) -> np.ndarray:
+        """Float32 embeddings of shape (len(texts), dim)."""
+
+    def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
+        """Float32 embeddings of shape (len(texts), dim); ``progress`` is told how many are done.
+
+        A corpus is cut into windows by the caller: what an encoder holds in memory is one window.
+        """

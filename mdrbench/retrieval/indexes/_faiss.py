@@ -1,0 +1,111 @@
+"""What the members share that build a faiss structure: blocks of embeddings, the file, and how results are padded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdrbench.core.atomic_files import whole
+from mdrbench.core.environment import package_version
+from mdrbench.core.errors import StepError
+from mdrbench.retrieval import vectors
+
+if TYPE_CHECKING:
+    import faiss
+    import numpy as np
+
+FILE = "structure.faiss"
+
+
+def conventions(kind: str, settings: dict) -> dict:
+    """Kind, parameters and the version of faiss."""
+    return {"index": kind, **settings, "faiss": package_version("faiss-cpu")}
+
+
+def shape(embeddings: Path) -> tuple[int, int]:
+    """Number and width of the vectors; a StepError where there is none."""
+    count, dim = 0, 0
+    for start, matrix in vectors.matrices(embeddings):
+        count, dim = start + len(matrix), matrix.shape[1]
+    if not count:
+        raise StepError("there is no embedding to build a search structure over", where=str(embeddings))
+    return count, dim
+
+
+def build(
+    index: faiss.Index, embeddings: Path, out: Path, count: int, trained_on: int, progress: Callable[[int], None]
+) -> dict:
+    """Add all vectors to a trained index and write it as ``structure.faiss``, whole or not at all.
+
+    Memory holds the structure and one block.
+    """
+    import faiss
+
+    start = time.perf_counter()
+    for block in vectors.blocks(embeddings):
+        index.add(block)
+        progress(index.ntotal)
+    if index.ntotal != count:
+        raise StepError(f"the structure holds {index.ntotal} of {count} vectors", where=str(embeddings))
+    path = out / FILE
+    with whole(path) as temporary:
+        faiss.write_index(index, str(temporary))
+    return {
+        "vectors": count,
+        "trained_on": trained_on,
+        "bytes": path.stat().st_size,
+        "seconds": round(time.perf_counter() - start, 3),
+        "faiss": faiss.__version__,
+    }
+
+
+def read(structure: Path | None, queries: np.ndarray) -> faiss.Index:
+    """The structure in the folder that ``build`` wrote to, checked against the queries' width.
+
+    Raises:
+        StepError: it is missing, damaged, or of vectors of another width.
+    """
+    import faiss
+
+    path = Path(structure or "") / FILE
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        reason = str(error).rpartition("\n")[2] or str(error)
+        reason = "it is missing" if not path.is_file() else reason.rpartition(": ")[2]
+        raise StepError(
+            f"the search structure cannot be read: {reason}", where=str(path), mend="build it anew"
+        ) from None
+    if index.d != queries.shape[1]:
+        raise StepError(
+            f"the queries have {queries.shape[1]} dimensions, the search structure {index.d}",
+            where=str(path),
+            mend="encode the queries with the model that encoded the passages",
+        )
+    return index
+
+
+def padded(scores: np.ndarray, found: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (float32) and rows (int64) of shape (queries, depth); what is no hit has row -1 and score -inf."""
+    import numpy as np
+
+    missing = max(0, depth - found.shape[1])
+    found = np.pad(found[:, :depth].astype(np.int64), ((0, 0), (0, missing)), constant_values=-1)
+    scores = np.pad(scores[:, :depth].astype(np.float32), ((0, 0), (0, missing)))
+    return np.where(found < 0, np.float32(-np.inf), scores), found
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let faiss use so many threads inside the block."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(number)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

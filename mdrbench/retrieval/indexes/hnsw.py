@@ -1,0 +1,84 @@
+"""faiss HNSW: a navigable small-world graph over the embeddings, with exact scores for what it visits.
+
+Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+graphs", TPAMI 2018. Embeddings lie on disk as float16, so storing them as float16 loses nothing and halves the memory.
+
+The same embeddings give the same graph, byte for byte: faiss 1.15.1 links vectors in an order that does not depend on
+the number of threads; an older faiss, which links them as threads come by, is held to one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mdrbench.retrieval.indexes import _faiss
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = 1
+
+EXACT = False
+
+BUILT = True
+
+SEARCH_ONLY = ("ef_search",)
+"""Settings that the structure does not depend on."""
+
+DETERMINISTIC_SINCE = (1, 15, 1)
+"""The version of faiss from which on threads do not change the graph (facebookresearch/faiss#5486)."""
+
+
+class Config(BaseModel):
+    """Parameters of the graph and of the walk through it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    m: int = Field(default=32, ge=2, le=512, description="links of a vector (twice as many on the ground level)")
+    ef_construction: int = Field(default=200, ge=1, description="candidates kept while a vector is linked")
+    ef_search: int = Field(default=128, ge=1, description="candidates kept while searching; at least the depth")
+    storage: Literal["float16", "float32"] = "float16"
+    seed: int = Field(default=42, ge=0, lt=2**31, description="of the levels that vectors are drawn to")
+
+
+def build(config: Config) -> Hnsw:
+    """The index with these settings."""
+    return Hnsw(config)
+
+
+class Hnsw:
+    """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def conventions(self) -> dict:
+        """Kind, parameters and version of faiss."""
+        return _faiss.conventions("hnsw", self.config.model_dump(mode="json"))
+
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+        """Link all vectors, in blocks of a fixed size."""
+        import faiss
+
+        count, dim = _faiss.shape(embeddings)
+        if self.config.storage == "float16":
+            kind = faiss.ScalarQuantizer.QT_fp16  # needs no training
+            index = faiss.IndexHNSWSQ(dim, kind, self.config.m, faiss.METRIC_INNER_PRODUCT)
+        else:
+            index = faiss.IndexHNSWFlat(dim, self.config.m, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = self.config.ef_construction
+        index.hnsw.rng = faiss.RandomGenerator(self.config.seed)
+        version = tuple(int(part) for part in faiss.__version__.split(".")[:3])
+        with _faiss.threads(faiss.omp_get_max_threads() if version >= DETERMINISTIC_SINCE else 1):
+            return _faiss.build(index, embeddings, out, count, 0, progress)
+
+    def search(
+        self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Walk the graph with ``ef_search`` candidates, or ``depth`` where that is more."""
+        index = _faiss.read(structure, queries)
+        index.hnsw.efSearch = max(self.config.ef_search, depth)
+        return _faiss.padded(*index.search(queries, depth), depth)

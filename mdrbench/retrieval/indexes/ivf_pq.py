@@ -1,0 +1,168 @@
+"""faiss IVF-PQ: inverted lists of product-quantised residuals, optionally re-ranked exactly from the shards.
+
+Vectors are assigned to ``nlist`` cells by spherical k-means; a search visits ``nprobe`` cells and scores codes of
+m * nbits / 8 bytes a vector (Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011).
+With ``refine`` r the best r * depth are scored again from the float16 embeddings, so that scores are exact inner
+products and only the choice of candidates is approximate.
+
+The training sample and k-means are seeded, and the number of threads changes nothing: the same embeddings give the same
+file, byte for byte. Processors with other instruction sets may round differently.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mdrbench.core.errors import UsageError
+from mdrbench.retrieval import vectors
+from mdrbench.retrieval.indexes import _faiss
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = 1
+
+EXACT = False
+
+BUILT = True
+
+SEARCH_ONLY = ("nprobe", "refine")
+"""Settings that the structure does not depend on."""
+
+POINTS_PER_CENTROID = 39
+"""Fewer training vectors a centroid make faiss warn of poor clusters."""
+
+USEFUL_POINTS_PER_CENTROID = 256
+"""faiss drops what is beyond."""
+
+PAIRS = 16_384
+"""Pairs of query and candidate that are scored at once when re-ranking: bounds the vectors in memory."""
+
+
+class Config(BaseModel):
+    """``nlist`` is by default 4 times the square root of the number of vectors, as faiss' guidelines have it, but no
+    more than the training sample can support; the facts hold what it came to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    nlist: int | None = Field(default=None, ge=1, description="cells; None: 4 times the root of the number of vectors")
+    m: int = Field(default=64, ge=1, description="sub-vectors of a code; must divide the embeddings' width")
+    nbits: int = Field(default=8, ge=4, le=8, description="bits of a sub-vector's code")
+    nprobe: int = Field(default=32, ge=1, description="cells visited by a query")
+    refine: int = Field(default=4, ge=0, description="re-rank this many times depth exactly; 0: scores of the codes")
+    training_sample: int = Field(default=262_144, ge=1, description="vectors drawn to train on, at most")
+    seed: int = Field(default=42, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _probes(self):
+        if self.nlist is not None and self.nprobe > self.nlist:
+            raise ValueError(f"nprobe = {self.nprobe} is more than nlist = {self.nlist}; lower nprobe")
+        return self
+
+
+def build(config: Config) -> IvfPq:
+    """The index with these settings."""
+    return IvfPq(config)
+
+
+class IvfPq:
+    """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def conventions(self) -> dict:
+        """Kind, parameters and version of faiss."""
+        return _faiss.conventions("ivf-pq", self.config.model_dump(mode="json"))
+
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+        """Train on a seeded sample, then add all vectors.
+
+        Raises:
+            UsageError: the parameters do not fit the embeddings' width or number; the message names ones that do.
+        """
+        import faiss
+        import numpy as np
+
+        count, dim = _faiss.shape(embeddings)
+        sample = min(count, self.config.training_sample)
+        nlist = self._fitting(count, dim, sample)
+        sample = min(sample, USEFUL_POINTS_PER_CENTROID * max(nlist, 2**self.config.nbits))
+        start = time.perf_counter()
+        chosen = np.sort(np.random.default_rng(self.config.seed).choice(count, sample, replace=False))
+        description = f"IVF{nlist},PQ{self.config.m}x{self.config.nbits}"
+        index = faiss.index_factory(dim, description, faiss.METRIC_INNER_PRODUCT)
+        index.do_polysemous_training = False  # takes most of the training's time, and only Hamming filters use it
+        index.cp.seed = index.pq.cp.seed = self.config.seed
+        index.train(vectors.rows(embeddings, chosen))
+        seconds = time.perf_counter() - start
+        facts = _faiss.build(index, embeddings, out, count, sample, progress)
+        return {**facts, "nlist": nlist, "seconds": round(facts["seconds"] + seconds, 3)}
+
+    def _fitting(self, count: int, dim: int, sample: int) -> int:
+        """The number of cells, after all parameters were held against the data."""
+        config = self.config
+        if dim % config.m:
+            near = min((d for d in range(1, dim + 1) if dim % d == 0), key=lambda d: (abs(d - config.m), d))
+            raise UsageError(
+                f"m = {config.m} does not divide the embeddings' width {dim}",
+                mend=f"set m to a divisor, such as {near}",
+            )
+        supported = sample // POINTS_PER_CENTROID
+        drawn = f"{sample} training vectors" + (f" (of {count})" if sample < count else "")
+        if supported < 2**config.nbits:
+            nbits = int(math.log2(supported)) if supported >= 16 else None
+            mend = f"set nbits to {nbits}" if nbits else "use the index `exact`"
+            raise UsageError(
+                f"{drawn} are too few for nbits = {config.nbits}: its {2**config.nbits} centroids need "
+                f"{POINTS_PER_CENTROID * 2**config.nbits}",
+                mend=f"{mend}, or raise training_sample" if sample < count else mend,
+            )
+        if config.nlist is None:
+            return max(1, min(round(4 * math.sqrt(count)), supported))
+        if config.nlist > supported:
+            mend = f"set nlist to {supported} or less"
+            raise UsageError(
+                f"{drawn} are too few for nlist = {config.nlist}, which needs {POINTS_PER_CENTROID * config.nlist}",
+                mend=f"{mend}, or raise training_sample" if sample < count else mend,
+            )
+        return config.nlist
+
+    def search(
+        self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Search ``nprobe`` cells; re-rank from the shards where ``refine`` is set."""
+        index = _faiss.read(structure, queries)
+        index.nprobe = self.config.nprobe
+        if not self.config.refine:
+            return _faiss.padded(*index.search(queries, depth), depth)
+        _, rows = index.search(queries, depth * self.config.refine)
+        return _faiss.padded(*_reranked(embeddings, queries, rows), depth)
+
+
+def _reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exact scores of the rows, and the rows, best first; both of shape (queries, width).
+
+    Pairs of query and row are scored in the order of the rows, so that every shard is read once.
+    """
+    import numpy as np
+
+    flat = rows.ravel()
+    order = np.argsort(flat, kind="stable")
+    ascending = flat[order]
+    scores = np.full(flat.shape, -np.inf, np.float32)  # of row -1, with which faiss fills up, it stays so
+    for start, matrix in vectors.matrices(embeddings):
+        first, last = np.searchsorted(ascending, (start, start + len(matrix)))
+        for at in range(first, last, PAIRS):
+            pairs = order[at : min(at + PAIRS, last)]
+            wanted, place = np.unique(flat[pairs] - start, return_inverse=True)
+            found = matrix[wanted].astype(np.float32)  # (<= PAIRS, dim)
+            scores[pairs] = np.einsum("pd,pd->p", found[place], queries[pairs // rows.shape[1]])
+    scores = scores.reshape(rows.shape)
+    best = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)

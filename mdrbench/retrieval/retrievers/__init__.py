@@ -1,0 +1,44 @@
+"""Retrievers: one file each (see :mod:`mdrbench.core.registry`). ``docs/add-a-retriever.md`` walks through one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from mdrbench.core.types import Passage, Run, Topics
+
+
+class Retriever(Protocol):
+    """What a member's ``build(config)`` returns.
+
+    Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family),
+    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``), ``SEARCH_ONLY`` (keys
+    of configuration and conventions that an index does not depend on: changing them searches the same index) and
+    ``RUN_ONLY`` (keys of configuration that cannot change what comes out).
+
+    A member with ``COMBINES = "runs"`` has ``fuse(runs, depth)`` in place of ``index`` and ``search``; one with
+    ``COMBINES = "indexes"`` has no ``index``, and ``search`` gets the indexes of its parts by label. A retriever that
+    can score passages it did not retrieve has ``score(lang, index, topics, wanted)`` (see
+    :class:`mdrbench.retrieval.retrievers.dense.Dense`).
+    """
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch what is needed before planning (a model), telling ``say`` about it."""
+
+    def conventions(self, lang: str) -> dict:
+        """All that decides how this language is indexed and searched, as JSON: part of the artifacts' keys."""
+
+    def estimate(self, corpus_bytes: int) -> int:
+        """Rough size in bytes of the index of a corpus whose compressed files have ``corpus_bytes``."""
+
+    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
+        """Index a stream of passages into the folder ``out``.
+
+        Returns:
+            Facts for the manifest; ``indexed`` (passages in the index) and ``skipped`` (passages with nothing to
+            index) are checked against the corpus.
+        """
+
+    def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
+        """At most ``depth`` hits for every topic; a topic without hits has an empty list."""

@@ -1,0 +1,205 @@
+"""BM25 with Lucene through pyserini, the analyzer of each language as in Pyserini's MIRACL regressions.
+
+A passage is indexed as title, separator, text in one field. Languages with an analyzer of Lucene's use it (Kuromoji for
+Japanese, Nori for Korean, bigrams for Chinese, Porter and stop words for English); Swahili and Yoruba are split at
+white space. Thai needs a word breaker that only a full JDK has: see :class:`Config`.
+
+Indexing goes through pyserini's ``LuceneIndexer``; searching through the Anserini class that pyserini's
+``LuceneSearcher`` wraps, reached through ``pyserini.pyclass``: importing ``pyserini.search.lucene`` itself would load
+torch, transformers and openai (10 s, and an error without OPENAI_API_KEY). A test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mdrbench.core.environment import package_version
+from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.types import Hit, Passage, Run, Topics
+from mdrbench.retrieval import java
+
+VERSION = 1
+
+PARTS: dict[str, str] = {}
+
+RESUMABLE = False
+
+SEARCH_ONLY = ("k1", "b")
+
+BATCH = 1000  # passages handed to Lucene at once
+
+ANALYZERS = {
+    "ar": "ArabicAnalyzer",
+    "bn": "BengaliAnalyzer",
+    "de": "GermanAnalyzer",
+    "en": "DefaultEnglishAnalyzer (Porter, stop words)",
+    "es": "SpanishAnalyzer",
+    "fa": "PersianAnalyzer",
+    "fi": "FinnishAnalyzer",
+    "fr": "FrenchAnalyzer",
+    "hi": "HindiAnalyzer",
+    "id": "IndonesianAnalyzer",
+    "ja": "JapaneseAnalyzer (Kuromoji)",
+    "ko": "KoreanAnalyzer (Nori)",
+    "ru": "RussianAnalyzer",
+    "sw": "WhitespaceAnalyzer",
+    "te": "TeluguAnalyzer",
+    "th": "ThaiAnalyzer",
+    "yo": "WhitespaceAnalyzer",
+    "zh": "CJKAnalyzer",
+}
+"""What Anserini's ``-language`` (or, for Swahili and Yoruba, ``-pretokenized``) selects."""
+
+
+class Config(BaseModel):
+    """Parameters of BM25 and of the text that is indexed.
+
+    ``thai``: ``lucene`` is Lucene's ThaiAnalyzer, which works only on a full JDK; ``pythainlp`` segments with
+    pythainlp's dictionary-based ``newmm`` and then does what ThaiAnalyzer does (lower case, decimal digits, Lucene's
+    Thai stop words); ``auto`` takes Lucene where ``JAVA_HOME`` names a JDK 21 or newer. The result says which it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    k1: float = Field(default=0.9, ge=0, description="term-frequency saturation")
+    b: float = Field(default=0.4, ge=0, le=1, description="length normalisation")
+    title_separator: str = Field(default="\n", description="what joins title and text")
+    thai: Literal["auto", "lucene", "pythainlp"] = "auto"
+
+
+def build(config: Config) -> BM25:
+    """A retriever with these settings; no JVM is started yet."""
+    return BM25(config)
+
+
+class BM25:
+    """See :class:`mdrbench.retrieval.retrievers.Retriever`."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Nothing to fetch."""
+
+    def conventions(self, lang: str) -> dict:
+        """Model, parameters, analyzer and engine versions."""
+        facts = {
+            "model": "BM25",
+            "k1": self.config.k1,
+            "b": self.config.b,
+            "title_separator": self.config.title_separator,
+            "analyzer": ANALYZERS[lang],
+            "pyserini": package_version("pyserini"),
+            "anserini": java.anserini_version(),
+        }
+        if lang == "th" and self._segments_thai():
+            facts["analyzer"] = "pythainlp newmm, lower case, decimal digits, Lucene's Thai stop words; pre-tokenised"
+            facts["pythainlp"] = package_version("pythainlp")
+        return facts
+
+    def _segments_thai(self) -> bool:
+        if self.config.thai == "auto":
+            return java.find().bundled
+        return self.config.thai == "pythainlp"
+
+    def _whitespace(self, lang: str) -> bool:
+        return lang in ("sw", "yo") or (lang == "th" and self._segments_thai())
+
+    def estimate(self, corpus_bytes: int) -> int:
+        """Measured on wiki16: an index has 0.6 (en, ja) to 1.7 (zh) of the compressed corpus."""
+        return corpus_bytes
+
+    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
+        """Stream passages into a Lucene index; one with neither title nor text is skipped and counted."""
+        running = java.start()
+        self._check_thai(lang, running)
+        from pyserini.index.lucene import LuceneIndexer
+
+        arguments = ["-index", str(out), "-memoryBuffer", "512"]
+        arguments += ["-pretokenized"] if self._whitespace(lang) else ["-language", lang]
+        indexer = LuceneIndexer(args=arguments, threads=os.cpu_count() or 1)
+        tokenise = thai_tokeniser() if lang == "th" and self._segments_thai() else None
+        batch, seen, skipped = [], 0, 0
+        for passage in passages:
+            seen += 1
+            contents = f"{passage.title}{self.config.title_separator}{passage.text}"
+            if tokenise:
+                contents = " ".join(tokenise(contents))
+            if not contents.strip():
+                skipped += 1
+                continue
+            batch.append(json.dumps({"id": passage.docid, "contents": contents}))
+            if len(batch) == BATCH:
+                indexer.add_batch_raw(batch)
+                batch = []
+                progress(seen)
+        if batch:
+            indexer.add_batch_raw(batch)
+        indexer.close()
+        progress(seen)
+        return {"indexed": self._searcher(lang, out).get_total_num_docs(), "skipped": skipped, "java": running.version}
+
+    def _check_thai(self, lang: str, running: java.Java) -> None:
+        if lang == "th" and not self._segments_thai() and not java.breaks_thai():
+            raise SetupError(
+                f"Java {running.version} at {running.home} cannot break Thai into words",
+                mend="set JAVA_HOME to a full JDK 21 or newer, or use --set retriever.thai=pythainlp",
+            )
+
+    def _searcher(self, lang: str, index: Path):
+        from pyserini.pyclass import autoclass
+
+        searcher = autoclass("io.anserini.search.SimpleSearcher")(str(index))
+        searcher.set_bm25(self.config.k1, self.config.b)
+        if self._whitespace(lang):
+            searcher.set_analyzer(autoclass("org.apache.lucene.analysis.core.WhitespaceAnalyzer")())
+        else:
+            searcher.set_language(lang)
+        return searcher
+
+    def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
+        """Search all topics; equal scores are ordered by docid as Anserini does, by a nudge of the later score."""
+        self._check_thai(lang, java.start())
+        from pyserini.pyclass import JArrayList
+
+        searcher = self._searcher(lang, index)
+        tokenise = thai_tokeniser() if lang == "th" and self._segments_thai() else None
+        qids, queries = JArrayList(), JArrayList()
+        for qid, text in topics.items():
+            qids.add(qid)
+            queries.add(" ".join(tokenise(text)) if tokenise else text)
+        found = searcher.batch_search(queries, qids, depth, os.cpu_count() or 1)
+        hits = {entry.getKey(): entry.getValue() for entry in found.entrySet().toArray()}
+        searcher.close()
+        if missing := topics.keys() - hits.keys():
+            raise StepError(f"Lucene answered {len(hits)} of {len(topics)} topics, not '{min(missing)}'")
+        return {qid: [Hit(hit.docid, hit.score) for hit in hits[qid]] for qid in topics}
+
+
+@cache
+def thai_tokeniser() -> Callable[[str], list[str]]:
+    """A function from Thai text to index terms: pythainlp's words, put through what ThaiAnalyzer does after breaking.
+
+    As in Lucene's ThaiTokenizer a word must begin with a letter or digit. Needs the JVM for Lucene's stop words.
+    """
+    from jnius import autoclass
+    from pythainlp.tokenize import word_tokenize
+
+    stops = set()
+    entries = autoclass("org.apache.lucene.analysis.th.ThaiAnalyzer").getDefaultStopSet().iterator()
+    while entries.hasNext():
+        stops.add("".join(entries.next()))
+
+    def terms(text: str) -> list[str]:
+        words = (word.lower() for word in word_tokenize(text, engine="newmm", keep_whitespace=False))
+        decimal = ("".join(str(unicodedata.decimal(ch, ch)) for ch in word) for word in words if word[0].isalnum())
+        return [word for word in decimal if word not in stops]
+
+    return terms

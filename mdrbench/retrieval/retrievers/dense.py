@@ -1,0 +1,140 @@
+"""Dense retrieval: an encoder, float16 embeddings in shards on disk, exact inner-product search.
+
+Encoding goes on after the last whole shard when it was interrupted. Title and text are joined by ``title_separator``; a
+passage without a title is its text alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mdrbench.core import registry
+from mdrbench.core.types import Passage, Run, Scores, Topics
+from mdrbench.evaluation import measures
+from mdrbench.retrieval import vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = 1
+
+PARTS = {"encoder": "encoders", "index": "indexes"}
+"""Keys of the configuration that name a member of another family."""
+
+RESUMABLE = True
+
+SEARCH_ONLY = ("index", "index_settings")
+
+RUN_ONLY = ("shard_size",)
+"""Settings that cannot change what comes out."""
+
+RECALL_DEPTHS = (10, 100)
+
+COMPRESSED_BYTES_PER_PASSAGE = 280
+"""Measured on wiki16's English corpus; for estimates only."""
+
+
+class Config(BaseModel):
+    """``encoder`` and ``index``: members of their families by name, with their settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    encoder: dict[str, Any]
+    index: dict[str, Any] = Field(default={"name": "exact"}, description="how the embeddings are searched")
+    title_separator: str = Field(default=" ", description="what joins title and text")
+    shard_size: int = Field(default=16_384, ge=1, description="passages of a shard: what an interruption can cost")
+
+
+def build(config: Config) -> Dense:
+    """A retriever with these settings; the model is loaded when it first encodes."""
+    return Dense(config)
+
+
+class Dense:
+    """See :class:`mdrbench.retrieval.retrievers.Retriever`."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    @cached_property
+    def encoder(self):
+        """The encoder, built from its part of the configuration."""
+        return registry.build("encoders", self.config.encoder)
+
+    @cached_property
+    def vector_index(self):
+        """What searches the embeddings, built from its part of the configuration."""
+        return registry.build("indexes", self.config.index)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch the encoder's model where it is not here yet."""
+        self.encoder.prepare(say)
+
+    def conventions(self, lang: str) -> dict:
+        """The encoder's, how title and text are joined, and how is searched; the same in every language."""
+        index = self.vector_index.conventions()
+        return {
+            **self.encoder.conventions(),
+            "title_separator": self.config.title_separator,
+            "stored_as": "float16",
+            "similarity": "inner product",
+            "index": index.pop("index"),
+            "index_settings": index,
+        }
+
+    def estimate(self, corpus_bytes: int) -> int:
+        """Two bytes a dimension for each passage."""
+        return corpus_bytes // COMPRESSED_BYTES_PER_PASSAGE * self.encoder.dim * 2
+
+    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
+        """Encode the corpus into shards; those that an earlier attempt finished are kept."""
+        out.mkdir(exist_ok=True)
+        stream = iter(passages)
+        number = resumed = 0
+        for shard in vectors.shards(out, check=True):
+            if [passage.docid for passage in islice(stream, len(shard.docids))] != shard.docids:
+                raise ValueError("the shards found are of another corpus")  # the key makes this impossible
+            number += 1
+            resumed += len(shard.docids)
+        total = resumed
+        while window := list(islice(stream, self.config.shard_size)):
+            texts = [passage.joined(self.config.title_separator) for passage in window]
+            matrix = self.encoder.encode_passages(texts, lambda n, before=total: progress(before + n))
+            vectors.write_shard(out, number, [passage.docid for passage in window], matrix)
+            number += 1
+            total += len(window)
+        return {"indexed": total, "skipped": 0, "resumed_after": resumed, "device": self.encoder.device}
+
+    def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
+        """Exact search of all topics over all shards."""
+        return vectors.hits(index, topics, *vectors.top(index, self.encode(topics), depth))
+
+    def search_structure(self, index: Path, structure: Path, topics: Topics, depth: int) -> tuple[Run, dict]:
+        """Search through a structure that was built over the index.
+
+        Returns:
+            The run; facts: ``recall``, the share of exact search's hits that were found, by depth, where the
+            structure is an approximation.
+        """
+        queries = self.encode(topics)
+        scores, rows = self.vector_index.search(index, structure, queries, depth)
+        facts = {}
+        if not registry.load("indexes", self.config.index["name"]).EXACT:
+            _, exact = vectors.top(index, queries, depth)
+            facts["recall"] = {str(k): measures.overlap(rows, exact, k) for k in RECALL_DEPTHS if k <= depth}
+        return vectors.hits(index, topics, scores, rows), facts
+
+    def encode(self, topics: Topics) -> np.ndarray:
+        """Embeddings of the topics in their order: float32, shape (topics, dim)."""
+        return self.encoder.encode_queries(list(topics.values()))
+
+    def score(self, lang: str, index: Path, topics: Topics, wanted: dict[str, list[str]]) -> Scores:
+        """The inner product of each topic in ``wanted`` with the passages listed for it."""
+        queries = self.encode({qid: topics[qid] for qid in wanted})
+        found = vectors.score(index, queries, list(wanted.values()))
+        return {qid: dict(zip(wanted[qid], scores, strict=True)) for qid, scores in zip(wanted, found, strict=True)}

@@ -1,0 +1,257 @@
+"""Embeddings on disk and exact search over them, in memory bounded by a block.
+
+::
+
+    FOLDER/shard-00000.npy      float16, shape (passages, dim), in corpus order
+    FOLDER/shard-00000.json     docids, and the SHA-256 of the .npy file; written last: without it there is no shard
+
+Shards are numbered in corpus order and written one after the other, so an interrupted encoding goes on after the last
+whole shard.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import StepError
+from mdrbench.core.store import file_sha256
+from mdrbench.core.types import Hit, Run, Topics
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+BLOCK = 8192
+"""Passages that are held in memory at once."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished shard: the matrix file (float16, shape (len(docids), dim)) and the docids of its rows.
+
+    Take shards one at a time (:func:`shards` is a stream): the docids of all of them may not fit into memory.
+    """
+
+    path: Path
+    docids: list[str]
+
+
+def write_shard(folder: Path, number: int, docids: list[str], matrix: np.ndarray) -> None:
+    """Write one shard; ``matrix`` has shape (len(docids), dim) and is stored as float16.
+
+    Raises:
+        StepError: a value is not finite in float16, which would poison every ranking.
+    """
+    import numpy as np
+
+    with np.errstate(over="ignore"):  # what overflows is found below and named
+        half = matrix.astype(np.float16)
+    if not np.isfinite(half).all():
+        row = int(np.argwhere(~np.isfinite(half).all(axis=1))[0][0])
+        raise StepError(f"the embedding of '{docids[row]}' is not finite in float16", mend="try --set with fp32")
+    path = folder / f"shard-{number:05}.npy"
+    np.save(path, half)
+    note = {"docids": docids, "sha256": file_sha256(path)}
+    write_atomically(path.with_suffix(".json"), json.dumps(note, ensure_ascii=False))
+
+
+def shards(folder: Path, *, check: bool = False) -> Iterator[Shard]:
+    """The finished shards in order, up to the first gap; with ``check`` a shard whose bytes changed ends them too."""
+    number = 0
+    while True:
+        path = folder / f"shard-{number:05}.npy"
+        try:
+            note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            if check and file_sha256(path) != note["sha256"]:
+                return
+        except (OSError, ValueError):
+            return
+        yield Shard(path, note["docids"])
+        number += 1
+
+
+def docids(folder: Path, rows: np.ndarray) -> dict[int, str]:
+    """The docids of the rows (in corpus order) that occur, read shard by shard; rows below 0 are no hits."""
+    import numpy as np
+
+    wanted = np.unique(rows[rows >= 0])
+    found: dict[int, str] = {}
+    first = 0
+    for shard in shards(folder):
+        here = wanted[(wanted >= first) & (wanted < first + len(shard.docids))].tolist()
+        found.update((row, shard.docids[row - first]) for row in here)
+        first += len(shard.docids)
+    return found
+
+
+def hits(folder: Path, topics: Topics, scores: np.ndarray, found: np.ndarray) -> Run:
+    """Hits by topic out of scores and rows, both of shape (topics, depth); rows below 0 are no hits."""
+    names = docids(folder, found)
+    return {
+        qid: [Hit(names[row], score) for score, row in zip(*pair, strict=True) if row >= 0]
+        for qid, *pair in zip(topics, scores.tolist(), found.tolist(), strict=True)
+    }
+
+
+def rows_of(folder: Path, wanted: set[str]) -> dict[str, int]:
+    """The rows (in corpus order) of passages, read shard by shard; docids that are not there are left out."""
+    found: dict[str, int] = {}
+    first = 0
+    for shard in shards(folder):
+        found.update((docid, first + at) for at, docid in enumerate(shard.docids) if docid in wanted)
+        first += len(shard.docids)
+    return found
+
+
+def matrices(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Each shard's first row number and its matrix, mapped from disk: float16, shape (passages, dim)."""
+    import numpy as np
+
+    first = 0
+    for shard in shards(folder):
+        yield first, np.load(shard.path, mmap_mode="r")
+        first += len(shard.docids)
+
+
+def blocks(folder: Path, size: int = BLOCK) -> Iterator[np.ndarray]:
+    """All embeddings in corpus order as float32, shape (size, dim), the last block possibly shorter.
+
+    Blocks are cut across shards, so that how passages are cut into shards changes nothing.
+    """
+    import numpy as np
+
+    parts: list[np.ndarray] = []
+    held = 0
+    for _, matrix in matrices(folder):
+        done = 0
+        while done < len(matrix):
+            part = matrix[done : done + size - held].astype(np.float32)
+            parts.append(part)
+            held += len(part)
+            done += len(part)
+            if held == size:
+                yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+                parts, held = [], 0
+    if parts:
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def rows(folder: Path, wanted: np.ndarray) -> np.ndarray:
+    """The embeddings of ascending row numbers, float32, shape (len(wanted), dim)."""
+    import numpy as np
+
+    parts = []
+    for first, matrix in matrices(folder):
+        low, high = np.searchsorted(wanted, (first, first + len(matrix)))
+        parts.append(matrix[wanted[low:high] - first].astype(np.float32))
+    return np.concatenate(parts)
+
+
+def top(folder: Path, queries: np.ndarray, depth: int, *, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
+    """Exact search: :func:`best_of` over the embeddings of a folder."""
+    return best_of(blocks(folder, block), queries, depth)
+
+
+def best_of(passages: Iterable[np.ndarray], queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (float32) and rows (int64, in corpus order) of each query's best passages, both (queries, <= depth).
+
+    Memory holds one block of passages, its scores and the best so far, never the index. Once ``depth`` passages are
+    known, only scores above the worst of them are looked at. The result does not depend on how passages are cut into
+    blocks, except among equal scores at the very last rank.
+
+    Args:
+        passages: blocks of embeddings in corpus order, float32, shape (passages, dim), all but the last of one size.
+        queries: float32, shape (queries, dim).
+        depth: hits a query.
+    """
+    import torch
+
+    asked = torch.from_numpy(queries)
+    best = _Best(len(queries), depth)
+    buffer = torch.empty(len(queries), 0)
+    first = 0
+    for block in passages:
+        if buffer.shape[1] != len(block):
+            buffer = torch.empty(len(queries), len(block))
+        torch.mm(asked, torch.from_numpy(block).T, out=buffer)  # (queries, block)
+        best.add(buffer, first)
+        first += len(block)
+    scores, found = best.sorted()
+    return scores.numpy(), found.numpy()
+
+
+def score(
+    folder: Path, queries: np.ndarray, wanted: list[list[str]], shape: Callable[[np.ndarray], np.ndarray] = lambda m: m
+) -> list[list[float]]:
+    """The inner products of each query with passages of its own.
+
+    Args:
+        queries: float32, shape (queries, dim).
+        wanted: docids for each query, all of them in the folder.
+        shape: what is done to embeddings, shape (passages, dim), before they are compared.
+    """
+    import numpy as np
+
+    row_of = rows_of(folder, {docid for docids_ in wanted for docid in docids_})
+    order = np.unique(np.fromiter(row_of.values(), dtype=np.int64, count=len(row_of)))
+    matrix = shape(rows(folder, order))
+    at = {docid: int(np.searchsorted(order, row)) for docid, row in row_of.items()}
+    return [
+        (matrix[[at[docid] for docid in docids_]] @ query).tolist()
+        for query, docids_ in zip(queries, wanted, strict=True)
+    ]
+
+
+class _Best:
+    """The best scores of each query so far, with candidates that are merged in when enough have gathered."""
+
+    def __init__(self, queries: int, depth: int):
+        import torch
+
+        self.depth = depth
+        self.scores = torch.empty(queries, 0)
+        self.rows = torch.empty(queries, 0, dtype=torch.int64)
+        self.floor = torch.full((queries, 1), -torch.inf)  # what a score must exceed to matter
+
+    def add(self, scores: torch.Tensor, first: int) -> None:
+        """Take in a block of scores, shape (queries, block), whose first passage has row ``first``."""
+        import torch
+
+        width = scores.shape[1]
+        if self.scores.shape[1] < self.depth:  # no floor yet
+            values, columns = scores.topk(min(self.depth, width), dim=1, sorted=False)
+            rows = columns + first
+        else:
+            found = (scores > self.floor).view(-1).nonzero().squeeze(1)  # positions in the flattened block
+            if not len(found):
+                return
+            query = found // width
+            counts = torch.bincount(query, minlength=len(scores))
+            place = torch.arange(len(found)) - (counts.cumsum(0) - counts)[query]
+            values = torch.full((len(scores), int(counts.max())), -torch.inf)
+            rows = torch.full(values.shape, -1)
+            values[query, place] = scores.view(-1)[found]
+            rows[query, place] = found - query * width + first
+        self.scores = torch.cat([self.scores, values], dim=1)
+        self.rows = torch.cat([self.rows, rows], dim=1)
+        if self.scores.shape[1] >= 1.5 * self.depth or self.floor[0, 0] == -torch.inf:
+            self._merge()
+
+    def _merge(self) -> None:
+        if self.scores.shape[1] > self.depth:
+            self.scores, kept = self.scores.topk(self.depth, dim=1, sorted=False)
+            self.rows = self.rows.gather(1, kept)
+        if self.scores.shape[1] == self.depth:
+            self.floor = self.scores.min(dim=1, keepdim=True).values
+
+    def sorted(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores descending with their rows."""
+        self._merge()
+        scores, order = self.scores.sort(dim=1, descending=True)
+        return scores, self.rows.gather(1, order)

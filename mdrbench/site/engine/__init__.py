@@ -1,0 +1,1 @@
+"""Render, write and serve the site."""

@@ -1,0 +1,89 @@
+"""The documentation, from ``docs/*.md``: method, data, conventions and how to submit, and all that they link to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from mdrbench.core import registry
+from mdrbench.site.engine.page import Asset, Page, slug
+from mdrbench.site.model.board import Board
+from mdrbench.site.pages.charts import Drawing
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+FRONT = ("method", "data", "conventions", "submit")
+"""Documents with an address at the root; all others are in ``docs/``."""
+
+
+def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
+    """One page for each document."""
+    files = {path.stem: path for path in sorted(registry.resource("docs").glob("*.md"))}
+    addresses = {name: f"{name}.html" if name in FRONT else f"docs/{slug(name)}.html" for name in files}
+    for name, path in files.items():
+        yield _page(path.read_text(encoding="utf-8"), addresses[name], addresses)
+
+
+def _page(text: str, address: str, addresses: dict[str, str]) -> Page:
+    from markdown_it import MarkdownIt
+
+    root = "../" * address.count("/")
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")  # HTML in a document stays text
+    tokens = parser.parse(text)
+    title, contents = "", []
+    for token, inner in pairwise(tokens):
+        if token.type == "heading_open":
+            words = re.sub(r"[`*_]", "", inner.content)
+            token.attrSet("id", _anchor(words))
+            if token.tag == "h1":
+                title = title or words
+            elif token.tag == "h2":
+                contents.append((_anchor(words), words))
+        for child in inner.children or []:
+            if child.type == "link_open":
+                child.attrs["href"] = _address(str(child.attrs["href"]), root, addresses)
+    pieces = [(kind, Markup(parser.renderer.render(part, parser.options, {}))) for kind, part in _pieces(tokens)]
+    return Page(address, "about.html", title, {"pieces": pieces, "contents": contents}, "about")
+
+
+def _pieces(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:
+    """Tables and code by themselves (``table``, ``code``), since they scroll; the ``text`` between them."""
+    text: list[Token] = []
+    table: list[Token] = []
+    for token in tokens:
+        if table or (token.type == "table_open" and token.level == 0):
+            table.append(token)
+        elif token.type == "fence" and token.level == 0:
+            yield "text", text
+            yield "code", [token]
+            text = []
+        else:
+            text.append(token)
+        if table and token.type == "table_close":
+            yield "text", text
+            yield "table", table
+            text, table = [], []
+    yield "text", text
+
+
+def _anchor(words: str) -> str:
+    """As GitHub makes them, so that links between documents hold in both places."""
+    return re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+
+
+def _address(link: str, root: str, addresses: dict[str, str]) -> str:
+    """A link to a document becomes one to its page; one to another file of the project leads to the page of documents
+    it stands in."""
+    if "://" in link or link.startswith("#"):
+        return link
+    file, _, anchor = link.partition("#")
+    name = Path(file).stem
+    if not file.endswith(".md") or "/" in file or name not in addresses:
+        return "#main"
+    return root + addresses[name] + (f"#{anchor}" if anchor else "")

@@ -1,0 +1,66 @@
+"""What the members share that label by embeddings: unit vectors, checked, with or without their mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from mdrbench.core.errors import StepError, UsageError
+from mdrbench.core.types import Passage
+from mdrbench.training.domains import Embed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Centre = Literal["none", "all", "language"]
+"""Which mean is subtracted from the embeddings: none, that of all passages, or that of each language's passages."""
+
+FEW = 10
+"""Passages of a language below which the mean of all passages stands in for the language's own."""
+
+
+def passages(
+    member: str, texts: dict[str, list[Passage]], separator: str, embed: Embed | None, centre: Centre
+) -> dict[str, np.ndarray]:
+    """Language -> unit vectors of shape (passages, dim), float32.
+
+    Encoders give texts of one language, and often all texts, a direction in common; subtracting the mean leaves what
+    tells them apart. All passages are embedded in one call, and held: 4 bytes a dimension for each.
+    """
+    import numpy as np
+
+    if embed is None:
+        raise UsageError(
+            f"the domains '{member}' need an encoder, and the recipe has none",
+            where="training.domains",
+            mend="train an encoder, or use the domains fasttext or none",
+        )
+    wanted = [passage.joined(separator) for found in texts.values() for passage in found]
+    if not wanted:
+        return {lang: np.empty((0, 0), np.float32) for lang in texts}
+    vectors = unit(embedded(embed, wanted))
+    if centre != "none":
+        vectors = vectors - vectors.mean(axis=0)
+    parts = np.split(vectors, np.cumsum([len(found) for found in texts.values()])[:-1])
+    if centre == "language":
+        parts = [part - part.mean(axis=0) if len(part) >= FEW else part for part in parts]
+    return {lang: unit(part) for lang, part in zip(texts, parts, strict=True)}
+
+
+def embedded(embed: Embed, texts: list[str]) -> np.ndarray:
+    """The embeddings as float32; a StepError where they are not one finite row a text."""
+    import numpy as np
+
+    vectors = np.asarray(embed(texts), dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        raise StepError(f"the encoder gave embeddings of shape {vectors.shape} for {len(texts)} texts")
+    if not np.isfinite(vectors).all():
+        raise StepError("the encoder gave embeddings that are no finite numbers")
+    return vectors
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a row of (nearly) zeros becomes zeros."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), 0).astype(np.float32)

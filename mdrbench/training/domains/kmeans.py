@@ -1,0 +1,96 @@
+"""k-means over all languages' passages in the embedding space of the recipe's own encoder; clusters have no names.
+
+Spherical k-means of faiss, seeded: the same embeddings give the same clusters. ``cluster-0`` is the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mdrbench.core.environment import package_version
+from mdrbench.core.errors import DataError
+from mdrbench.core.types import Passage
+from mdrbench.training.domains import DOMAINS, Embed, _embedding, shares
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VERSION = 1
+
+
+class Config(BaseModel):
+    """``centre`` subtracts the mean of all passages, or of each language's, before they are clustered: without it
+    clusters follow languages rather than subjects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    k: int = Field(default=len(DOMAINS), ge=1, description="clusters")
+    iterations: int = Field(default=25, ge=1)
+    tries: int = Field(default=5, ge=1, description="starts; the one with the lowest distortion is taken")
+    seed: int = Field(default=42, ge=0, lt=2**31)
+    centre: _embedding.Centre = "language"
+    title_separator: str = Field(default=" ", description="what joins title and text")
+
+
+def build(config: Config) -> KMeans:
+    """A labeller with these settings."""
+    return KMeans(config)
+
+
+class KMeans:
+    """See :class:`mdrbench.training.domains.Labeller`."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self._labels: dict[str, list[str]] = {}
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Nothing to fetch: the encoder is the recipe's."""
+
+    def conventions(self) -> dict:
+        """The settings and the version of faiss."""
+        return {"domains": "kmeans", **self.config.model_dump(mode="json"), "faiss": package_version("faiss-cpu")}
+
+    def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
+        """``cluster-0`` to ``cluster-(k-1)``, over all languages together.
+
+        Raises:
+            DataError: there are fewer passages than clusters.
+        """
+        import numpy as np
+
+        count = sum(map(len, passages.values()))
+        if count < self.config.k:
+            raise DataError(
+                f"{count} passages cannot be put into {self.config.k} clusters", mend="lower k, or use the domains none"
+            )
+        vectors = _embedding.passages("kmeans", passages, self.config.title_separator, embed, self.config.centre)
+        clusters = iter(self._cluster(np.concatenate(list(vectors.values()))))
+        self._labels = {lang: [f"cluster-{next(clusters)}" for _ in found] for lang, found in passages.items()}
+        return self._labels
+
+    def _cluster(self, vectors: np.ndarray) -> list[int]:
+        """The cluster of each row, numbered by size, largest first."""
+        import faiss
+        import numpy as np
+
+        kmeans = faiss.Kmeans(
+            vectors.shape[1],
+            self.config.k,
+            niter=self.config.iterations,
+            nredo=self.config.tries,
+            seed=self.config.seed,
+            spherical=True,
+            min_points_per_centroid=1,  # fewer than 39 make faiss print a warning
+            max_points_per_centroid=len(vectors),  # faiss would leave out what is beyond 256 a centroid
+        )
+        kmeans.train(np.ascontiguousarray(vectors))
+        nearest = kmeans.index.search(vectors, 1)[1][:, 0]  # (passages,)
+        by_size = np.argsort(-np.bincount(nearest, minlength=self.config.k), kind="stable")
+        return np.argsort(by_size)[nearest].tolist()
+
+    def facts(self) -> dict:
+        """Number of passages by language and cluster, and the share of the largest cluster."""
+        return shares(self._labels)

@@ -1,0 +1,48 @@
+"""No domains: every example is in the same one; for the ablation without domain balance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict
+
+from mdrbench.core.types import Passage
+from mdrbench.training.domains import Embed, shares
+
+VERSION = 1
+
+NAME = "all"
+
+
+class Config(BaseModel):
+    """Takes no settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def build(config: Config) -> NoDomains:
+    """The labeller that tells nothing apart."""
+    return NoDomains()
+
+
+class NoDomains:
+    """See :class:`mdrbench.training.domains.Labeller`."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, list[str]] = {}
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Nothing to check."""
+
+    def conventions(self) -> dict:
+        """That there is one domain."""
+        return {"domains": "none"}
+
+    def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
+        """``all`` for every passage."""
+        self._labels = {lang: [NAME] * len(found) for lang, found in passages.items()}
+        return self._labels
+
+    def facts(self) -> dict:
+        """Number of examples by language."""
+        return shares(self._labels)

@@ -1,0 +1,113 @@
+"""A shuffled pass over all examples, languages and domains mixed.
+
+Every batch is full: the last one is filled up with examples of a second shuffle. Every example comes once, and at
+most those that fill up come again. Examples that must not share a batch are moved to another one; only where so
+many have a positive in common that an epoch has too few batches to part them, some are left out of it: others in
+the next epoch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from mdrbench.core.types import Example
+from mdrbench.training.samplers._batches import Batches, Pool, epoch_batches, shuffled
+
+VERSION = 1
+
+LOOKED_AT = 256
+"""Batches in which a place is sought for an example that found none."""
+
+
+class Config(BaseModel):
+    """Takes no settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def build(config: Config) -> Uniform:
+    """The sampler."""
+    return Uniform()
+
+
+class Uniform(Batches):
+    """See :class:`mdrbench.training.samplers.Sampler`."""
+
+    def conventions(self) -> dict:
+        """That batches are random."""
+        return {"sampler": "uniform"}
+
+    def _draw(
+        self,
+        examples: Sequence[Example],
+        pools: dict[str | None, Pool],
+        marks: Sequence[frozenset[int]],
+        seed: str,
+        epoch: int,
+    ) -> Iterator[list[int]]:
+        """Packs the whole epoch before the first batch: a tenth of a second for 40,000 examples."""
+        pool, name = pools[None], f"{seed}/uniform/{epoch}"
+        batches, left = _packed(shuffled(pool.members, name), marks, pool.width, epoch_batches(pool))
+        _place(left, batches, marks, pool.width, name)
+        again = shuffled(pool.members, f"{name}/again")
+        for number, batch in enumerate(batches):
+            if len(batch) < pool.width:
+                _fill(batch, again, marks, pool.width)
+            yield batch if len(batch) == pool.width else pool.certain(f"{name}/certain/{number}")
+
+
+def _packed(
+    order: list[int], marks: Sequence[frozenset[int]], width: int, count: int
+) -> tuple[list[list[int]], list[int]]:
+    """Batches in the order of the examples, one that may not join put off to the next; and what found no place."""
+    coming, waiting = deque(order), deque[int]()
+    batches = []
+    for _ in range(count):
+        batch, used, put_off = [], set(), []
+        while len(batch) < width and (waiting or coming):
+            i = waiting.popleft() if waiting else coming.popleft()
+            if used.isdisjoint(marks[i]):
+                batch.append(i)
+                used |= marks[i]
+            else:
+                put_off.append(i)
+        waiting.extendleft(reversed(put_off))
+        batches.append(batch)
+    return batches, list(waiting)
+
+
+def _place(left: list[int], batches: list[list[int]], marks: Sequence[frozenset[int]], width: int, name: str) -> None:
+    """Give each example that is left the place of another, which moves to a batch that is not full.
+
+    Succeeds wherever an epoch has more than three times as many batches as an example has others that it must not
+    meet, and tries otherwise.
+    """
+    for i in left:
+        short = [batch for batch in batches if len(batch) < width]
+        full = [batch for batch in batches if len(batch) == width]
+        _swap(i, shuffled(full, f"{name}/place/{i}")[:LOOKED_AT], short, marks)
+
+
+def _swap(i: int, full: list[list[int]], short: list[list[int]], marks: Sequence[frozenset[int]]) -> None:
+    for batch in full:
+        meets = [at for at, j in enumerate(batch) if marks[i] & marks[j]]
+        for at in meets if len(meets) == 1 else range(len(batch)) if not meets else ():
+            for other in short:
+                if all(marks[batch[at]].isdisjoint(marks[j]) for j in other):
+                    other.append(batch[at])
+                    batch[at] = i
+                    return
+
+
+def _fill(batch: list[int], again: list[int], marks: Sequence[frozenset[int]], width: int) -> None:
+    """Add examples that may join, the first of ``again`` first."""
+    used = {mark for i in batch for mark in marks[i]}
+    for i in again:
+        if len(batch) == width:
+            return
+        if used.isdisjoint(marks[i]):
+            batch.append(i)
+            used |= marks[i]
