@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import shutil
 import stat
@@ -15,6 +13,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from support.browser import CHROMIUM_ARGUMENTS
+from support.folders import FolderMaker
+from support.models import save_tokenizer
+from support.project import PROJECT, WIKI16, WIKI16_LITE
 
 from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
@@ -22,10 +24,6 @@ from mdrbench.retrieval import java
 
 hypothesis.settings.register_profile("mdrbench", deadline=None)  # a busy machine is no counterexample
 hypothesis.settings.load_profile("mdrbench")
-
-PROJECT = Path(__file__).parent.parent
-WIKI16 = PROJECT.parent / "shared" / "data" / "wiki16"
-WIKI16_LITE = PROJECT.parent / "shared" / "data" / "wiki16-lite"
 
 
 def pytest_collection_modifyitems(items):
@@ -50,32 +48,6 @@ def wiki16_lite() -> MiraclFolder:
     return MiraclFolder("wiki16-lite", WIKI16_LITE)
 
 
-def planned_step(plan, stage: str, lang: str = "en"):
-    """The one step of a stage in a recipe's plan for a language."""
-    (step,) = [step for step in plan.by_language[lang].steps if step.stage == stage]
-    return step
-
-
-TEXTS = ["a lake", "the ringed seal of the largest lake in finland lives in fresh water", "seal", "inari"]
-
-
-def save_tokenizer(folder) -> int:
-    """A word-level tokenizer of the words below; how many it knows."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    words = sorted({w for text in [*TEXTS, "query : passage largest in finland where does"] for w in text.split()})
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    return len(vocabulary)
-
-
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory):
     """Two-layer models of three architectures with random weights, each saved as a checkpoint folder."""
@@ -97,43 +69,6 @@ def tiny_models(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_models):
     return tiny_models["Bert"]
-
-
-PASSAGES = [
-    {"docid": "1#0", "title": "Saimaa", "text": "Saimaa is the largest lake in Finland."},
-    {"docid": "1#1", "title": "Saimaa", "text": "The ringed seal of Saimaa lives in fresh water."},
-    {"docid": "2#0", "title": "Inari", "text": "Lake Inari lies in Lapland and freezes in November."},
-]
-
-
-class FolderMaker:
-    """Writes a data set in MIRACL's layout; every part can be replaced by raw bytes to spoil it."""
-
-    def __init__(self, root: Path):
-        self.root = root
-
-    def corpus(self, lang: str = "en", passages=PASSAGES, *, raw: bytes | None = None, shard: int = 0) -> Path:
-        path = self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}" / f"docs-{shard}.jsonl.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in passages).encode() if raw is None else raw
-        path.write_bytes(gzip.compress(text, mtime=0))
-        return path
-
-    def split(self, kind: str, text: str | bytes, lang: str = "en", split: str = "dev") -> Path:
-        folder = self.root / "miracl" / f"miracl-v1.0-{lang}" / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{kind}.miracl-v1.0-{lang}-{split}.tsv"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    def whole(self, lang: str = "en", passages=PASSAGES) -> MiraclFolder:
-        self.corpus(lang, passages)
-        self.split("topics", "q1\twhere does the ringed seal live\nq2\tlargest lake in Finland\n", lang)
-        self.split("qrels", "q1\tQ0\t1#1\t1\nq2\tQ0\t1#0\t1\nq2\tQ0\t2#0\t0\n", lang)
-        return self.folder()
-
-    def folder(self) -> MiraclFolder:
-        return MiraclFolder(self.root.name, self.root)
 
 
 @pytest.fixture
@@ -188,18 +123,18 @@ def one_thread():
 
 @pytest.fixture
 def reference() -> Path:
-    """Real results, to be left as they are (see :mod:`trust_results`)."""
-    import trust_results
+    """Real results, to be left as they are (see :mod:`support.recorded_results`)."""
+    from support import recorded_results
 
-    return trust_results.recorded() / "results"
+    return recorded_results.recorded() / "results"
 
 
 @pytest.fixture
 def results_root(tmp_path) -> Path:
     """A copy of them to spoil."""
-    import trust_results
+    from support import recorded_results
 
-    return trust_results.copied(tmp_path)
+    return recorded_results.copied(tmp_path)
 
 
 @pytest.fixture
@@ -225,11 +160,6 @@ def own_store(tmp_path, monkeypatch):
 
 
 # -- pages in a browser ------------------------------------------------------------------------------------------------
-
-CHROMIUM_ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 
 
 @pytest.fixture(scope="session")
@@ -272,15 +202,3 @@ def open_page(browser, built) -> Iterator[Callable]:
     for context in contexts:
         context.close()
     assert troubles == []
-
-
-def axe_violations(page, rules: list[str] | None = None) -> dict[str, str]:
-    """What axe calls serious or critical on a page with all its details open: rule -> the first element's HTML.
-
-    ``rules`` are those to try; all of them where it is None.
-    """
-    from axe_playwright_python.sync_playwright import Axe
-
-    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-    found = Axe().run(page, options={"preload": False, **({"runOnly": rules} if rules else {})}).response["violations"]
-    return {one["id"]: one["nodes"][0]["html"][:200] for one in found if one["impact"] in ("serious", "critical")}

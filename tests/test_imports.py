@@ -1,64 +1,61 @@
-"""Who may import whom (docs/architecture.md), and what must stay out of the light commands."""
+"""Which room may import which (docs/architecture.md), and what the light commands must not import."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import PROJECT
+from support.project import PROJECT
 
 PACKAGE = PROJECT / "mdrbench"
 
-LEVELS = {
-    1: ("errors", "types", "languages", "output"),
-    2: (
-        *("formats", "layout", "registry", "store", "java", "environment", "hub", "llm", "recorded"),
-        *("measures", "fusion", "agreement", "vectors", "packing", "training", "weighting"),
-    ),
-    3: (*("datasets", "domains", "encoders", "generation", "indexes", "judges", "mining", "retrievers", "samplers"),),
-    4: (
-        *("recipe", "sections", "plan", "stages", "negatives", "pipeline", "executors", "record", "running"),
-        *("running_negatives", "caching", "doctor", "ablation", "generator_tuning", "mteb", "trust"),
-    ),
-    5: ("results", "site"),
-    6: ("cli", "progress", "__main__"),
+FOUNDATION = {"core", "formats", "hub"}
+MAY_IMPORT = {
+    "core": set(),
+    "formats": {"core"},
+    "hub": {"core"},
+    "data": FOUNDATION,
+    "llm": {"core", "formats"},
+    "evaluation": {"core", "formats"},
+    "results": {"core", "formats", "evaluation"},
+    "retrieval": FOUNDATION | {"evaluation"},
+    "negatives": FOUNDATION | {"llm"},
+    "training": FOUNDATION | {"retrieval"},
+    "recipe": {"core", "evaluation", "training"},
+    "pipeline": FOUNDATION | {"data", "evaluation", "negatives", "recipe", "results", "training"},
+    "site": FOUNDATION | {"data", "evaluation", "recipe", "results"},
+    "commands": FOUNDATION | {"data", "evaluation", "pipeline", "recipe", "results", "retrieval"},
 }
-MAY_SEE = {1: {1}, 2: {1, 2}, 3: {1, 2, 3}, 4: {1, 2, 4, 5}, 5: {1, 2, 5}, 6: {1, 2, 3, 4, 5, 6}}
-EXCEPTIONS = {
-    ("running", "progress"),  # it is what connects a run with its display
-}
-LEVEL = {name: level for level, names in LEVELS.items() for name in names}
+"""Room -> the rooms it may import. ``cli`` and ``__main__`` are at the top and may import all of them."""
 
 
-def unit(path) -> str:
+def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def own_imports(path) -> set[str]:
-    found = set()
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mdrbench":
-            parts = node.module.split(".")[1:]
-            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+            below = node.module.split(".")[1:]
+            rooms |= {below[0]} if below else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("mdrbench.")}
-    return found - {"__version__"}
+            rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("mdrbench.")}
+    return rooms - {"__version__"}
 
 
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_down_the_levels(path):
-    me = unit(path)
-    assert me in LEVEL, f"{me} has no level"
-    for other in own_imports(path):
-        allowed = LEVEL[other] in MAY_SEE[LEVEL[me]] or (me, other) in EXCEPTIONS
-        assert allowed, f"{me} (level {LEVEL[me]}) imports {other} (level {LEVEL[other]})"
-        same_family = LEVEL[me] == 3 and LEVEL[other] == 3 and me != other
-        assert not same_family, f"family {me} imports family {other}"
+def test_rooms_import_only_the_rooms_below_them():
+    modules = [path for path in PACKAGE.rglob("*.py") if room_of(path) in MAY_IMPORT]
+    assert {room_of(path) for path in PACKAGE.rglob("*.py")} == {*MAY_IMPORT, "cli", "__main__", "__init__"}
+    upward = {
+        f"{path.relative_to(PACKAGE)} imports {room}"
+        for path in modules
+        for room in imported_rooms(path) - MAY_IMPORT[room_of(path)] - {room_of(path)}
+    }
+    assert upward == set()
 
 
 @pytest.mark.parametrize(

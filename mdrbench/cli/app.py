@@ -157,9 +157,9 @@ def show(
     recipe: Annotated[str, typer.Argument(help="A recipe.")], changes: Set = None, as_json: AsJson = False
 ) -> None:
     """Print a recipe with every default filled in."""
-    from mdrbench import recipes
+    from mdrbench.recipe import load
 
-    found = recipes.load(recipe, changes)
+    found = load(recipe, changes)
     resolved = found.model_dump(mode="json", exclude_none=True)
     if as_json:
         print_json({**resolved, "digest": found.digest})

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, WIKI16, FolderMaker
+from support.folders import FolderMaker
+from support.project import PROJECT, WIKI16
 
 
 def test_help_names_every_command_and_the_exit_codes(cli):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from compare_results import record
-from conftest import axe_violations
 from scipy import stats
+from support.browser import axe_violations
+from support.comparisons import record
 
 from mdrbench import site
 from mdrbench.evaluation import measures

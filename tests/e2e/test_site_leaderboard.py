@@ -9,8 +9,8 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import axe_violations
-from site_rows import make_site
+from support.browser import axe_violations
+from support.site_rows import make_site
 
 pytestmark = pytest.mark.slow
 
@@ -218,7 +218,7 @@ def test_every_page_parses_strictly_and_is_small(built):
 
 
 def test_every_internal_link_leads_somewhere(built):
-    from site_pages import Parsed
+    from support.site_pages import Parsed
 
     pages = {path: Parsed(path) for path in built.rglob("*.html")}
     ids = {path.resolve(): {attrs.get("id") for _, attrs in page.tags} for path, page in pages.items()}

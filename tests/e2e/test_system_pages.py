@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from conftest import axe_violations
-from site_ablations import made_up
-from site_ablations import save as save_ablation
-from site_systems import KEY, LOG, RECIPE, save, trained
+from support.browser import axe_violations
+from support.site_ablations import made_up
+from support.site_ablations import save as save_ablation
+from support.site_systems import KEY, LOG, RECIPE, save, trained
 
 from mdrbench import site
 from mdrbench.core.languages import ALL

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from support.project import PROJECT
+
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import Store, key_of
+from mdrbench.pipeline import cache_admin as caching
+
+MADE_OF = {"stage": "index", "n": 1}
+KEY = key_of(MADE_OF)
+
+
+def make(store: Store, made_of=MADE_OF, text: str = "hello"):
+    key = key_of(made_of)
+    with store.locked(key):
+        work = store.work_dir(key)
+        (work / "sub").mkdir()
+        (work / "sub" / "data.txt").write_text(text)
+        return store.commit("index", key, work, {"scope": "sw", "made_of": made_of, "facts": {"n": len(text)}})
+
+
+def test_a_committed_artifact_is_found_with_its_facts_and_is_sound(store):
+    make(store)
+    found = store.find("index", KEY)
+    assert (found.path / "sub" / "data.txt").read_text() == "hello"
+    assert found.facts == {"n": 5}
+    assert found.bytes == 5
+    assert store.verify("index", KEY) == []
+    assert list((store.root / "unfinished").iterdir()) == []
+
+
+def test_equal_values_have_equal_keys_whatever_their_order():
+    assert key_of({"b": [1, 2], "a": "ä"}) == key_of({"a": "ä", "b": [1, 2]}) != key_of({"a": "ä", "b": [2, 1]})
+
+
+def test_a_vanished_or_shortened_file_makes_a_miss(store):
+    artifact = make(store)
+    (artifact.path / "sub" / "data.txt").write_text("hell")
+    assert store.find("index", KEY) is None
+    (artifact.path / "sub" / "data.txt").unlink()
+    assert store.find("index", KEY) is None
+    make(store)
+    assert store.find("index", KEY).facts == {"n": 5}
+
+
+def test_verify_finds_changed_bytes_foreign_files_and_a_manifest_of_another_key(store):
+    artifact = make(store)
+    (artifact.path / "sub" / "data.txt").write_text("jello")
+    (artifact.path / "extra").write_text("x")
+    assert store.verify("index", KEY) == [
+        "sub/data.txt: bytes differ from the manifest's SHA-256",
+        "extra: not in the manifest",
+    ]
+    os.rename(artifact.path, artifact.path.with_name("0" * 64))
+    assert "its contents belong to key" in store.verify("index", "0" * 64)[0]
+    assert [row["stage"] for row in caching.verify(store)] == ["index"] * 3
+
+
+def test_a_builder_killed_at_any_moment_leaves_no_artifact_and_no_lock(store):
+    script = textwrap.dedent(f"""
+        import sys, time
+        sys.path.insert(0, {str(PROJECT)!r})
+        from pathlib import Path
+        from mdrbench.core.store import Store
+        store = Store(Path({str(store.root)!r}))
+        with store.locked({KEY!r}):
+            work = store.work_dir({KEY!r})
+            (work / "half.txt").write_text("half")
+            print("working", flush=True)
+            time.sleep(60)
+    """)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as builder:
+        assert builder.stdout.readline() == "working\n"
+        builder.send_signal(signal.SIGKILL)
+    assert store.find("index", KEY) is None
+    artifact = make(store)
+    assert sorted(p.name for p in artifact.path.iterdir()) == ["manifest.json", "sub"]
+
+
+def _build_slowly(root: Path, log: Path) -> None:
+    store = Store(root)
+    with store.locked(KEY):
+        if store.find("index", KEY):
+            return
+        with log.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        work = store.work_dir(KEY)
+        (work / "data.txt").write_text("hello")
+        store.commit("index", KEY, work, {"scope": "sw", "made_of": MADE_OF, "facts": {}})
+
+
+def test_processes_that_need_the_same_key_share_one_build(store, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    log = tmp_path / "log"
+    builders = [context.Process(target=_build_slowly, args=(store.root, log)) for _ in range(4)]
+    for builder in builders:
+        builder.start()
+    for builder in builders:
+        builder.join()
+    assert [b.exitcode for b in builders] == [0] * 4
+    assert log.read_text() == "made\n"
+    assert store.verify("index", KEY) == []
+
+
+def test_gc_deletes_the_old_the_large_and_the_unfinished_but_nothing_in_use(store):
+    old = make(store, {"n": "old"})
+    new = make(store, {"n": "new"}, text="x" * 1000)
+    os.utime(old.path / "manifest.json", (0, 0))
+    (store.root / "unfinished" / ("f" * 64)).mkdir()
+    assert "would delete 1 of 2" in caching.collect(store, 30, None, dry_run=True)
+    with store.locked(old.key, shared=True):
+        assert "1 in use were kept" in caching.collect(store, 30, None, dry_run=False)
+    assert "deleted 1 of 2 artifacts, 5 bytes" in caching.collect(store, 30, None, dry_run=False)
+    assert [row["key"] for row in caching.rows(store)] == [new.key]
+    assert list((store.root / "unfinished").iterdir()) == []
+    assert "deleted 1 of 1" in caching.collect(store, 30, "0.5kB", dry_run=False)
+
+
+def test_rm_takes_the_beginning_of_a_key_or_a_stage(store):
+    make(store)
+    with pytest.raises(UsageError, match="no artifact 'nope'"):
+        caching.remove(store, ["nope"])
+    assert caching.remove(store, [KEY[:8], "index"]) == "deleted 1 artifacts"
+    assert store.find("index", KEY) is None
+
+
+@pytest.mark.parametrize(("text", "size"), [("20GB", 20 * 10**9), ("1.5 kB", 1500), ("7", 7), ("2T", 2 * 10**12)])
+def test_sizes_are_decimal(text, size):
+    assert caching.parse_size(text) == size
+
+
+def test_source_files_are_hashed_again_only_when_they_change(store, tmp_path):
+    path = tmp_path / "corpus"
+    path.write_text("one")
+    first = store.hash_files([path])[path]
+    assert store.hash_files([path])[path] == first
+    path.write_text("two")
+    assert store.hash_files([path])[path] != first

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.folders import PASSAGES
+
+from mdrbench.core.errors import DataError
+from mdrbench.data.miracl_layout import DocidTable, check_corpus, check_topics
+
+
+def checked(maker, lang="en"):
+    maker.root.mkdir(exist_ok=True)
+    return check_corpus(maker.folder(), lang, maker.root / "docids.u64")
+
+
+def test_a_sound_corpus_is_counted_and_fingerprinted_whatever_its_shards(maker):
+    maker.corpus()
+    whole = checked(maker)
+    maker.corpus(passages=PASSAGES[:1], shard=0)
+    maker.corpus(passages=PASSAGES[1:], shard=1)
+    split = checked(maker)
+    assert (whole.passages, whole.duplicates, whole.empty, whole.warnings) == (3, [], 0, {})
+    assert whole.fingerprint == split.fingerprint
+    maker.corpus(passages=[{**PASSAGES[0], "text": "Saimaa is a lake."}], shard=0)
+    assert checked(maker).fingerprint != whole.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"docid": "1#0", "title": "", ', "docs-0.jsonl.gz:4: not a JSON object"),
+        (b'["1#0"]', "docs-0.jsonl.gz:4: not a JSON object"),
+        (b'{"docid": "9#9", "title": "t"}', "docs-0.jsonl.gz:4: 'text' is missing or no string"),
+        (b'{"docid": 7, "title": "t", "text": "x"}', "docs-0.jsonl.gz:4: 'docid' is missing or no string"),
+        (b'{"docid": "a b", "title": "t", "text": "x"}', "docs-0.jsonl.gz:4: docid 'a b' is empty or holds white"),
+        ('{"docid": "9#9", "title": "é", "text": "x"}'.encode("latin-1"), "docs-0.jsonl.gz:4: not UTF-8: byte 0xe9"),
+        (b'{"docid": "1#0", "title": "", "text": "other"}', "docs-0.jsonl.gz:4: docid '1#0' has another text than at"),
+    ],
+)
+def test_a_malformed_corpus_line_is_named(maker, line, said):
+    good = "".join(json.dumps(p) + "\n" for p in PASSAGES).encode()
+    maker.corpus(raw=good + line + b"\n")
+    with pytest.raises(DataError, match=said):
+        checked(maker)
+
+
+def test_what_the_field_tolerates_is_counted_and_repeated_passages_come_once(maker):
+    extra = [PASSAGES[0], {"docid": "3#0", "title": "Oulu", "text": ""}, {"docid": "4#0", "title": "", "text": " "}]
+    maker.corpus(passages=[*PASSAGES, *extra])
+    report = checked(maker)
+    assert report.passages == 5
+    assert report.duplicates == ["1#0"]
+    assert report.empty == 1
+    assert report.warnings == {"passage without text": 2, "repeated passage ignored": 1}
+    docids = [p.docid for p in maker.folder().passages("en", report.duplicates)]
+    assert docids == ["1#0", "1#1", "2#0", "3#0", "4#0"]
+
+
+def test_missing_parts_are_named(maker):
+    maker.root.mkdir()
+    with pytest.raises(DataError, match="holds no corpus in MIRACL's layout"):
+        maker.folder().languages()
+    maker.corpus(shard=0)
+    maker.corpus(shard=2)
+    with pytest.raises(DataError, match="corpus shard 1 is missing"):
+        maker.folder().corpus_files("en")
+    with pytest.raises(DataError, match="no topics for language 'en', split 'dev'"):
+        maker.folder().topics_file("en", "dev")
+
+
+def test_shards_are_read_in_numeric_order(maker):
+    for shard in range(11):
+        maker.corpus(passages=[{"docid": f"{shard}#0", "title": "", "text": "x"}], shard=shard)
+    assert [p.docid for p in maker.folder().passages("en")] == [f"{i}#0" for i in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("topics", "qrels", "said"),
+    [
+        ("q1\tx\n", "q1\tQ0\t9#9\t1\n", r"qrels.*dev\.tsv:1: judges passage '9#9', which the corpus lacks"),
+        ("q1\tx\n", "q1\tQ0\t1#0\t1\nq2\tQ0\t1#0\t1\n", r"qrels.*dev\.tsv:2: judges topic 'q2', which topics"),
+    ],
+)
+def test_judgments_of_the_unknown_are_errors(maker, topics, qrels, said):
+    maker.corpus()
+    maker.split("topics", topics)
+    maker.split("qrels", qrels)
+    checked(maker)
+    known = DocidTable.lookup(maker.root / "docids.u64")
+    with pytest.raises(DataError, match=said):
+        check_topics(maker.folder(), "en", "dev", known)
+
+
+def test_unjudged_topics_and_topics_without_a_positive_are_counted(maker):
+    maker.corpus()
+    maker.split("topics", "1#0\tits id is a docid\nq2\tx\nq3\ty\n")
+    maker.split("qrels", "1#0\tQ0\t1#0\t1\nq2\tQ0\t1#1\t0\n")
+    checked(maker)
+    found = check_topics(maker.folder(), "en", "dev", DocidTable.lookup(maker.root / "docids.u64"))
+    assert found == {
+        "topics": 3,
+        "judged_topics": 2,
+        "judgments": 2,
+        "positives": 1,
+        "warnings": {"topic without a positive, scores 0": 1, "topic without judgments, not scored": 1},
+    }
+
+
+@given(present=st.sets(st.text(min_size=1, max_size=5)), absent=st.sets(st.text(min_size=1, max_size=5)))
+def test_the_docid_table_knows_what_it_was_given_and_nothing_else(tmp_path_factory, present, absent):
+    path = tmp_path_factory.mktemp("table") / "docids"
+    table = DocidTable(path)
+    table.BUFFER = 2  # spill to disk early
+    for docid in present:
+        table.add(docid)
+    assert table.finish() == []
+    known = DocidTable.lookup(path)
+    assert all(known(docid) for docid in present)
+    assert not any(known(docid) for docid in absent - present)
+
+
+def test_memory_does_not_grow_with_the_corpus(maker):
+    def peak(count: int) -> int:
+        passages = ({"docid": f"{i}#0", "title": "t", "text": "x" * 500} for i in range(count))
+        maker.corpus(passages=list(passages))
+        tracemalloc.start()
+        assert checked(maker).passages == count
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    small, large = peak(5_000), peak(40_000)
+    assert large < small + 8 * 40_000 + 200_000  # at most the buffered 64-bit hashes, never the 20 MB of text
+    assert large < 3_000_000
+
+
+@pytest.mark.wiki16
+def test_wiki16_is_sound_and_has_the_counts_it_was_built_with(wiki16, tmp_path):
+    stats = json.loads((wiki16.root / "stats.json").read_text())
+    for lang in wiki16.languages():
+        report = check_corpus(wiki16, lang, tmp_path / lang)
+        found = check_topics(wiki16, lang, "dev", DocidTable.lookup(tmp_path / lang))
+        assert report.passages == stats[lang]["passages"]
+        assert found["topics"] == stats[lang]["queries"]["dev"]
+        assert report.warnings == {}

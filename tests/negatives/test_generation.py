@@ -1,0 +1,165 @@
+"""Generating queries with a language model, against a real server on this machine."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from support.chat_server import ChatServer, Reply
+
+from mdrbench.core import registry
+from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.types import Generation, Passage, Source
+from mdrbench.negatives.generation import back_forward
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MDRBENCH_ANSWERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def respond(body: dict) -> str:
+    text = body["messages"][1]["content"]
+    return "Saimaa on järvi Suomessa." if text.startswith("Summarise") else "missä Saimaa on"
+
+
+@pytest.fixture
+def server():
+    with ChatServer(respond).running() as running:
+        yield running
+
+
+@pytest.fixture
+def generator(server, tmp_path):
+    common = {"name": "back-forward", "model": "tiny-chat", "base_url": server.url, "backoff_s": 0.01}
+    common["store"] = str(tmp_path / "a.sqlite")
+    return lambda **changes: registry.build("generation", {**common, **changes})
+
+
+def sources(count: int = 1, lang: str = "fi", query: str = "Mikä on suurin järvi?") -> list[Source]:
+    passage = Passage("9#0", "Saimaa", "Saimaa on Suomen suurin järvi.")
+    return [Source(lang, f"q{i}", f"{query}{i or ''}", passage) for i in range(count)]
+
+
+def generations(generator, asked: list[Source]) -> list[Generation]:
+    with closing(generator.generate(asked, lambda done: None)) as found:
+        return list(found)
+
+
+def test_two_requests_and_what_they_say(server, generator):
+    done: list[int] = []
+    asked = generator(price_input=1, price_output=1)
+    found = list(asked.generate(sources(), done.append))
+    assert found == [Generation("q0", "Saimaa on järvi Suomessa.", "missä Saimaa on")]
+    assert done == [1]
+    first, second = (body["messages"][1]["content"] for body in server.requests)
+    assert "in Finnish" in first
+    assert "<query>\nMikä on suurin järvi?\n</query>" in first
+    assert "<passage>\nSaimaa\nSaimaa on Suomen suurin järvi.\n</passage>" in first
+    assert "in Finnish" in second
+    assert "<text>\nSaimaa on järvi Suomessa.\n</text>" in second
+    assert "Mikä" not in second
+    assert "response_format" not in server.requests[0]
+    facts = asked.facts()
+    assert (facts["generated"], facts["unreadable"], facts["requests"], facts["input_tokens"]) == (1, 0, 2, 200)
+    assert facts["cost"] == pytest.approx(220e-6)
+
+
+def test_in_order_and_paid_once(server, generator):
+    server.respond = lambda body: Reply(text=respond(body), seconds=0.02)
+    found = generations(generator(concurrency=4), sources(20))
+    assert [generation.qid for generation in found] == [f"q{i}" for i in range(20)]
+    assert server.most_at_once <= 4
+    assert len(server.requests) == 21  # 20 summaries; the queries' prompts are all the same
+    again = generator()
+    assert generations(again, sources(20)) == found
+    assert len(server.requests) == 21
+    assert (again.facts()["requests"], again.facts()["stored"]) == (0, 40)
+
+
+def test_the_known_query_and_empty_answers_are_asked_for_again(server, generator):
+    server.script = ["", "Saimaa on järvi.", "mikä on SUURIN järvi", "“Missä Saimaa on?”"]
+    asked = generator()
+    assert generations(asked, sources()) == [Generation("q0", "Saimaa on järvi.", "Missä Saimaa on?")]
+    said = [body["messages"][1]["content"] for body in server.requests]
+    assert "it was empty." in said[1]
+    assert "known already, Mikä on suurin järvi?" in said[3]
+    facts = asked.facts()
+    assert (facts["empty_answers"], facts["same_answers"], facts["unreadable"], facts["requests"]) == (1, 1, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("lang", "replies", "reason"),
+    [
+        ("fi", ["", "<think>hm</think>", "..."], "empty"),
+        ("fi", ["ok", "Mikä on suurin järvi", "mikä on suurin järvi?!", "Query: Mikä on suurin järvi?"], "same"),
+        ("fi", [Reply(text="Saimaa on jär", finish="length")] * 3, "truncated"),
+        ("th", ["This is a lake."] * 3, "language"),
+        ("fi", ["ok", *["a" * 301] * 3], "long"),
+    ],
+)
+def test_what_stays_of_no_use_is_no_generation(server, generator, lang, replies, reason):
+    server.script = list(replies)
+    asked = generator()
+    assert generations(asked, sources(lang=lang)) == [Generation("q0", None, None)]
+    facts = asked.facts()
+    assert (facts["unreadable"], facts[f"{reason}_answers"]) == (1, 3)
+    assert len(server.requests) == len(replies)
+    assert generations(generator(), sources(lang=lang)) == [Generation("q0", None, None)]
+    assert len(server.requests) == len(replies)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ('<think>Hm: a query.</think>\n\nQuery: "missä Saimaa on"\n\nIt asks for a place.', "missä Saimaa on"),
+        ("**New query:** «где озеро?»", "где озеро?"),
+        ("Here is a possible search query:\n\n湖はどこですか", "湖はどこですか"),
+        ("```\n「湖はどこ」\n```", "湖はどこ"),
+        ('"Kalevala" ja "Kanteletar"', '"Kalevala" ja "Kanteletar"'),
+        ("where  is\tit", "where is it"),
+        ("ratio 3:2 meaning", "ratio 3:2 meaning"),
+        ("?!", ""),
+    ],
+)
+def test_cleaning(text, cleaned):
+    assert back_forward.clean(text, one_line=True) == cleaned
+
+
+def test_a_summary_keeps_its_lines(server, generator):
+    server.script = ["Summary: Saimaa on järvi.\nSe on suuri."]
+    assert generations(generator(), sources())[0].summary == "Saimaa on järvi. Se on suuri."
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "fits"),
+    [
+        *(("iPhone とは", "ja", True), ("iPhone 15", "ja", False), ("湖", "zh", True), ("lake", "ko", False)),
+        *(("järvi", "fi", True), ("озеро", "fi", False), ("بحيرة", "fa", True), ("సరస్సు", "te", True)),
+    ],
+)
+def test_scripts(text, lang, fits):
+    assert back_forward.in_script(text, lang) is fits
+
+
+def test_every_language_has_a_script_that_is_known():
+    from mdrbench.core.languages import LANGUAGES, SURPRISE
+
+    for language in (LANGUAGES | SURPRISE).values():
+        assert back_forward.in_script(language.native, language.code), language.code
+
+
+def test_conventions_setup_and_budget(server, generator):
+    conventions = generator().conventions()
+    assert conventions["prompt"] == "back-forward-1"
+    fields = set(back_forward.Config.model_fields) - set(back_forward.RUN_ONLY)
+    assert fields == set(conventions) - {"generator", "prompt"}
+    with pytest.raises(SetupError, match="OPENAI_API_KEY is not set") as caught:
+        generator(base_url=None).prepare(print)
+    assert "replay" in caught.value.mend
+    generator().prepare(print)
+    with pytest.raises(StepError, match="3 requests of at most 3"):
+        generations(generator(max_requests=3, concurrency=1), sources(5))
+    assert len(server.requests) == 3
+    assert len(generations(generator(), sources(5))) == 5

@@ -1,0 +1,180 @@
+"""Training through the pipeline: the recipe's encoder is trained on its groups, and the trained one is evaluated."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from support.training import without_dropout
+
+from mdrbench import recipe
+from mdrbench.commands.audit import verification
+from mdrbench.commands.run import run_plans, run_steps
+from mdrbench.core import registry
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import Store
+from mdrbench.core.types import Example
+from mdrbench.formats import trec
+from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.training import checkpoints, weighting
+
+TEXT = """
+summary: trained
+retriever: {{name: dense, encoder: {{name: transformer, model: {model}, pooling: mean, normalize: true,
+  query_length: 16, passage_length: 32, precision: fp32}}}}
+negatives: {{mining: {{name: random, k: 4, depth: 8}}}}
+training: {{steps: 4, batch_size: 4, negatives: 2, learning_rate: 0.01, domains: {{name: none}}, precision: fp32}}
+"""
+
+
+def load(tmp_path, model, *changes, text=TEXT):
+    path = tmp_path / "trained.yaml"
+    path.write_text(text.format(model=model))
+    return recipe.load(str(path), list(changes))
+
+
+def sample():
+    member = registry.load("datasets", "sample")
+    return member.build(member.Config())
+
+
+def stages(plan) -> list[str]:
+    return [f"{step.scope} {step.stage}" for step in plan.steps()]
+
+
+def planned(one, store, languages=("en", "sw")):
+    return plan_recipe(one, sample(), list(languages), "dev", store, [])
+
+
+def test_groups_of_all_languages_are_trained_on_before_any_is_indexed(tmp_path, store, tiny_model):
+    order = stages(planned(load(tmp_path, tiny_model), store))
+    assert order.index("all train") > max(order.index("en mine"), order.index("sw mine"), order.index("all label"))
+    assert order.index("all train") < min(order.index("en index"), order.index("sw index"))
+    without = stages(planned(load(tmp_path, tiny_model, "negatives=null"), store))
+    assert "en pair" in without
+    assert "en mine" not in without
+
+
+def test_what_training_depends_on_changes_the_evaluated_index(tmp_path, store, tiny_model):
+    def index(*changes, languages=("en", "sw")):
+        plan = planned(load(tmp_path, tiny_model, *changes), store, languages)
+        [step] = [step for step in plan.by_language["en"].steps if step.stage == "index"]
+        return step.key
+
+    base = index()
+    assert index("training.learning_rate=0.02") != base
+    assert index("negatives.mining.k=3") != base
+    assert index(languages=("en",)) != base
+    assert index("training.micro_batch=2", "training.save_every=7") == base
+
+
+def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, tiny_model):
+    from sentence_transformers import SentenceTransformer
+
+    plan = planned(load(tmp_path, tiny_model), store)
+    [(path, result)], error = run_plans([plan], store, tmp_path / "results", "mdrbench run trained", quiet=True)
+    assert error is None
+    assert result.languages["sw"].conventions["trained_by"] == plan.training[-1].key
+    assert {"train", "index", "search", "evaluate"} <= set(result.languages["sw"].steps)
+    assert result.languages["sw"].negatives["mine"]["queries"] == 12
+    assert result.languages["sw"].negatives["mine"]["negatives"] == 12 * 4
+    model = store.find(*plan.training[-1].ref).path / "model"
+    assert SentenceTransformer(str(model), device="cpu").encode(["a lake"]).shape == (1, 32)
+    untrained = plan_recipe(
+        load(tmp_path, tiny_model, "negatives=null", "training=null"), sample(), ["sw"], "dev", store, []
+    )
+    [(other, _)], _ = run_plans([untrained], store, tmp_path / "other", "mdrbench run", quiet=True)
+    run = "trained/sw-dev.run.trec.gz"
+    assert trec.read_run(path.parent / run) != trec.read_run(other.parent / run)
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+
+
+def test_a_result_holds_its_training_with_the_log_and_the_domains(tmp_path, store, tiny_model):
+    plan = planned(load(tmp_path, tiny_model), store)
+    root = tmp_path / "results"
+    [(path, result)], _ = run_plans([plan], store, root, "mdrbench run trained", quiet=True)
+    [(name, training)] = result.trainings.items()
+    assert plan.training[-1].key == result.languages["en"].steps["train"].key == training.steps["train"].key
+    assert name == training.steps["train"].key[:12]
+    assert (training.languages, set(training.steps)) == (["en", "sw"], {"label", "train"})
+    assert (training.facts["steps"], training.domains["labelled"]) == (4, 24)
+    assert training.domains["distribution"]["sw"]["all"] == 12
+    assert {"groups/mine", "groups/draw"} <= set(result.languages["sw"].steps)
+    log = path.parent / training.log.path
+    assert [line["step"] for line in lines(log) if line["kind"] == "train"] == [1, 2, 3, 4]
+    assert set(lines(log)[0]) == {"kind", "step", "lr", "loss", "grad_norm"}
+    assert verification.verify([path], None, progress=str)[0].problems == []
+    first = path.read_bytes(), log.read_bytes()
+    run_plans([plan], store, root, "mdrbench run trained", quiet=True)
+    assert (path.read_bytes(), log.read_bytes()) == first
+
+    store.remove(*plan.training[-1].ref)  # nothing is trained anew, and what was recorded stays
+    [(_, again)], _ = run_plans([plan], store, root, "mdrbench run trained", quiet=True)
+    assert again.trainings == result.trainings
+    [(_, elsewhere)], _ = run_plans([plan], store, tmp_path / "new", "mdrbench run trained", quiet=True)
+    assert (elsewhere.trainings[name].log, elsewhere.trainings[name].facts) == (None, training.facts)
+
+    log.write_bytes(log.read_bytes()[:-1])
+    [problem] = verification.verify([path], None, progress=str)[0].problems
+    assert (problem.what, problem.file.endswith(f"training-{name}.jsonl.gz")) == (
+        "is not the file that was recorded",
+        True,
+    )
+
+
+def test_languages_trained_together_name_one_training_and_those_trained_apart_another(tmp_path, store, tiny_model):
+    one, root = load(tmp_path, tiny_model), tmp_path / "results"
+    [(path, _)], _ = run_plans([planned(one, store, ["en"])], store, root, "x", quiet=True)
+    [(_, both)], _ = run_plans([planned(one, store, ["sw"])], store, root, "x", quiet=True)
+    assert {lang: both.trainings[e.steps["train"].key[:12]].languages for lang, e in both.languages.items()} == {
+        "en": ["en"], "sw": ["sw"],
+    }  # fmt: skip
+    [(_, together)], _ = run_plans([planned(one, store)], store, root, "x", quiet=True)
+    [training] = together.trainings.values()
+    assert training.languages == ["en", "sw"]
+    assert [p.name for p in sorted((path.parent / "trained").glob("training-*"))] == [training.log.path.split("/")[1]]
+
+
+def test_negatives_without_training_are_refused(tmp_path, store, tiny_model):
+    with pytest.raises(UsageError, match="makes hard negatives and trains nothing on them"):
+        planned(load(tmp_path, tiny_model, "training=null"), store)
+
+
+def test_only_a_dense_retriever_can_be_trained(tmp_path, store, tiny_model):
+    with pytest.raises(UsageError, match="its retriever is 'bm25'"):
+        planned(load(tmp_path, tiny_model, "retriever=bm25"), store)
+
+
+def test_weights_by_share():
+    examples = [Example("en", "1", "a", ("x",)), Example("en", "2", "a", ("x",)), Example("sw", "3", "b", ("x",))]
+    found = weighting.weights(examples, "share", 0.45, 0.40)
+    # shares 2/3 and 1/3: 1 - p is 1/3 and 2/3, their mean 1/2
+    assert found["en", "1"] == pytest.approx(0.45 * (2 / 3) + 0.40 * (2 / 3))
+    assert found["sw", "3"] == pytest.approx(0.45 * (4 / 3) + 0.40 * (4 / 3))
+    assert set(weighting.weights(examples, "fixed", 0.45, 0.40).values()) == {0.45 + 0.40}
+    assert weighting.weights(examples, "none", 0.45, 0.40) is None
+    assert weighting.coefficients(["one", "one"], 0.4, by_share=True) == {"one": 0.4}
+
+
+@pytest.mark.slow
+def test_several_processes_train_the_same_model_and_say_what_stopped_them(tmp_path, store, tiny_model):
+    def trained(store, *changes):
+        plan = planned(load(tmp_path, tiny_model, "training.attention_dropout=0", *changes), store)
+        outcome = run_steps(plan.steps(), [plan.training[-1]], store, quiet=True)
+        return plan, outcome, store.find(*plan.training[-1].ref)
+
+    still = ("retriever.encoder.model=" + str(without_dropout(tiny_model, tmp_path / "still")),)
+    one_plan, _, one = trained(store, *still)
+    two_plan, _, two = trained(Store(tmp_path / "two"), *still, "training.processes=2")
+    assert one_plan.recipe.digest == two_plan.recipe.digest
+    assert two.facts["processes"] == 2
+    a, b = ([entry["loss"] for entry in checkpoints.read_log(artifact.path)] for artifact in (one, two))
+    assert a == pytest.approx(b, abs=1e-4)
+
+    plan, outcome, none = trained(Store(tmp_path / "lost"), *still, "training.processes=2", "training.precision=fp16")
+    assert none is None
+    assert "fp16 needs a GPU" in str(outcome.failures[plan.training[-1].ref])

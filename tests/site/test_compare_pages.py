@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.comparisons import Html, record, rendered, sample
+from support.folders import FolderMaker
+
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.evaluation import measures, statistics
+from mdrbench.results import comparison
+from mdrbench.site.model import board, compare_data, pairs, scores, texts
+from mdrbench.site.pages import charts, compare_charts, compare_pages
+
+PAGE = "sample/compare/one--two.html"
+
+
+pytestmark = pytest.mark.usefixtures("own_store")
+
+
+@pytest.fixture
+def root(tmp_path):
+    record(tmp_path / "results", "one", 0.2)
+    record(tmp_path / "results", "two", 0.6)
+    return tmp_path / "results"
+
+
+def collection(root, name="sample"):
+    return next(c for c in board.load(root).collections if c.name == name)
+
+
+def compared(root, tmp_path, name="sample"):
+    here = collection(root, name)
+    found = pairs.compared(here, scores.ScoreReader(tmp_path / "scores"), tmp_path / "memo")
+    return found[0] if found else None
+
+
+def test_the_numbers_are_those_of_mdrbench_compare(root, tmp_path):
+    expected = comparison.compare(root / "sample/one.json", root / "sample/two.json", "nDCG@10", top=7, seed=42)
+    for _ in range(2):  # computed, then kept
+        pair = compared(root, tmp_path)
+        assert pair.languages == expected.languages
+        assert pair.average == expected.average
+        assert pair.average_label == expected.average_label
+        assert pair.moved(7) == expected.moved
+    assert pair.macro["nDCG@10"][2] == expected.average
+    assert pair.macro["MRR@10"][0] == pytest.approx(pair.a.average("MRR@10")[1].value)
+
+
+def test_the_page_shows_them(root, tmp_path):
+    pair = compared(root, tmp_path)
+    page = Html(rendered(compare_pages.pages, root, tmp_path)[1][PAGE])
+    for lang, row in zip(("Arabic", "Finnish"), pair.languages, strict=True):
+        t = row.test
+        shown = next(cells for cells in page.rows if cells and cells[0] == lang and len(cells) == 13)
+        assert shown[1:4] == ["12", f"{t.mean_a:.4f}", f"{t.mean_b:.4f}"]
+        assert shown[4].rstrip("*") == f"{t.difference:+.4f}".replace("-", "\u2212")
+        assert shown[6:9] == [str(t.wins), str(t.ties), str(t.losses)]
+        assert shown[9:] == [f"{p:.4f}" for p in (t.p_randomisation, row.p_randomisation_holm, t.p_t, row.p_t_holm)]
+    assert "mdrbench compare sample/one sample/two" in page.words
+
+
+def test_few_systems_have_a_page_a_pair_and_many_one_with_the_best_bm25_and_their_parent(root, tmp_path):
+    for n in range(6):
+        record(root, f"more{n}", 0.1, langs=["fi"])
+    assert len(pairs.chosen(collection(root))) == 28
+    record(root, "bm25", 0.1)
+    record(root, "child", 0.1, recipe={"extends": "more0"})
+    found = {(a.slug, b.slug) for a, b in pairs.chosen(collection(root))}
+    assert ("one", "two") in found  # two has the best average
+    assert ("bm25", "more3") in found
+    assert ("child", "more0") in found
+    assert ("more1", "more2") not in found
+    assert len(found) == 9 + 8 + 1  # with the best, with bm25 (once with the best already), with the parent
+
+
+def test_unlike_is_not_compared(root, tmp_path):
+    other = tmp_path / "sample"
+    shutil.copytree(sample().root / "miracl", other / "miracl")
+    shutil.copytree(sample().root / "miracl-corpus", other / "miracl-corpus")
+    shard = MiraclFolder("sample", other).corpus_files("fi")[0]
+    shard.write_bytes(shard.read_bytes().replace(b'"text": "', b'"text": "x', 1))
+    record(root, "two", 0.6, data=MiraclFolder("sample", other))
+    assert compared(root, tmp_path) is None
+    _, made = rendered(compare_pages.pages, root, tmp_path)
+    assert PAGE not in made
+    listed = json.loads(made["sample/compare/data/systems.js"].removeprefix("mdrbenchCompare(...").removesuffix(");\n"))
+    keys = [listed[2]["systems"][slug]["topics"] for slug in ("one", "two")]
+    assert keys[0]["ar"] == keys[1]["ar"]
+    assert keys[0]["fi"] != keys[1]["fi"]
+
+
+def test_topic_scores_that_are_gone_make_no_page_and_changed_ones_stop_the_build(root, tmp_path):
+    kept = root / "sample/two/fi-dev.topics.tsv.gz"
+    data = kept.read_bytes()
+    kept.unlink()
+    assert compared(root, tmp_path) is None
+    kept.write_bytes(data[:-1] + b"\x01")
+    with pytest.raises(DataError, match=r"fi-dev\.topics\.tsv\.gz: is not the file the result was recorded with"):
+        compared(root, tmp_path)
+
+
+def test_the_topics_behind_a_difference_show_judgments_texts_and_both_rankings(root, tmp_path):
+    pair = compared(root, tmp_path)
+    moved = pair.moved(1)[0]
+    qrels = texts.read_qrels(sample().qrels_file(moved.lang, "dev"))[moved.qid]
+    page = Html(rendered(compare_pages.pages, root, tmp_path)[1][PAGE])
+    passages = {p.docid: p for p in sample().passages(moved.lang)}
+    for docid, grade in qrels.items():
+        assert docid in page.words
+        assert " ".join(passages[docid].text.split())[:60] in " ".join(page.words.split())
+        assert grade in (0, 1)
+    assert {"positive", "judged 0", "unjudged"} <= {line.strip() for line in page.words.splitlines()}
+    arabic = [attrs for tag, attrs in page.tags if attrs.get("lang") == "ar" and tag == "p"]
+    assert arabic
+    assert {attrs["dir"] for attrs in arabic} == {"rtl"}
+
+
+def test_a_run_that_was_changed_stops_the_build(root, tmp_path):
+    kept = root / "sample/two/ar-dev.run.trec.gz"
+    kept.write_bytes(kept.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(DataError, match=r"ar-dev\.run\.trec\.gz: is not the file the result was recorded with"):
+        rendered(compare_pages.pages, root, tmp_path)
+
+
+def test_without_the_data_docids_are_shown_and_how_to_get_the_texts(tmp_path):
+    data = FolderMaker(tmp_path / "tiny").whole("en")
+    for name, skill in (("one", 0.0), ("two", 0.9)):
+        record(tmp_path / "results", name, skill, langs=["en"], data=data)
+    _, made = rendered(compare_pages.pages, tmp_path / "results", tmp_path)
+    page = Html(made["tiny/compare/one--two.html"])
+    assert "mdrbench report --data PATH" in page.words
+    assert "1#1" in page.words
+    assert "ringed seal of Saimaa" not in page.words
+    _, made = rendered(compare_pages.pages, tmp_path / "results", tmp_path, [str(data.root)])
+    assert "ringed seal of Saimaa" in made["tiny/compare/one--two.html"]
+
+
+def test_a_data_set_that_is_not_the_recorded_one_is_refused(tmp_path):
+    maker = FolderMaker(tmp_path / "tiny")
+    data = maker.whole("en")
+    record(tmp_path / "results", "one", 0.0, langs=["en"], data=data)
+    shown = board.load(tmp_path / "results")
+    texts.at_hand(shown, [str(data.root)], tmp_path / "memo")
+    maker.split("qrels", "q1\tQ0\t1#1\t1\nq2\tQ0\t1#0\t0\n", "en")
+    with pytest.raises(DataError, match=r"qrels.*is not the file that the results of 'en' \(dev\) were recorded with"):
+        texts.at_hand(shown, [str(data.root)], tmp_path / "memo")
+    other = FolderMaker(tmp_path / "other").whole("en")
+    with pytest.raises(UsageError, match="no measured result is of data set 'other'"):
+        texts.at_hand(shown, [str(other.root)], tmp_path / "memo")
+
+
+def test_a_corpus_is_read_once_and_only_for_passages_not_read_before(tmp_path, monkeypatch):
+    data = FolderMaker(tmp_path / "tiny").whole("en")
+    record(tmp_path / "results", "one", 0.0, langs=["en"], data=data)
+    entry = collection(tmp_path / "results", "tiny").entries[0]
+    source = texts.Texts((data,), tmp_path / "memo").find("tiny", "dev", "en", entry.result.languages["en"].dataset)
+    assert source.passages(["1#1", "nowhere"])["1#1"].title == "Saimaa"
+    monkeypatch.setattr(MiraclFolder, "numbered_passages", lambda *_: pytest.fail("read again"))
+    assert list(source.passages(["1#1", "nowhere"])) == ["1#1"]
+
+
+EVIL = "<script>alert(1)</script>"
+BIDI = "\u202eevil\u2066"
+
+
+def test_hostile_texts_are_inert(tmp_path):
+    passages = [
+        {"docid": f"<b>{n}</b>", "title": f"{EVIL}{BIDI}", "text": f'"><img src=x onerror=alert({n})>{EVIL}{BIDI}'}
+        for n in range(3)
+    ]
+    maker = FolderMaker(tmp_path / "tiny")
+    maker.corpus("fa", passages)
+    maker.split("topics", f"q<1>\t{EVIL}</textarea>{BIDI}\nq2\t]]>{EVIL}\u2028\n", "fa")
+    maker.split("qrels", "q<1>\tQ0\t<b>1</b>\t1\nq2\tQ0\t<b>2</b>\t1\n", "fa")
+    for name, skill in (("one", 0.0), ("two", 0.95)):
+        record(tmp_path / "results", name, skill, langs=["fa"], data=maker.folder())
+    _, made = rendered(compare_pages.pages, tmp_path / "results", tmp_path, [str(maker.root)])
+    page = Html(made["tiny/compare/one--two.html"])
+    assert not {"img", "textarea"} & {tag for tag, _ in page.tags}
+    assert all("src" in attrs for tag, attrs in page.tags if tag == "script")
+    assert not [key for _, attrs in page.tags for key in attrs if key.startswith("on")]
+    assert EVIL in page.words
+    for path, text in made.items():
+        if path.startswith("tiny/") and path.endswith(".js"):
+            assert "<" not in text
+            assert "\u2028" not in text
+    before = made["tiny/compare/one--two.html"].split(BIDI)[:-1]
+    assert before
+    for text in before:  # every one stands in an element that isolates its direction
+        assert text.rfind("<bdi") > text.rfind("</bdi>")
+
+
+def test_two_builds_give_the_same_bytes(root, tmp_path):
+    first = rendered(compare_pages.pages, root, tmp_path)[1]
+    scores.reader.cache_clear()
+    assert rendered(compare_pages.pages, root, tmp_path / "anew")[1] == first
+
+
+def test_the_browsers_scores_are_the_topics_to_four_digits(root, tmp_path):
+    _, made = rendered(compare_pages.pages, root, tmp_path)
+    text = made["sample/compare/data/one.js"]
+    kind, slug, found = json.loads(text.removeprefix("mdrbenchCompare(...").removesuffix(");\n"))
+    assert (kind, slug) == ("scores", "one")
+    expected, _ = measures.read_topic_scores(root / "sample/one/fi-dev.topics.tsv.gz")
+    for measure in measures.DEFAULT:
+        assert [v / compare_data.STEPS for v in found["fi"][measure]] == [
+            round(expected[qid][measure], 4) for qid in sorted(expected)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("one two three", "one two"),
+        ("no_space_at_all", "no_space_"),
+        ("กกกกกกกกก่ก", "กกกกกกกก"),  # the mark stays with its letter
+        ("short", "short"),
+    ],
+)
+def test_texts_are_cut_between_words_or_whole_characters(text, kept):
+    assert texts.cut(text, 9) == kept
+
+
+def test_published_systems_can_be_picked_but_have_no_page(tmp_path):
+    record(tmp_path / "results", "one", 0.1)
+    _, made = rendered(compare_pages.pages, tmp_path / "results", tmp_path)
+    text = made["miracl/compare/data/systems.js"]
+    listed = json.loads(text.removeprefix("mdrbenchCompare(...").removesuffix(");\n"))[2]
+    assert listed["pairs"] == []
+    assert not any(system["measured"] or system["topics"] for system in listed["systems"].values())
+    assert {path for path in made if path.endswith(".html")} == {
+        "miracl/compare/index.html",
+        "miracl/train/compare/index.html",
+    }
+
+
+# -- as fast, and as exact ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("topics", [(2, 7), (8, 9, 50), (127, 128), (129, 300)])
+def test_intervals_of_many_pairs_at_once_are_those_of_each_to_the_last_bit(topics):
+    rng = np.random.default_rng(len(topics))
+    several = [[(rng.random(n), np.round(rng.random(n), 1)) for n in topics] for _ in range(3)]
+    found = comparison.differences(several, seed=42)
+    assert found == [comparison.difference(scored, seed=42) for scored in several]
+
+
+@pytest.mark.parametrize("topics", [2, 5, 8, 63, 400])
+def test_a_paired_test_is_that_of_scipy_and_of_plain_sign_flips(topics):
+    rng = np.random.default_rng(topics)
+    a, b = np.round(rng.random(topics), 1), np.round(rng.random(topics), 1)
+    found = statistics.paired_test(a, b, seed=3, resamples=2000)
+    assert found.p_t == stats.ttest_1samp(a - b, 0.0).pvalue
+    d = (a - b)[a != b]
+    draws = np.random.default_rng(3)
+    flips = np.concatenate([draws.integers(0, 2, (1000, len(d)), dtype=np.int8) for _ in range(2)])
+    extreme = (np.abs((2 * flips - 1) @ d) >= abs(d.sum()) - 1e-12).sum()
+    assert found.p_randomisation == (extreme + 1) / 2001
+
+
+# -- drawings ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_drawn_by_the_template_from_places_in_the_drawing(root, tmp_path):
+    pair = compared(root, tmp_path)
+    drawn = compare_charts.dumbbell(pair)
+    rows = {name: values for name, *values in drawn.rows}
+    for bell in drawn.bells:
+        assert min(bell.a, bell.b) >= 0
+        assert max(bell.a, bell.b) <= drawn.width
+        a, b = map(float, rows[bell.label][:2])
+        assert (bell.a < bell.b) == (a < b)
+    assert [label for _, label in drawn.ticks][-1] == "1.0"
+    scatter = compare_charts.scatter(pair)
+    assert sum(dots.path.count("M") for dots in scatter.dots) == len(scatter.rows)
+    page = rendered(compare_pages.pages, root, tmp_path)[1][PAGE]
+    assert page.count('r="3.9"') == len(pair.languages)
+    assert page.count('role="img"') == 2 + len(pair.languages)  # each drawing has words
+    assert not (tmp_path / "cache" / "charts").exists()  # Vega-Lite drew nothing
+
+
+def test_a_scale_gives_places_in_pixels():
+    assert [charts.Scale(0.5, 1, 300)(value) for value in (0.5, 0.75, 1)] == [0, 150, 300]
+    assert charts.Scale(0, 1, 100, upwards=True)(0.123456) == 87.7

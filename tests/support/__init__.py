@@ -1,0 +1,1 @@
+"""Helpers that several test modules use: made-up results, local servers, tiny models, folders in MIRACL's layout."""

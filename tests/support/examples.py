@@ -1,0 +1,11 @@
+"""Training examples without texts."""
+
+from __future__ import annotations
+
+from mdrbench.training.samplers import Example
+
+
+def plain(counts: dict[tuple[str, str], int]) -> list[Example]:
+    """So many examples of each language and domain, none of which share a positive."""
+    cells = [cell for cell, count in counts.items() for _ in range(count)]
+    return [Example(lang, str(i), domain, (f"p{i}",)) for i, (lang, domain) in enumerate(cells)]

@@ -1,0 +1,13 @@
+"""Where the project lies, and the data sets beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+
+
+WIKI16 = PROJECT.parent / "shared" / "data" / "wiki16"
+
+
+WIKI16_LITE = PROJECT.parent / "shared" / "data" / "wiki16-lite"

@@ -1,0 +1,18 @@
+"""Made-up results."""
+
+from __future__ import annotations
+
+
+def measured(**changes) -> dict:
+    data = {
+        "schema_version": 1,
+        "kind": "measured",
+        "dataset": "tiny",
+        "split": "dev",
+        "system": {"name": "mine", "summary": "a system"},
+        "evaluated": {
+            "measures": ["nDCG@10"], "depth": 100, "tie_rule": "t", "denominator": "d", "corpus_variant": "full",
+        },
+        "languages": {"sw": {"scores": {"nDCG@10": {"value": 0.5, "low": 0.4, "high": 0.6}}}},
+    }  # fmt: skip
+    return {**data, **changes}
