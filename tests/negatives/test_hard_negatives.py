@@ -274,7 +274,7 @@ def mdrbench(tmp_path, capsys, monkeypatch):
 
 
 def test_mining_the_sample_offline_from_end_to_end(mdrbench, tmp_path):
-    rows = mdrbench("mine", mdrbench.recipe.schema)
+    rows = mdrbench("mine", mdrbench.recipe)
     assert list(rows) == ["en", "fa"]
     for lang, row in rows.items():
         assert row["queries"] == 12
@@ -293,12 +293,12 @@ def test_mining_the_sample_offline_from_end_to_end(mdrbench, tmp_path):
     assert rows["fa"]["generated_share"] > 0  # BM25 retrieves too little in Persian
     assert rows["en"]["stages"]["top_up"]["generated"] == 0
 
-    [shown] = mdrbench("negatives", "show", "Who discovered penicillin?", "--recipe", mdrbench.recipe.schema)
+    [shown] = mdrbench("negatives", "show", "Who discovered penicillin?", "--recipe", mdrbench.recipe)
     assert (shown["lang"], shown["qid"], len(shown["negatives"])) == ("en", "3", 8)
     assert shown["positives"][0]["docid"] == "2#0"
     assert {"docid", "score", "source", "judged", "grade", "title", "text"} == set(shown["negatives"][0])
 
-    again = mdrbench("mine", mdrbench.recipe.schema, "--export", "tevatron", "--out", str(tmp_path / "groups"))
+    again = mdrbench("mine", mdrbench.recipe, "--export", "tevatron", "--out", str(tmp_path / "groups"))
     assert again == rows
     lines = (tmp_path / "groups" / "sample-mine-en.tevatron.jsonl").read_text(encoding="utf-8").splitlines()
     first = json.loads(lines[0])
@@ -307,7 +307,7 @@ def test_mining_the_sample_offline_from_end_to_end(mdrbench, tmp_path):
 
 
 def test_the_judge_against_the_qrels(mdrbench):
-    rows = mdrbench("agreement", mdrbench.recipe.schema, "--set", "negatives.judge.ungraded=unreadable")
+    rows = mdrbench("agreement", mdrbench.recipe, "--set", "negatives.judge.ungraded=unreadable")
     assert rows["en"]["n"] + rows["en"]["unreadable"] == sum(
         len(judged) - 1 for judged in _qrels("en").values() if any(judged.values())
     )  # every judged pair but the reference itself
@@ -321,5 +321,5 @@ def _qrels(lang):
 
 
 def test_an_estimate_asks_nothing(mdrbench):
-    rows = mdrbench("mine", mdrbench.recipe.schema, "--dry-run")
+    rows = mdrbench("mine", mdrbench.recipe, "--dry-run")
     assert rows["en"] == {"requests": 0, "stored": 0, "input_tokens": 0, "output_tokens": 0, "cost": 0.0}

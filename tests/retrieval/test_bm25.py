@@ -83,7 +83,7 @@ def test_hits_are_those_of_pyserinis_lucene_searcher(tmp_path):
     topics = trec.read_topics(SAMPLE.topics_file("fi", "dev"))
     script = """
 import json, sys
-from mdrbench.retrieval import java; java.start
+from mdrbench.retrieval import java; java.start()
 from pyserini.search.lucene import LuceneSearcher
 searcher = LuceneSearcher(sys.argv[1]); searcher.set_language("fi"); searcher.set_bm25(0.9, 0.4)
 topics = json.load(sys.stdin)
