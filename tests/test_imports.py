@@ -61,6 +61,7 @@ def test_rooms_import_only_the_rooms_below_them():
 @pytest.mark.parametrize(
     ("words", "absent"),
     [
+        ("--version", ("pydantic", "numpy", "rich", "yaml", "torch", "pyserini")),
         ("--help", ("pydantic", "numpy", "rich", "yaml", "torch", "pyserini")),
         ("list", ("numpy", "torch", "transformers", "pyserini", "jnius")),
         ("show bm25", ("numpy", "torch", "transformers", "jnius")),

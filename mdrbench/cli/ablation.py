@@ -1,68 +1,99 @@
-"""The command ``ablate``: what each part of a recipe is worth. Imports typer alone at top level."""
+"""The command ``ablate``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-from mdrbench.cli.options import AsJson, Cache, Data, Langs, Quiet, Results, Set, Split, open_store, recorded_command
+from mdrbench.cli.options import (
+    AsJson,
+    Cache,
+    Data,
+    Executor,
+    Langs,
+    Quiet,
+    Results,
+    Set,
+    Split,
+    complete_recipe,
+    open_store,
+    recorded_command,
+)
 from mdrbench.core.console import print_json
 
-
-def _off(slug: str, text: str):
-    return Annotated[bool, typer.Option(f"--no-{slug}", help=text)]
-
-
-EnsembleWithout = Annotated[
-    Optional[list[str]], typer.Option(help="A retriever of the ensemble that is left out of it; repeatable.")
+NoTraining = Annotated[bool, typer.Option("--no-training", help="Without training: the encoder as released.")]
+NoHardNeg = Annotated[bool, typer.Option("--no-hard-neg", help="Without hard negatives: in-batch negatives only.")]
+NoEnsemble = Annotated[
+    bool, typer.Option("--no-ensemble", help="Without the ensemble: candidates of the recipe's own retriever.")
 ]
+EnsembleWithout = Annotated[
+    Optional[list[str]], typer.Option(help="Without this retriever of the ensemble. Repeatable: one variant each.")
+]
+NoJudge = Annotated[bool, typer.Option("--no-judge", help="Without a judge: all candidates are kept.")]
+NoReference = Annotated[bool, typer.Option("--no-reference", help="The judge sees no positive passage.")]
+NoGeneration = Annotated[bool, typer.Option("--no-generation", help="Without negatives from generated queries.")]
+NoMift = Annotated[bool, typer.Option("--no-mift", help="The generator without its instruction tuning (MIFT).")]
+NoSameLanguage = Annotated[bool, typer.Option("--no-same-language", help="Batches mix languages.")]
+NoDomainBalance = Annotated[bool, typer.Option("--no-domain-balance", help="Domains are as frequent as in the data.")]
+NoWeights = Annotated[bool, typer.Option("--no-weights", help="All queries have the same weight.")]
 StageOff = Annotated[
     Optional[list[int]],
-    typer.Option(min=1, max=3, help="A stage replaced by its plain counterpart; repeatable."),
+    typer.Option(min=1, max=3, help="Replace this stage of the method with its plain counterpart. Repeatable."),
 ]
 Everything = Annotated[
-    bool, typer.Option("--all", help="Each part alone, each stage alone, and the stages one after the other.")
+    bool, typer.Option("--all", help="A variant for each part and each stage, and the stages added one by one.")
 ]
-Vary = Annotated[Optional[list[str]], typer.Option(help="KEY=V1,V2: a variant for each value of a key; repeatable.")]
-Rival = Annotated[Optional[list[str]], typer.Option(help="Another recipe, in the complete one's place; repeatable.")]
+Vary = Annotated[
+    Optional[list[str]],
+    typer.Option(help="A variant for each value of a key, such as --vary negatives.size=10,20. Repeatable."),
+]
+Rival = Annotated[
+    Optional[list[str]], typer.Option(help="Another recipe in place of the complete one, as a variant. Repeatable.")
+]
+Seeds = Annotated[int, typer.Option(min=1, max=100, help="Repeat everything with this many seeds.")]
 Explain = Annotated[
-    bool, typer.Option("--explain", "--dry-run", help="Print changes and steps of each variant; run nothing.")
+    bool, typer.Option("--explain", "--dry-run", help="Print the changes and steps of each variant. Run nothing.")
 ]
 
 
 def ablate(
-    recipe: Annotated[str, typer.Argument(help="The complete recipe.")] = "boosted",
+    recipe: Annotated[str, typer.Argument(help="The complete recipe.", autocompletion=complete_recipe)] = "boosted",
     data: Data = "miracl",
     langs: Langs = "all",
     split: Split = "dev",
     changes: Set = None,
-    no_training: _off("training", "The encoder as it came: zero-shot.") = False,
-    no_hard_neg: _off("hard-neg", "In-batch negatives only.") = False,
-    no_ensemble: _off("ensemble", "Candidates from the recipe's own retriever alone.") = False,
+    no_training: NoTraining = False,
+    no_hard_neg: NoHardNeg = False,
+    no_ensemble: NoEnsemble = False,
     ensemble_without: EnsembleWithout = None,
-    no_judge: _off("judge", "No candidate is judged.") = False,
-    no_reference: _off("reference", "The judge sees no positive.") = False,
-    no_generation: _off("generation", "No top-up through generated queries.") = False,
-    no_mift: _off("mift", "The generator as it was before its tuning.") = False,
-    no_same_language: _off("same-language", "Batches mix languages.") = False,
-    no_domain_balance: _off("domain-balance", "Domains come as often as they are.") = False,
-    no_weights: _off("weights", "All queries weigh alike.") = False,
+    no_judge: NoJudge = False,
+    no_reference: NoReference = False,
+    no_generation: NoGeneration = False,
+    no_mift: NoMift = False,
+    no_same_language: NoSameLanguage = False,
+    no_domain_balance: NoDomainBalance = False,
+    no_weights: NoWeights = False,
     stage_off: StageOff = None,
     everything: Everything = False,
     vary: Vary = None,
     rival: Rival = None,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Repeats of everything, each with other seeds.")] = 1,
+    seeds: Seeds = 1,
     explain: Explain = False,
-    measure: Annotated[str, typer.Option(help="The measure to show; all are stored.")] = "nDCG@10",
+    measure: Annotated[str, typer.Option(help="The measure to show. All measures are stored.")] = "nDCG@10",
     results: Results = Path("results"),
     cache: Cache = None,
-    executor: Annotated[str, typer.Option(help="Where steps run: local, or ray (needs mdrbench[ray]).")] = "local",
+    executor: Executor = "local",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a recipe without its parts and test what each of them is worth; several --no-... make one variant."""
+    """Run a recipe without its parts and test each difference.
+
+    Each --no-PART removes a part. Several --no-PART together make one variant. Steps that variants share run once.
+
+    Example: mdrbench ablate boosted-sample --data sample --langs sw,ko --all
+    """
     from mdrbench.cli import tables, tables_ablation
     from mdrbench.commands.ablation import running as running_ablation
     from mdrbench.commands.ablation import variants as ablation
@@ -94,7 +125,7 @@ def ablate(
         raise error
 
 
-def _explain(rows: list[dict], absent: dict[str, str], as_json: bool) -> None:
+def _explain(rows: list[dict[str, Any]], absent: dict[str, str], as_json: bool) -> None:
     if as_json:
         print_json({"variants": rows, "absent": absent})
     else:

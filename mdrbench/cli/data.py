@@ -1,4 +1,4 @@
-"""``mdrbench data``: fetch MIRACL, verify it, count what a data set holds. Imports typer alone at top level."""
+"""``mdrbench data``: fetch MIRACL, verify it, count a data set. Imports typer alone at top level."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from typing import Annotated, Optional
 
 import typer
 
+from mdrbench.cli.options import AsJson, Quiet
 from mdrbench.core.console import print_json
 
-app = typer.Typer(no_args_is_help=True, help="Fetch MIRACL, verify it, count what a data set holds.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, what one must know only.")]
+app = typer.Typer(no_args_is_help=True, help="Fetch MIRACL, verify it, count passages and topics.")
 
 
 @app.command()
 def fetch(
-    langs: Annotated[str, typer.Option(help="Codes such as ar,bn; all is the 16; de and yo by name.")] = "all",
+    langs: Annotated[
+        str, typer.Option(help="Language codes such as ar,bn. `all` means the 16 languages, without de and yo.")
+    ] = "all",
     split: Annotated[
-        Optional[str], typer.Option(help="train, dev or train,dev [default: all that a language has].")
+        Optional[str], typer.Option(help="train, dev or train,dev [default: all splits of a language].")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=16, help="Files fetched at once.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="How many files are fetched at once.")] = 4,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download what is missing of MIRACL; an interrupted download goes on where it stopped."""
+    """Download the files of MIRACL that are missing.
+
+    An interrupted download continues where it stopped.
+    """
     from mdrbench.cli import tables
     from mdrbench.core.languages import parse_langs
     from mdrbench.data.access import available, open_dataset
@@ -45,11 +48,16 @@ def fetch(
 
 @app.command()
 def verify(
-    langs: Annotated[Optional[str], typer.Option(help="Codes, or all [default: whatever is fetched].")] = None,
+    langs: Annotated[
+        Optional[str], typer.Option(help="Language codes, or all [default: the languages that are fetched].")
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hold MIRACL's files against the manifest and the published counts; exit code 3 if something is wrong."""
+    """Check the files of MIRACL.
+
+    Compares them with the manifest and with the published counts. Exit code 3 if something is wrong.
+    """
     from mdrbench.core.errors import DataError
     from mdrbench.core.languages import parse_langs
     from mdrbench.data.access import available, open_dataset
@@ -58,7 +66,7 @@ def verify(
     dataset = open_dataset("miracl")
     languages = parse_langs(langs, available(dataset)) if langs else dataset.fetched()
     if not languages:
-        raise DataError("nothing is fetched", where=str(dataset.root), mend="`mdrbench data fetch`")
+        raise DataError("Nothing is fetched yet.", where=str(dataset.root), mend="run `mdrbench data fetch`")
     with downloads.listener(quiet) as listen:
         problems = dataset.verify(languages, listen)
     if as_json:
@@ -66,7 +74,7 @@ def verify(
     else:
         for row in problems:
             print(f"{row['file']}: {row['problem']}")
-        mend = "; mend: remove what is altered, then `mdrbench data fetch`" if problems else ""
+        mend = "; mend: delete the altered files, then run `mdrbench data fetch`" if problems else ""
         print(f"{len(languages)} languages, {len(problems)} problems{mend}")
     if problems:
         raise typer.Exit(3)
@@ -74,12 +82,17 @@ def verify(
 
 @app.command()
 def stats(
-    data: Annotated[str, typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")] = "miracl",
-    langs: Annotated[Optional[str], typer.Option(help="Codes, or all [default: whatever is there].")] = None,
-    split: Annotated[str, typer.Option(help="Topics and qrels to count.")] = "dev",
+    data: Annotated[str, typer.Option(help="Data set: `miracl`, `sample`, or a folder in MIRACL's layout.")] = "miracl",
+    langs: Annotated[
+        Optional[str], typer.Option(help="Language codes, or all [default: the languages that are on disk].")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split whose topics and qrels are counted.")] = "dev",
     as_json: AsJson = False,
 ) -> None:
-    """Count passages, topics, judgments, positives and bytes per language; the corpora are read once."""
+    """Count passages, topics, judgments and bytes per language.
+
+    The corpora are read once.
+    """
     from mdrbench.cli import tables
     from mdrbench.data.access import at_hand, open_dataset
 
@@ -97,7 +110,7 @@ def stats(
 
 
 def _counts(dataset, lang: str, split: str) -> dict[str, int]:
-    """One row; ``passages`` counts corpus lines, ``bytes`` the files on disk."""
+    """Return one row: ``passages`` counts corpus lines, ``bytes`` the files on disk."""
     from mdrbench.formats import trec
 
     topics, qrels = dataset.topics_file(lang, split), dataset.qrels_file(lang, split)

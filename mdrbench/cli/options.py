@@ -1,32 +1,57 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share. Imports typer alone at top level."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-Recipes = Annotated[list[str], typer.Argument(help="Recipe names (see `list`) or YAML files.", show_default=False)]
-Data = Annotated[str, typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")]
-Langs = Annotated[str, typer.Option(help="Codes such as ar,bn, or all.")]
-Split = Annotated[str, typer.Option(help="Topics and qrels to evaluate on.")]
-Set = Annotated[Optional[list[str]], typer.Option("--set", help="Change a key: --set retriever.k1=1.2; repeatable.")]
+if TYPE_CHECKING:
+    from mdrbench.core.store import Store
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of shipped recipes that begin with what was typed, for the shell's completion."""
+    from mdrbench.core.registry import recipe_files
+
+    return [name for name in recipe_files() if name.startswith(incomplete)]
+
+
+Recipes = Annotated[
+    list[str],
+    typer.Argument(
+        help="Names of recipes (see `mdrbench list`) or YAML files.",
+        show_default=False,
+        autocompletion=complete_recipe,
+    ),
+]
+Data = Annotated[str, typer.Option(help="Data set: `miracl`, `sample`, or a folder in MIRACL's layout.")]
+Langs = Annotated[str, typer.Option(help="Language codes such as ar,bn, or all.")]
+Split = Annotated[str, typer.Option(help="Split whose topics and qrels are used.")]
+Set = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", help="Change a key of the recipe, such as --set retriever.k1=1.2. Repeatable."),
+]
 Cache = Annotated[
-    Optional[Path], typer.Option("--cache", help="Artifact store [default: $MDRBENCH_CACHE or ~/.cache/mdrbench].")
+    Optional[Path],
+    typer.Option("--cache", help="Folder of the artifact store [default: $MDRBENCH_CACHE or ~/.cache/mdrbench]."),
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of result files.")]
+Executor = Annotated[
+    str, typer.Option(help="Where steps run: `local`, or `ray` for a Ray cluster (needs mdrbench[ray]).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, failures only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress. Failures and notes are still shown.")]
 
 
 UNRECORDED = {"--results": 1, "--cache": 1, "--executor": 1, "--quiet": 0, "-q": 0, "--json": 0}
-"""Options that say where and how, not what: name -> values that follow it."""
+"""Options that cannot change a number: name -> how many values follow it."""
 
 
 def recorded_command() -> str:
-    """The command as a result keeps it: what can change a number, without this machine's folders."""
+    """Return the command as a result records it, without :data:`UNRECORDED` options and their folders."""
     import shlex
 
     kept, words = ["mdrbench"], iter(sys.argv[1:])
@@ -40,8 +65,8 @@ def recorded_command() -> str:
     return shlex.join(kept)
 
 
-def open_store(cache: Path | None):
-    """The artifact store that ``--cache`` names, or the default one."""
+def open_store(cache: Path | None) -> Store:
+    """Open the artifact store that ``--cache`` names, or the default store."""
     from mdrbench.core.store import Store, default_root
 
     return Store(cache or default_root())

@@ -10,10 +10,10 @@ import typer
 from mdrbench.cli.options import AsJson, Results
 from mdrbench.core.console import print_json
 
-Out = Annotated[Path, typer.Option(help="Folder to write the site to.")]
+Out = Annotated[Path, typer.Option(help="Folder that the site is written to.")]
 At = Annotated[
     Optional[list[str]],
-    typer.Option("--data", help="A data set at hand, so that passages are shown: as for `run`; repeatable."),
+    typer.Option("--data", help="Data set on disk, as for `mdrbench run`. Its passages are shown. Repeatable."),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the start page in the browser.")]
 
@@ -25,7 +25,10 @@ def report(
     open_: Open = False,
     as_json: AsJson = False,
 ) -> None:
-    """Render results and published figures to a static site; it works from the disk and from any host."""
+    """Build the leaderboard as a static site.
+
+    It shows the results and the published figures. It works from the disk and from any web server.
+    """
     from mdrbench import site
 
     page = site.build(results, out, data or ()).resolve()
@@ -41,13 +44,16 @@ def serve(
     results: Results = Path("results"),
     out: Out = Path("site/public"),
     data: At = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port. 0 takes a free port.")] = 8000,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Build again when results or templates change; open pages reload.")
+        bool, typer.Option("--watch", help="Build again when results or templates change, and reload open pages.")
     ] = False,
     open_: Open = False,
 ) -> None:
-    """Render the site and serve it to this machine alone, until interrupted."""
+    """Build the site and serve it to this machine alone.
+
+    Runs until it is interrupted.
+    """
     from mdrbench.site.engine import serving
 
     with serving.Site(results, out, data or (), port, watch) as server:
@@ -63,4 +69,4 @@ def _open(address: str) -> None:
     from mdrbench.core.console import say
 
     if not webbrowser.open(address):
-        say(f"no browser could be opened; the page is {address}")
+        say(f"No browser could be opened. The page is {address}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -16,12 +17,12 @@ from mdrbench.results.comparison import Comparison
 
 
 def console() -> Console:
-    """Standard output; where it is no terminal, wide enough that no cell is cut."""
+    """Return a console on standard output; it is 200 columns wide if the output is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def new_table(title: str, first: str, columns: Iterable[str], left: Iterable[str] = ()) -> Table:
-    """An empty table in the house style; columns are right-aligned but for those named in ``left``."""
+    """Return an empty table whose columns are right-aligned, except those named in ``left``."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True)
     for column in columns:
@@ -30,12 +31,12 @@ def new_table(title: str, first: str, columns: Iterable[str], left: Iterable[str
 
 
 def _interval(cell: Cell) -> str:
-    """``.766-.841``; empty for a cell without an interval."""
+    """Return an interval such as ``.766-.841``, or an empty string if the cell has none."""
     return "" if cell.low is None else f"{cell.low:.3f}-{cell.high:.3f}".replace("0.", ".")
 
 
 def print_result(out: Console, result: Result) -> None:
-    """One result: languages x measures, the first measure with its interval."""
+    """Print a result: a row per language, a column per measure, an interval for the first measure."""
     names = result.evaluated.measures
     title = f"{result.system.name} on {result.dataset} ({result.split})"
     if result.system.overrides:
@@ -48,7 +49,8 @@ def print_result(out: Console, result: Result) -> None:
         table.add_row(label, topics, cells[0], _interval(scores[names[0]]), *cells[1:])
 
     for lang in result.language_codes():
-        add(lang, str(result.languages[lang].dataset.judged_topics), result.languages[lang].scores)
+        entry = result.languages[lang]
+        add(lang, str(entry.dataset.judged_topics) if entry.dataset else "", entry.scores)
     for average in result.averages:
         table.add_section()
         add(f"avg of {len(average.languages)}", "", average.scores)
@@ -56,7 +58,7 @@ def print_result(out: Console, result: Result) -> None:
 
 
 def print_costs(out: Console, result: Result) -> None:
-    """What each stage cost, summed over languages, as it was really computed (cached steps keep their cost).
+    """Print the cost of each stage, summed over languages. Cached steps keep the cost of their computation.
 
     A step that all languages share, such as training, counts once.
     """
@@ -72,23 +74,24 @@ def print_costs(out: Console, result: Result) -> None:
     out.print(table)
 
 
-def print_several(out: Console, found: list[Result]) -> None:
-    """Several results: languages x systems for the measure that all share first."""
-    measure = found[0].evaluated.measures[0]
-    table = new_table(f"{measure} on {found[0].dataset} ({found[0].split})", "", [r.system.name for r in found])
-    languages = {lang: None for result in found for lang in result.language_codes()}
+def print_several(out: Console, several: list[Result]) -> None:
+    """Print several results: a row per language, a column per system, for the first measure."""
+    first = several[0]
+    measure = first.evaluated.measures[0]
+    table = new_table(f"{measure} on {first.dataset} ({first.split})", "", [r.system.name for r in several])
+    languages = {lang: None for result in several for lang in result.language_codes()}
     for lang in languages:
-        entries = [result.languages.get(lang) for result in found]
+        entries = [result.languages.get(lang) for result in several]
         table.add_row(lang, *(f"{e.scores[measure].value:.4f}" if e and measure in e.scores else "-" for e in entries))
     table.add_section()
-    for label in {average.label: None for result in found for average in result.averages}:
-        cells = [next((a.scores.get(measure) for a in r.averages if a.label == label), None) for r in found]
+    for label in {average.label: None for result in several for average in result.averages}:
+        cells = [next((a.scores.get(measure) for a in r.averages if a.label == label), None) for r in several]
         table.add_row(label, *(f"{c.value:.4f}" if c else "-" for c in cells))
     out.print(table)
 
 
-def plan_rows(plan: RecipePlan, store: Store) -> list[dict]:
-    """The steps of a plan as a script would read them; a missing artifact of a step nobody needs is ``not needed``."""
+def plan_rows(plan: RecipePlan, store: Store) -> list[dict[str, Any]]:
+    """Return the steps of a plan for ``--json``; the state is ``hit``, ``miss`` or ``not needed``."""
     from mdrbench.pipeline.runner import needed
 
     by_ref = {step.ref: step for step in plan.steps()}
@@ -113,8 +116,8 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict]:
     return rows
 
 
-def print_plan(out: Console, rows: list[dict]) -> None:
-    """The steps of a plan with keys, hit or miss, and size."""
+def print_plan(out: Console, rows: list[dict[str, Any]]) -> None:
+    """Print the steps of a plan with key, state and size."""
     table = new_table("", "recipe", ["scope", "stage", "key", "state", "size"], left=("scope", "stage", "key", "state"))
     for row in rows:
         size = ("~" if row["estimated"] else "") + human_bytes(row["bytes"])
@@ -124,14 +127,14 @@ def print_plan(out: Console, rows: list[dict]) -> None:
     out.print(table)
     missing = [row for row in rows if row["state"] == "miss"]
     total = human_bytes(sum(row["bytes"] for row in missing))
-    out.print(f"{len(missing)} of {len(rows)} steps to make, about {total} of artifacts")
+    out.print(f"{len(missing)} of {len(rows)} steps to run, about {total} of artifacts")
 
 
-def print_comparison(out: Console, found: Comparison) -> None:
-    """Per-language tests and the topics that moved most."""
-    columns = ["topics", found.a, found.b, "diff", "W/T/L", "t p", "t Holm", "rand. p", "rand. Holm"]
-    table = new_table(f"{found.measure}: {found.a} against {found.b}", "", columns)
-    for row in found.languages:
+def print_comparison(out: Console, compared: Comparison) -> None:
+    """Print the tests of each language and the topics that moved most."""
+    columns = ["topics", compared.a, compared.b, "diff", "W/T/L", "t p", "t Holm", "rand. p", "rand. Holm"]
+    table = new_table(f"{compared.measure}: {compared.a} against {compared.b}", "", columns)
+    for row in compared.languages:
         t = row.test
         ps = [t.p_t, row.p_t_holm, t.p_randomisation, row.p_randomisation_holm]
         mark = "*" if row.p_randomisation_holm < 0.05 else ""
@@ -140,22 +143,24 @@ def print_comparison(out: Console, found: Comparison) -> None:
             f"{t.wins}/{t.ties}/{t.losses}", *(f"{p:.4f}" for p in ps),
         )  # fmt: skip
     out.print(table)
-    mean = found.average
+    mean = compared.average
     out.print(
-        f"{found.average_label}: {mean.value:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]   "
+        f"{compared.average_label}: {mean.value:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]   "
         "* randomisation p < 0.05 after Holm's correction over the languages", highlight=False,
     )  # fmt: skip
-    if found.only_in_one:
-        out.print(f"left out, only one of the two has them: {', '.join(found.only_in_one)}")
-    if found.moved:
-        moved = new_table("topics that moved most", "", ["topic", found.a, found.b, "query"], left=("topic", "query"))
-        for m in found.moved:
+    if compared.only_in_one:
+        out.print(f"left out, because only one of the two has them: {', '.join(compared.only_in_one)}")
+    if compared.moved:
+        moved = new_table(
+            "topics that moved most", "", ["topic", compared.a, compared.b, "query"], left=("topic", "query")
+        )
+        for m in compared.moved:
             moved.add_row(m.lang, m.qid, f"{m.a:.4f}", f"{m.b:.4f}", m.query)
         out.print(moved)
 
 
 def human_bytes(count: float) -> str:
-    """``1.5 MB``: decimal units."""
+    """Return a size in decimal units, such as ``1.5 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""``mdrbench check``, ``verify`` and ``submit``: results that can be relied on. Imports typer alone at top level."""
+"""The commands ``check``, ``verify`` and ``submit``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from mdrbench.cli.help import TRUST
 from mdrbench.cli.options import AsJson, Cache, Quiet, Results, Split, open_store, recorded_command
 from mdrbench.core.console import print_json, say
 
@@ -18,35 +19,46 @@ app = typer.Typer()
 
 Chosen = Annotated[
     Optional[list[Path]],
-    typer.Argument(metavar="RESULTS", help="A results folder, or result files [default: results].", show_default=False),
+    typer.Argument(
+        metavar="RESULTS", help="Folder of results, or result files [default: results].", show_default=False
+    ),
 ]
-Data = Annotated[Optional[str], typer.Option(help="`miracl`, `sample`, or a folder in MIRACL's layout.")]
+Data = Annotated[Optional[str], typer.Option(help="Data set: `miracl`, `sample`, or a folder in MIRACL's layout.")]
 
 
-@app.command(epilog="Exit codes: 0 fine, 6 a score dropped or something is gone, 3 unlike or damaged, 2 wrong command.")
+@app.command(
+    rich_help_panel=TRUST,
+    epilog="Exit codes: 0 success, 6 a drop or a missing score, 3 not comparable or damaged, 2 wrong command.",
+)
 def check(
     chosen: Chosen = None,
     against: Annotated[
-        str, typer.Option(help="The reference: a folder, a file, or a git commit of the folder.")
+        str, typer.Option(help="Reference: a folder, a file, or a git commit that holds the folder.")
     ] = "HEAD",
     tolerance: Annotated[
-        Optional[list[str]], typer.Option(help="0.001, or MEASURE=0.001 for one measure; repeatable [default: 0.001].")
+        Optional[list[str]],
+        typer.Option(help="Largest drop: 0.001, or MEASURE=0.001 for one measure. Repeatable [default: 0.001]."),
     ] = None,
     statistical: Annotated[
-        bool, typer.Option("--statistical", help="A difference counts only if the paired test confirms it.")
+        bool, typer.Option("--statistical", help="Count a difference only if the paired test confirms it.")
     ] = False,
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Level of the test, after Holm's correction.")] = 0.05,
+    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Significance level after Holm's correction.")] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the randomisation test.")] = 42,
     allow_changed: Annotated[
-        Optional[list[str]], typer.Option(help="What changed on purpose: recipe, conventions, data; repeatable.")
+        Optional[list[str]], typer.Option(help="What changed on purpose: recipe, conventions or data. Repeatable.")
     ] = None,
-    langs: Annotated[Optional[str], typer.Option(help="Check these languages only: ar,bn.")] = None,
-    junit: Annotated[Optional[Path], typer.Option(help="Write JUnit's XML.")] = None,
-    markdown: Annotated[Optional[Path], typer.Option(help="Write a summary in Markdown.")] = None,
+    langs: Annotated[Optional[str], typer.Option(help="Check only these languages, such as ar,bn.")] = None,
+    junit: Annotated[Optional[Path], typer.Option(help="Write a JUnit XML report to this file.")] = None,
+    markdown: Annotated[Optional[Path], typer.Option(help="Write a Markdown summary to this file.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Print annotations for GitHub Actions.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare results with reference ones; exit code 6 if a score dropped or something is gone."""
+    """Compare results with reference results.
+
+    Exit code 6 if a score dropped or is missing.
+
+    Example: mdrbench check results/sample --against HEAD
+    """
     from mdrbench.commands.audit import check_report, checking, references
     from mdrbench.core.languages import ALL, SURPRISE, parse_langs
 
@@ -84,21 +96,30 @@ def _write(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-@app.command(epilog="Exit codes: 0 fine, 3 something could not be re-derived, 2 wrong command.")
+@app.command(
+    rich_help_panel=TRUST, epilog="Exit codes: 0 success, 3 a number could not be derived again, 2 wrong command."
+)
 def verify(
     chosen: Chosen = None,
     data: Data = None,
-    corpus: Annotated[bool, typer.Option("--corpus", help="Also read every passage of the corpora.")] = False,
+    corpus: Annotated[
+        bool, typer.Option("--corpus", help="Also read every passage of the corpora. Needs --data.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Re-score kept runs and re-derive every number of results; exit code 3 if one cannot be."""
+    """Derive every number of results again.
+
+    Scores the stored runs again. Exit code 3 if a number differs or cannot be derived.
+
+    Example: mdrbench verify results/sample --data sample
+    """
     from mdrbench.commands.audit import verification
     from mdrbench.core.errors import DataError, UsageError
     from mdrbench.results import verified
 
     if corpus and not data:
-        raise UsageError("--corpus needs the data", mend="give --data as well")
+        raise UsageError("--corpus needs a data set.", mend="add --data, such as --data sample")
     dataset = None
     if data:
         from mdrbench.commands.run import open_dataset
@@ -116,34 +137,43 @@ def verify(
         raise typer.Exit(DataError.exit_code)
 
 
-@app.command()
+@app.command(rich_help_panel=TRUST)
 def submit(
     runs: Annotated[
-        list[str], typer.Argument(help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, or a file with --langs LANG.")
+        list[str],
+        typer.Argument(help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, or one file with --langs LANG."),
     ],
-    system: Annotated[str, typer.Option(help="Name of the system, as it will stand in tables.")],
-    data: Annotated[str, typer.Option(help="What was searched: `miracl`, `sample`, or a folder.")],
+    system: Annotated[str, typer.Option(help="Name of the system in tables.")],
+    data: Annotated[str, typer.Option(help="Data set that was searched: `miracl`, `sample`, or a folder.")],
     langs: Annotated[
-        Optional[str], typer.Option(help="Codes, or all: each must have a run [default: the runs found].")
+        Optional[str],
+        typer.Option(help="Language codes, or all. Each needs a run [default: the languages of the runs]."),
     ] = None,
     split: Split = "dev",
-    summary: Annotated[str, typer.Option(help="One sentence on the system.")] = "",
-    link: Annotated[Optional[str], typer.Option(help="Where the system is described: https://...")] = None,
+    summary: Annotated[str, typer.Option(help="One sentence about the system.")] = "",
+    link: Annotated[Optional[str], typer.Option(help="Page that describes the system: https://...")] = None,
     license_: Annotated[Optional[str], typer.Option("--license", help="Licence of the system.")] = None,
-    size: Annotated[Optional[str], typer.Option(help="Its size, such as '118M parameters'.")] = None,
+    size: Annotated[Optional[str], typer.Option(help="Size of the system, such as '118M parameters'.")] = None,
     measures: Annotated[
-        Optional[str], typer.Option(help="For runs cut above rank 100: nDCG@10,MRR@10 [default: all five].")
+        Optional[str],
+        typer.Option(help="For runs cut above rank 100, such as nDCG@10,MRR@10 [default: all five measures]."),
     ] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Judged topics without hits score 0; else they are an error.")
+        bool,
+        typer.Option(
+            "--allow-missing", help="Judged topics without hits score 0. Without this option they are an error."
+        ),
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of an earlier submission.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier submission of this system.")] = False,
     results: Results = Path("results"),
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check and score the run files of an outside system, and record them as a result."""
+    """Score the run files of another system as a result.
+
+    All files are checked first. Nothing is written if one of them is wrong.
+    """
     from mdrbench import results as store
     from mdrbench.commands.audit import submission
     from mdrbench.commands.run import available, open_dataset, require

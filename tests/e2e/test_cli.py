@@ -1,9 +1,10 @@
-"""The command line as a user meets it: words, streams, exit codes."""
+"""The command line as a user sees it: words, streams, exit codes."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,9 +19,45 @@ from support.project import PROJECT, WIKI16
 def test_help_names_every_command_and_the_exit_codes(cli):
     done = cli("--help")
     assert done.returncode == 0
-    for command in ("run", "plan", "list", "show", "compare", "report", "doctor", "schema", "cache"):
-        assert f"\n  {command} " in done.stdout
+    sections = re.findall(r"^(\w+):\n((?:  .*\n)+)", done.stdout, flags=re.MULTILINE)
+    commands = {title: [line.split()[0] for line in lines.splitlines()] for title, lines in sections}
+    assert list(commands) == ["Options", "Run", "Inspect", "Negatives", "Trust", "Publish", "Data"]
+    assert commands["Run"] == ["run", "plan", "ablate", "mteb"]
+    assert {"list", "show", "compare", "doctor", "schema"} <= {*commands["Inspect"]}
+    assert {"check", "verify", "submit"} <= {*commands["Trust"]}
+    assert {"report", "serve"} <= {*commands["Publish"]}
     assert "Exit codes" in done.stdout
+
+
+def test_help_fits_80_columns_and_cuts_no_summary(cli):
+    lines = cli("--help").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    summaries = [line for line in lines if re.match(r"  [a-z][a-z-]* +[A-Z]", line)]
+    assert len(summaries) >= 24
+    for line in summaries:
+        assert line.endswith("."), line
+        assert not line.endswith("..."), line
+
+
+def test_version_is_printed(cli):
+    import mdrbench
+
+    assert cli("--version").stdout == f"mdrbench {mdrbench.__version__}\n"
+
+
+def test_the_shell_completes_commands_options_and_recipes():
+    script = "import sys; sys.argv[0] = 'mdrbench'; from mdrbench.cli import main; main()"
+
+    def complete(line: str) -> list[str]:
+        asked = {"_MDRBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        environment = {**os.environ, **asked, "PYTHONPATH": str(PROJECT)}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert complete("mdrbench com") == ["compare"]
+    assert complete("mdrbench run --spl") == ["--split"]
+    assert complete("mdrbench run me5-s") == ["me5-small"]
 
 
 def test_a_run_prints_its_table_and_writes_its_result(cli, tmp_path):
@@ -88,7 +125,7 @@ def test_plan_tells_hit_from_miss_and_runs_nothing(cli, tmp_path):
     again = json.loads(cli(*words).stdout)
     assert [row["state"] for row in again] == ["hit"] * 6
     assert [row["key"] for row in again] == [row["key"] for row in rows]
-    assert "0 of 6 steps to make" in cli(*words[:-1]).stdout
+    assert "0 of 6 steps to run" in cli(*words[:-1]).stdout
 
 
 def test_report_prints_where_the_page_is(cli, tmp_path):

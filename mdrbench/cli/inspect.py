@@ -1,0 +1,134 @@
+"""The commands that look and change nothing: ``list``, ``show``, ``compare``, ``doctor``, ``schema``.
+
+Imports typer alone at top level.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mdrbench.cli.options import AsJson, Cache, Results, Set, complete_recipe
+from mdrbench.core.console import print_json
+
+
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="`recipes`, `results`, or a family such as retrievers, mining or judges.")
+    ] = "recipes",
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """List recipes, results, or the members of a family.
+
+    Example: mdrbench list judges
+    """
+    from mdrbench.core import registry
+
+    if what == "recipes":
+        from mdrbench.recipe.yaml_files import read_yaml
+
+        rows = {name: str(read_yaml(path)[0].get("summary", "")) for name, path in registry.recipe_files().items()}
+    elif what == "results":
+        from mdrbench.results import files, read
+
+        read_results = {str(path.relative_to(results).with_suffix("")): read(path) for path in files(results)}
+        rows = {key: f"{len(r.languages)} languages, {r.split}: {r.system.summary}" for key, r in read_results.items()}
+    else:
+        rows = registry.members(what)
+    if as_json:
+        print_json(rows)
+        return
+    width = max(map(len, rows), default=0)
+    for name, summary in rows.items():
+        print(f"{name:<{width}}  {summary}")
+
+
+def show(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or YAML file.", autocompletion=complete_recipe)],
+    changes: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a recipe with every default filled in.
+
+    Example: mdrbench show bm25 --set search.depth=1000
+    """
+    from mdrbench.recipe import load
+
+    loaded = load(recipe, changes)
+    resolved = loaded.model_dump(mode="json", exclude_none=True)
+    if as_json:
+        print_json({**resolved, "digest": loaded.digest})
+    else:
+        import yaml
+
+        print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120), end="")
+        print(f"# digest {loaded.digest}")
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A result: a path, DATASET/RECIPE, or a unique name.")],
+    b: Annotated[str, typer.Argument(help="The result to compare it with.")],
+    measure: Annotated[str, typer.Option(help="The measure to compare.")] = "nDCG@10",
+    top: Annotated[int, typer.Option(min=0, help="How many of the topics that moved most are listed.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the randomisation test.")] = 42,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare two results with paired tests.
+
+    The tests are per language, with Holm's correction. The topics that moved most are listed.
+
+    Example: mdrbench compare sample/bm25 sample/me5-small
+    """
+    import dataclasses
+
+    from mdrbench import results as result_files
+    from mdrbench.cli import tables
+    from mdrbench.results import comparison
+
+    path_a, path_b = result_files.find(results, a), result_files.find(results, b)
+    compared = comparison.compare(path_a, path_b, measure, top=top, seed=seed)
+    if as_json:
+        rows = dataclasses.asdict(compared)
+        for row in rows["languages"]:
+            row["test"] = row["test"]._asdict()
+        print_json({**rows, "average": compared.average._asdict()})
+    else:
+        tables.print_comparison(tables.console(), compared)
+
+
+def doctor(cache: Cache = None, as_json: AsJson = False) -> None:
+    """Check this machine and say how to fix it.
+
+    Checks Python, packages, Java and Lucene, the GPU, disk space, the cache and the hub. Exit code 4 if a check fails.
+    """
+    from mdrbench.commands import doctor as checks
+    from mdrbench.core.store import default_root
+
+    done = checks.run(cache or default_root())
+    if as_json:
+        print_json([check._asdict() for check in done])
+    else:
+        for check in done:
+            print(f"{check.status:<4}  {check.name:<9} {check.found}")
+            if check.mend:
+                print(f"{'':<16}mend: {check.mend}")
+    if any(check.status == "fail" for check in done):
+        raise typer.Exit(4)
+
+
+def schema(
+    what: Annotated[str, typer.Argument(help="Kind of file: `result` or `ablation`.")] = "result",
+) -> None:
+    """Print the JSON Schema of result or ablation files."""
+    from mdrbench import results
+    from mdrbench.core.errors import UsageError, did_you_mean
+    from mdrbench.results import ablations as ablation_results
+
+    known = {"result": results.json_schema, "ablation": ablation_results.json_schema}
+    if what not in known:
+        raise UsageError(f"There is no schema '{what}'.", mend=did_you_mean(what, list(known)))
+    print_json(known[what]())
