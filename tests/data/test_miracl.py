@@ -24,6 +24,7 @@ from mdrbench.data.datasets import miracl
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import client as hub
 from mdrbench.hub import downloads
+from mdrbench.retrieval import lucene
 from mdrbench.retrieval.retrievers import bm25
 
 GATED, OPEN, CORPUS = "miracl/miracl", "macavaney/miracl-noauth", "miracl/miracl-corpus"
@@ -387,7 +388,7 @@ def test_the_tables_are_those_that_were_published():
     assert sum(miracl.QUERIES["train"].values()) == 40_203
     assert sum(miracl.QUERIES["dev"][lang] for lang in ALL) == 13_071
     assert {lang: -(-n // 500_000) for lang, n in miracl.PASSAGES.items()} == miracl.SHARDS
-    assert set(bm25.ANALYZERS) == every
+    assert set(lucene.analyzers()) == every
 
 
 def test_the_data_set_travels_between_processes_and_is_a_folder_of_the_layout(data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,12 @@ from pathlib import Path
 import pytest
 from support.project import PROJECT, WIKI16_LITE
 
-from mdrbench.core.errors import SetupError
+from mdrbench.core.errors import DataError, SetupError, StepError
 from mdrbench.core.types import Passage, Run
 from mdrbench.data.datasets import sample
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import trec
-from mdrbench.retrieval import java
+from mdrbench.retrieval import java, lucene
 from mdrbench.retrieval.retrievers import bm25
 
 SAMPLE = sample.build(sample.Config())
@@ -131,6 +132,73 @@ def test_thai_is_segmented_by_pythainlp_on_the_bundled_java_and_says_so(tmp_path
     assert all(run.values())
     with pytest.raises(SetupError, match="cannot break Thai"):
         bm25.build(bm25.Config(thai="lucene")).index("th", iter([]), tmp_path / "no", lambda done: None)
+
+
+def indexed(out: Path, lang: str, *texts: str) -> bm25.BM25:
+    retriever = bm25.build(bm25.Config())
+    retriever.index(lang, (Passage(f"{i}#0", "", text) for i, text in enumerate(texts)), out, lambda done: None)
+    return retriever
+
+
+def test_the_analyzer_that_is_recorded_is_the_one_that_runs(tmp_path, monkeypatch):
+    """Anserini 1.7.1 has no analyzer for Korean: it cuts Korean into bigrams, as it does Chinese."""
+    assert bm25.build(bm25.Config()).conventions("ko")["analyzer"] == "CJKAnalyzer"
+    run = indexed(tmp_path / "ko", "ko", "대한민국").search("ko", tmp_path / "ko", {"part": "한민"}, 10)
+    assert [hit.docid for hit in run["part"]] == ["0#0"]  # no word of Korean, but a bigram of the passage
+    table = lucene.analyzers() | {"ko": "KoreanAnalyzer"}
+    monkeypatch.setattr(lucene, "analyzers", lambda: table)
+    with pytest.raises(StepError, match="uses CJKAnalyzer for 'ko', but KoreanAnalyzer is recorded"):
+        indexed(tmp_path / "no", "ko", "대한민국")
+    with pytest.raises(StepError, match="uses CJKAnalyzer for 'ko', but KoreanAnalyzer is recorded"):
+        bm25.build(bm25.Config()).search("ko", tmp_path / "ko", {"q": "한민"}, 10)
+
+
+def test_the_table_of_analyzers_is_read_again_when_anserini_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path))
+    lucene.analyzers.cache_clear()
+    table = lucene.analyzers()
+    kept = json.loads((tmp_path / "analyzers.json").read_text())
+    assert kept["analyzers"] == table
+    for stale in ({**kept, "jar": "other"}, {"jar": kept["jar"]}, []):
+        (tmp_path / "analyzers.json").write_text(json.dumps(stale))
+        lucene.analyzers.cache_clear()
+        assert lucene.analyzers() == table
+        assert json.loads((tmp_path / "analyzers.json").read_text()) == kept
+    lucene.analyzers.cache_clear()
+
+
+def test_a_query_of_thousands_of_terms_is_searched(tmp_path):
+    retriever = indexed(tmp_path, "en", "seal", "lake")
+    query = " ".join(f"w{i}" for i in range(5000)) + " lake"
+    run = retriever.search("en", tmp_path, {"long": query, "short": "seal"}, 10)
+    assert {qid: [hit.docid for hit in hits] for qid, hits in run.items()} == {"long": ["1#0"], "short": ["0#0"]}
+
+
+def test_a_docid_that_lucene_cannot_index_is_named_and_a_lost_passage_is_not_counted(tmp_path, monkeypatch):
+    passages = [Passage("x" * 40_000, "", "lake"), Passage("1#0", "", "lake")]
+    with pytest.raises(DataError, match="'x{40}...' has 40000 bytes; Lucene can index 32766"):
+        bm25.build(bm25.Config()).index("en", iter(passages), tmp_path / "a", lambda done: None)
+    monkeypatch.setattr(bm25, "LONGEST_DOCID", 50_000)
+    facts = bm25.build(bm25.Config()).index("en", iter(passages), tmp_path / "b", lambda done: None)
+    assert facts["indexed"] == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of two megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named(small_disk):
+    texts = (" ".join(f"w{i * j}" for i in range(100)) for j in range(20_000))
+    with pytest.raises(SetupError, match="the disk is full"):
+        indexed(small_disk / "index", "en", *texts)
 
 
 OWN_JDKS = [p for p in Path("/usr/lib/jvm").glob("*") if not p.is_symlink() and (p / "bin" / "javac").exists()]

@@ -1,12 +1,13 @@
 """BM25 with Lucene through pyserini, the analyzer of each language as in Pyserini's MIRACL regressions.
 
-A passage is indexed as title, separator, text in one field. Languages with an analyzer of Lucene's use it (Kuromoji for
-Japanese, Nori for Korean, bigrams for Chinese, Porter and stop words for English); Swahili and Yoruba are split at
-white space. Thai needs a word breaker that only a full JDK has: see :class:`Config`.
+A passage is indexed as title, separator and text in one field. Anserini chooses the analyzer of a language; Swahili and
+Yoruba are split at white space. The analyzer that is recorded is read from the engine (``retrieval.lucene.analyzers``),
+because it depends on the version: Anserini 1.7.1 cuts Korean into bigrams, later versions use Nori. Thai needs a word
+breaker that only a full JDK has: see :class:`Config`.
 
-Indexing goes through pyserini's ``LuceneIndexer``; searching through the Anserini class that pyserini's
-``LuceneSearcher`` wraps, reached through ``pyserini.pyclass``: importing ``pyserini.search.lucene`` itself would load
-torch, transformers and openai (10 s, and an error without OPENAI_API_KEY). A test holds the two against each other.
+Indexing goes through pyserini's ``LuceneIndexer``. Searching uses the Anserini class that pyserini's ``LuceneSearcher``
+wraps, reached through ``pyserini.pyclass``: importing ``pyserini.search.lucene`` itself would load torch, transformers
+and openai (10 s, and an error without OPENAI_API_KEY). A test compares the two.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mdrbench.core.environment import package_version
-from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.errors import DataError, SetupError, StepError
 from mdrbench.core.types import Hit, Passage, Run, Topics
-from mdrbench.retrieval import java
+from mdrbench.retrieval import java, lucene
 
 VERSION = 1
 
@@ -34,29 +35,14 @@ RESUMABLE = False
 
 SEARCH_ONLY = ("k1", "b")
 
-BATCH = 1000  # passages handed to Lucene at once
+BATCH = 1000
+"""Passages that are given to Lucene at once."""
 
-ANALYZERS = {
-    "ar": "ArabicAnalyzer",
-    "bn": "BengaliAnalyzer",
-    "de": "GermanAnalyzer",
-    "en": "DefaultEnglishAnalyzer (Porter, stop words)",
-    "es": "SpanishAnalyzer",
-    "fa": "PersianAnalyzer",
-    "fi": "FinnishAnalyzer",
-    "fr": "FrenchAnalyzer",
-    "hi": "HindiAnalyzer",
-    "id": "IndonesianAnalyzer",
-    "ja": "JapaneseAnalyzer (Kuromoji)",
-    "ko": "KoreanAnalyzer (Nori)",
-    "ru": "RussianAnalyzer",
-    "sw": "WhitespaceAnalyzer",
-    "te": "TeluguAnalyzer",
-    "th": "ThaiAnalyzer",
-    "yo": "WhitespaceAnalyzer",
-    "zh": "CJKAnalyzer",
-}
-"""What Anserini's ``-language`` (or, for Swahili and Yoruba, ``-pretokenized``) selects."""
+LONGEST_DOCID = 32_766
+"""Bytes of the longest term that Lucene can index; the docid is one term."""
+
+MOST_TERMS = 2**20
+"""Different terms that a query may have; Lucene's own limit is 1,024."""
 
 
 class Config(BaseModel):
@@ -88,14 +74,14 @@ class BM25:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to fetch."""
 
-    def conventions(self, lang: str) -> dict:
+    def conventions(self, lang: str) -> dict[str, Any]:
         """Model, parameters, analyzer and engine versions."""
-        facts = {
+        facts: dict[str, Any] = {
             "model": "BM25",
             "k1": self.config.k1,
             "b": self.config.b,
             "title_separator": self.config.title_separator,
-            "analyzer": ANALYZERS[lang],
+            "analyzer": lucene.analyzer(lang),
             "pyserini": package_version("pyserini"),
             "anserini": java.anserini_version(),
         }
@@ -110,41 +96,70 @@ class BM25:
         return self.config.thai == "pythainlp"
 
     def _whitespace(self, lang: str) -> bool:
-        return lang in ("sw", "yo") or (lang == "th" and self._segments_thai())
+        return lang in lucene.PRETOKENISED or (lang == "th" and self._segments_thai())
 
     def estimate(self, corpus_bytes: int) -> int:
         """Measured on wiki16: an index has 0.6 (en, ja) to 1.7 (zh) of the compressed corpus."""
         return corpus_bytes
 
-    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
-        """Stream passages into a Lucene index; one with neither title nor text is skipped and counted."""
+    def index(
+        self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
+    ) -> dict[str, Any]:
+        """Stream passages into a Lucene index; skip and count a passage that has neither title nor text.
+
+        Raises:
+            DataError: a docid is too long for Lucene.
+            SetupError: the disk is full, or Java cannot break Thai into words.
+            StepError: the engine uses another analyzer than the recorded one.
+        """
         running = java.start()
         self._check_thai(lang, running)
         from pyserini.index.lucene import LuceneIndexer
 
         arguments = ["-index", str(out), "-memoryBuffer", "512"]
         arguments += ["-pretokenized"] if self._whitespace(lang) else ["-language", lang]
-        indexer = LuceneIndexer(args=arguments, threads=os.cpu_count() or 1)
-        tokenise = thai_tokeniser() if lang == "th" and self._segments_thai() else None
-        batch, seen, skipped = [], 0, 0
-        for passage in passages:
-            seen += 1
-            contents = f"{passage.title}{self.config.title_separator}{passage.text}"
-            if tokenise:
-                contents = " ".join(tokenise(contents))
-            if not contents.strip():
-                skipped += 1
-                continue
-            batch.append(json.dumps({"id": passage.docid, "contents": contents}))
-            if len(batch) == BATCH:
+        seen = skipped = 0
+        with lucene.errors(out):
+            indexer = LuceneIndexer(args=arguments, threads=os.cpu_count() or 1)
+            self._check_analyzer(lang, lucene.analyzer_of_indexer(indexer.object))
+            batch: list[str] = []
+            tokenise = self._tokeniser(lang)
+            for passage in passages:
+                seen += 1
+                contents = tokenise(f"{passage.title}{self.config.title_separator}{passage.text}")
+                if not contents.strip():
+                    skipped += 1
+                    continue
+                _check_docid(passage.docid)
+                batch.append(json.dumps({"id": passage.docid, "contents": contents}))
+                if len(batch) == BATCH:
+                    indexer.add_batch_raw(batch)
+                    batch = []
+                    progress(seen)
+            if batch:
                 indexer.add_batch_raw(batch)
-                batch = []
-                progress(seen)
-        if batch:
-            indexer.add_batch_raw(batch)
-        indexer.close()
+            indexer.close()
+            indexed = lucene.live_documents(out)
+        if indexed < seen - skipped:
+            lucene.check_space(out)
         progress(seen)
-        return {"indexed": self._searcher(lang, out).get_total_num_docs(), "skipped": skipped, "java": running.version}
+        return {"indexed": indexed, "skipped": skipped, "java": running.version}
+
+    def _tokeniser(self, lang: str) -> Callable[[str], str]:
+        """What is done to a text before Lucene gets it: words of Thai are separated by spaces."""
+        if lang == "th" and self._segments_thai():
+            terms = thai_tokeniser()
+            return lambda text: " ".join(terms(text))
+        return lambda text: text
+
+    def _check_analyzer(self, lang: str, running: str) -> None:
+        """Raise a StepError if the engine uses another analyzer than the recorded one."""
+        recorded = lucene.WHITESPACE if self._whitespace(lang) else lucene.analyzer(lang).split(" ")[0]
+        if running != recorded:
+            raise StepError(
+                f"Lucene uses {running} for '{lang}', but {recorded} is recorded",
+                mend=f"delete {lucene.analyzer_file()} and run the command again",
+            )
 
     def _check_thai(self, lang: str, running: java.Java) -> None:
         if lang == "th" and not self._segments_thai() and not java.breaks_thai():
@@ -153,15 +168,17 @@ class BM25:
                 mend="set JAVA_HOME to a full JDK 21 or newer, or use --set retriever.thai=pythainlp",
             )
 
-    def _searcher(self, lang: str, index: Path):
+    def _searcher(self, lang: str, index: Path) -> Any:
         from pyserini.pyclass import autoclass
 
+        autoclass("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(MOST_TERMS)
         searcher = autoclass("io.anserini.search.SimpleSearcher")(str(index))
         searcher.set_bm25(self.config.k1, self.config.b)
         if self._whitespace(lang):
             searcher.set_analyzer(autoclass("org.apache.lucene.analysis.core.WhitespaceAnalyzer")())
         else:
             searcher.set_language(lang)
+        self._check_analyzer(lang, lucene.class_name(searcher.get_analyzer()))
         return searcher
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
@@ -169,18 +186,30 @@ class BM25:
         self._check_thai(lang, java.start())
         from pyserini.pyclass import JArrayList
 
-        searcher = self._searcher(lang, index)
-        tokenise = thai_tokeniser() if lang == "th" and self._segments_thai() else None
+        tokenise = self._tokeniser(lang)
         qids, queries = JArrayList(), JArrayList()
         for qid, text in topics.items():
             qids.add(qid)
-            queries.add(" ".join(tokenise(text)) if tokenise else text)
-        found = searcher.batch_search(queries, qids, depth, os.cpu_count() or 1)
-        hits = {entry.getKey(): entry.getValue() for entry in found.entrySet().toArray()}
-        searcher.close()
+            queries.add(tokenise(text))
+        with lucene.errors(index):
+            searcher = self._searcher(lang, index)
+            answers = searcher.batch_search(queries, qids, depth, os.cpu_count() or 1)
+            hits = {entry.getKey(): entry.getValue() for entry in answers.entrySet().toArray()}
+            searcher.close()
         if missing := topics.keys() - hits.keys():
-            raise StepError(f"Lucene answered {len(hits)} of {len(topics)} topics, not '{min(missing)}'")
+            raise StepError(
+                f"Lucene did not answer {len(missing)} of {len(topics)} topics, among them '{min(missing)}'",
+                mend="look for Lucene's own message above; shorten or remove this topic",
+            )
         return {qid: [Hit(hit.docid, hit.score) for hit in hits[qid]] for qid in topics}
+
+
+def _check_docid(docid: str) -> None:
+    if len(docid) > LONGEST_DOCID // 4 and (size := len(docid.encode())) > LONGEST_DOCID:
+        raise DataError(
+            f"the docid '{docid[:40]}...' has {size} bytes; Lucene can index {LONGEST_DOCID}",
+            mend="give the passage a shorter docid",
+        )
 
 
 @cache

@@ -1,0 +1,139 @@
+"""Facts about Lucene and Anserini: analyzers, live documents, and why an operation failed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.core.store import default_root, stat_mark
+from mdrbench.retrieval import java
+
+WHITESPACE = "WhitespaceAnalyzer"
+
+PRETOKENISED = ("sw", "yo")
+"""Languages that are split at white space, without lower-casing, as in Pyserini's regressions."""
+
+REMARKS = {
+    "DefaultEnglishAnalyzer": "Porter, stop words",
+    "JapaneseAnalyzer": "Kuromoji",
+    "KoreanAnalyzer": "Nori",
+}
+"""What is worth knowing about an analyzer beside its class; shown in the result."""
+
+
+def live_documents(index: Path) -> int:
+    """Return the number of documents of a Lucene index that can be found; documents that Lucene lost do not count."""
+    from jnius import autoclass
+
+    folder = autoclass("org.apache.lucene.store.FSDirectory").open(autoclass("java.nio.file.Paths").get(str(index)))
+    reader = autoclass("org.apache.lucene.index.DirectoryReader").open(folder)
+    try:
+        return int(reader.numDocs())
+    finally:
+        reader.close()
+
+
+# -- errors of Lucene --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def errors(index: Path) -> Iterator[None]:
+    """Turn a Java exception into an error of ours; a full disk is a SetupError."""
+    from jnius import JavaException
+
+    try:
+        yield
+    except JavaException as error:
+        text = " ".join(map(str, (error, *(getattr(error, "stacktrace", None) or ()))))
+        if "No space left" in text or "Disk quota" in text:
+            raise _full_disk(index) from None
+        check_space(index)
+        raise StepError(
+            f"Lucene failed: {error}", where=str(index), mend="run the command again, or report this message"
+        ) from error
+
+
+SPACE_NEEDED = 4 << 20
+"""Bytes that must be free on the disk of an index before a failure of Lucene is put down to something else."""
+
+
+def check_space(index: Path) -> None:
+    """Raise a SetupError if the disk is full: Lucene's background threads lose the reason of their failure."""
+    if shutil.disk_usage(index).free < SPACE_NEEDED:
+        raise _full_disk(index)
+
+
+def _full_disk(index: Path) -> SetupError:
+    return SetupError(
+        "the disk is full while Lucene writes or reads the index",
+        where=str(index),
+        mend="free some space (`mdrbench cache gc`), or set MDRBENCH_CACHE to a folder on another disk",
+    )
+
+
+# -- analyzers ---------------------------------------------------------------------------------------------------------
+
+
+def analyzer(lang: str) -> str:
+    """Return the analyzer of a language as it is recorded: the class in the engine, and a remark where there is one."""
+    name = analyzers()[lang]
+    return f"{name} ({REMARKS[name]})" if name in REMARKS else name
+
+
+@cache
+def analyzers() -> dict[str, str]:
+    """Return language -> simple name of the analyzer's class, read from the installed Anserini.
+
+    The table is kept in the cache (``analyzers.json``) together with the state of Anserini's jar, so that a plan does
+    not start a JVM each time. Indexing and searching compare it with the analyzer that runs.
+    """
+    jar = java.anserini_jar()
+    mark = f"{jar}:{stat_mark(jar)}"
+    try:
+        kept = json.loads(analyzer_file().read_text(encoding="utf-8"))
+        if kept["jar"] == mark:
+            return dict(kept["analyzers"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    table = _read_analyzers()
+    with suppress(OSError):  # a cache that cannot be written costs the start of a JVM at the next plan
+        write_atomically(analyzer_file(), json.dumps({"jar": mark, "analyzers": table}, indent=1) + "\n")
+    return table
+
+
+def analyzer_file() -> Path:
+    return default_root() / "analyzers.json"
+
+
+def _read_analyzers() -> dict[str, str]:
+    """Ask Anserini; a language without an entry in its table gets its default, the English analyzer."""
+    java.start()
+    from jnius import autoclass
+
+    chosen = autoclass("io.anserini.analysis.AnalyzerMap")
+    default = class_name(autoclass("io.anserini.index.IndexCollection").DEFAULT_ANALYZER)
+    table = dict.fromkeys((*LANGUAGES, *SURPRISE), default)
+    for lang in table:
+        if lang in PRETOKENISED:
+            table[lang] = WHITESPACE
+        elif chosen.analyzerMap.containsKey(lang):
+            table[lang] = class_name(chosen.getLanguageSpecificAnalyzer(lang))
+    return table
+
+
+def class_name(java_object: Any) -> str:
+    """Return the name of a Java object's class without its package."""
+    return str(java_object.getClass().getName()).rsplit(".", 1)[-1]
+
+
+def analyzer_of_indexer(indexer: Any) -> str:
+    """Return the analyzer's class of an Anserini ``SimpleIndexer``, from its private field."""
+    return class_name(indexer.analyzer)
