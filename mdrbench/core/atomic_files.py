@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import IO
 
 GZIP_LEVEL = 6
-"""Measured on a run of wiki16: half the time of level 9 for three in a hundred more bytes."""
+"""Measured on a run of wiki16: half the time of level 9 for 3% more bytes."""
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; renamed to ``path`` at the end, removed where an error comes first.
+    """Yield a temporary path beside ``path`` to write to. It is renamed to ``path`` at the end, or removed on an error.
 
-    The folder is made where it is missing; the bytes are on disk before the name is.
+    A missing folder is created. The bytes are on disk before the name is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -34,8 +34,8 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def gzip_file(path: Path) -> Iterator[IO[bytes]]:
-    """A gzip file to write to, without name or time in it: the same content gives the same bytes."""
+def gzip_file(path: Path) -> Iterator[gzip.GzipFile]:
+    """Open a gzip file to write to, without name or time in it: the same content gives the same bytes."""
     with (
         whole(path) as temporary,
         open(temporary, "wb") as raw,
@@ -46,13 +46,20 @@ def gzip_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def text_file(path: Path) -> Iterator[IO[str]]:
-    """A UTF-8 text file to write to, gzipped where the name ends in ``.gz``; the same text gives the same bytes."""
+    """Open a UTF-8 text file to write to, gzipped if the name ends in ``.gz``; the same text gives the same bytes."""
     if path.suffix == ".gz":
         with gzip_file(path) as packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
             yield text
     else:
         with whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as text:
             yield text
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete the temporary files that killed processes left in a folder. The caller holds the folder's lock."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a step ran on: versions, hardware, code; and how much memory and time it took."""
+"""Describe where a step ran (versions, hardware, code) and measure its time and memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from mdrbench import __version__
 
@@ -36,7 +37,7 @@ PACKAGES = (
 
 
 def package_version(name: str) -> str | None:
-    """Installed version of a distribution, None where it is absent."""
+    """Return the installed version of a distribution, None if it is absent."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -44,8 +45,8 @@ def package_version(name: str) -> str | None:
 
 
 @cache
-def describe() -> dict:
-    """Versions, operating system, processor, memory, GPUs and the commit of mdrbench's own checkout."""
+def describe() -> dict[str, Any]:
+    """Return versions, operating system, processor, memory, GPUs and the commit of mdrbench's own checkout."""
     return {
         "python": platform.python_version(),
         "packages": {
@@ -74,7 +75,7 @@ def _cpu_model() -> str:
 
 @cache
 def cpu_has_bf16() -> bool:
-    """Whether this CPU computes in bfloat16 itself (AVX512-BF16 or AMX) instead of emulating it."""
+    """Return whether this CPU computes in bfloat16 itself (AVX512-BF16 or AMX) instead of emulating it."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -83,17 +84,17 @@ def cpu_has_bf16() -> bool:
 
 
 def device() -> str:
-    """``cuda`` where there is a GPU, else ``cpu``."""
+    """Return ``cuda`` if there is a GPU, else ``cpu``."""
     return "cuda" if gpus() else "cpu"
 
 
 def has_bf16() -> bool:
-    """Whether :func:`device` computes in bfloat16 itself; every GPU counts as one that does."""
+    """Return whether :func:`device` computes in bfloat16 itself; every GPU counts as one that does."""
     return device() == "cuda" or cpu_has_bf16()
 
 
 def precision(wanted: str, bf16: Callable[[], bool] = has_bf16) -> str:
-    """What a setting comes to: ``auto`` is bf16 where the device computes in it (asked only then), else fp32."""
+    """Resolve a setting: ``auto`` is bf16 if the device computes in it (asked only then), else fp32."""
     if wanted != "auto":
         return wanted
     return "bf16" if bf16() else "fp32"
@@ -105,7 +106,7 @@ def _memory_bytes() -> int:
 
 @cache
 def gpus() -> list[str]:
-    """Names of NVIDIA GPUs as the driver lists them; empty where there is no driver."""
+    """Return the names of NVIDIA GPUs as the driver lists them; empty without a driver."""
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
@@ -113,13 +114,13 @@ def gpus() -> list[str]:
     return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
-def _git_state() -> dict | None:
-    """Commit and dirty flag of the checkout mdrbench runs from; None for an installed wheel or without git."""
+def _git_state() -> dict[str, Any] | None:
+    """Return commit and dirty flag of the checkout that mdrbench runs from; None without a checkout or without git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or not shutil.which("git"):
         return None
 
-    def git(*words: str) -> subprocess.CompletedProcess:
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(root), *words]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
 
@@ -131,7 +132,7 @@ def _git_state() -> dict | None:
 
 
 class Usage:
-    """Filled by :func:`measured`: wall-clock seconds and the peak resident memory of this process in bytes."""
+    """Wall-clock seconds, and the peak resident memory of this process in bytes; filled by :func:`measured`."""
 
     seconds: float = 0.0
     peak_bytes: int = 0
@@ -139,10 +140,10 @@ class Usage:
 
 
 @contextmanager
-def measured():
-    """Measure a block. On Linux the kernel's high-water mark is reset first, so the peak is the block's own (it
-    includes what the process already held, such as the JVM's heap); elsewhere it is the whole process's so far and
-    ``peak_scope`` says ``process``."""
+def measured() -> Iterator[Usage]:
+    """Measure a block. On Linux the kernel's high-water mark is reset first, so the peak is the block's own. It
+    includes memory that the process already held, such as the JVM's heap. Elsewhere it is the peak of the whole process
+    so far, and ``peak_scope`` is ``process``."""
     usage = Usage()
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from mdrbench.core.errors import DataError, SetupError
-from mdrbench.core.store import file_lock, file_sha256
+from mdrbench.core.locks import file_lock
+from mdrbench.core.store import file_sha256
 from mdrbench.hub.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
 
 if TYPE_CHECKING:

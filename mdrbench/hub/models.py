@@ -26,8 +26,9 @@ from typing import Literal, NamedTuple
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, SetupError, UsageError, did_you_mean
+from mdrbench.core.locks import file_lock
 from mdrbench.core.store import default_root as cache_root
-from mdrbench.core.store import file_lock, file_sha256, hash_files, key_of
+from mdrbench.core.store import file_sha256, hash_files, key_of
 from mdrbench.hub import e5_small, model_hub
 
 MARKER = "mdrbench-model.json"

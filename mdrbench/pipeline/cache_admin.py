@@ -1,22 +1,28 @@
-"""What ``mdrbench cache`` does, on top of :class:`mdrbench.core.store.Store`."""
+"""The commands of ``mdrbench cache``, on top of :class:`mdrbench.core.store.Store`."""
 
 from __future__ import annotations
 
 import re
 import time
 from datetime import UTC, datetime
+from typing import Any
 
+from mdrbench.core.environment import PACKAGES, package_version
 from mdrbench.core.errors import UsageError
-from mdrbench.core.store import Store
+from mdrbench.core.store import Artifact, Store
+from mdrbench.pipeline.plan.steps import VERSIONS
 
 DAY = 86_400.0
 
 
-def rows(store: Store) -> list[dict]:
-    """All artifacts, least recently used first; a damaged one has no size and is marked."""
+def rows(store: Store) -> list[dict[str, Any]]:
+    """Return all artifacts, least recently used first. A damaged artifact has no size and is marked.
+
+    ``unreachable`` says why no command of this mdrbench can use an artifact any more; None if one can.
+    """
     found = []
-    for stage, key in store.all():
-        artifact = store.find(stage, key)
+    artifacts = {(stage, key): store.find(stage, key) for stage, key in list(store.all())}
+    for (stage, key), artifact in artifacts.items():
         used = store.last_used(stage, key)
         found.append(
             {
@@ -27,31 +33,59 @@ def rows(store: Store) -> list[dict]:
                 "used": datetime.fromtimestamp(used, UTC).isoformat(timespec="seconds"),
                 "age_days": round((time.time() - used) / DAY, 3),
                 "damaged": artifact is None,
+                "unreachable": _unreachable(artifact) if artifact else "damaged, or made by another mdrbench",
             }
         )
-    return sorted(found, key=lambda row: row["used"])
+    return sorted(found, key=lambda row: str(row["used"]))
 
 
-def verify(store: Store) -> list[dict]:
-    """Every problem of every artifact, found by re-hashing all files under a shared lock."""
+def _unreachable(artifact: Artifact) -> str | None:
+    """Return why no key of this mdrbench leads to an artifact, judged by its lineage; None if a key can.
+
+    An artifact is out of reach if a stage that it was made by has another version now, or if it was made with another
+    version of an installed package. Recipes are not looked at: any recipe can be run again.
+    """
+    made_of = artifact.manifest["made_of"]
+    version = made_of.get("version")
+    if (now := VERSIONS.get(artifact.stage)) != version:
+        return f"stage {artifact.stage} has version {now} now, this is of version {version}"
+    for name, version in _packages(made_of.get("params")).items():
+        if (installed := package_version(name)) != version:
+            return f"made with {name} {version}, {installed or 'no version'} is installed"
+    return None
+
+
+def _packages(params: Any) -> dict[str, str]:
+    """Return the versions of installed packages that a step's parameters name."""
+    if not isinstance(params, dict):
+        return {}
+    named = {name: value for name, value in params.items() if name in PACKAGES and isinstance(value, str)}
+    for value in params.values():
+        named |= _packages(value)
+    return named
+
+
+def verify(store: Store) -> list[dict[str, str]]:
+    """Return every problem of every artifact, found by reading all files again under a shared lock."""
     problems = []
     for stage, key in list(store.all()):
         with store.locked(key, shared=True):
-            problems += [{"stage": stage, "key": key, "problem": text} for text in store.verify(stage, key)]
+            if (store.root / "artifacts" / stage / key).exists():
+                problems += [{"stage": stage, "key": key, "problem": text} for text in store.verify(stage, key)]
     return problems
 
 
 def parse_size(text: str) -> int:
-    """``20GB`` -> bytes; decimal units kB, MB, GB, TB or none."""
+    """Return the bytes of ``20GB``; the units kB, MB, GB, TB are decimal, none means bytes."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", text.strip())
     if not match:
-        raise UsageError(f"'{text}' is no size", mend="write for instance 20GB")
+        raise UsageError(f"'{text}' is not a size", mend="write a number and a unit, for example 20GB")
     return int(float(match[1]) * 1000 ** "kMGT".find(match[2] or "-") * 1000) if match[2] else int(float(match[1]))
 
 
 def collect(store: Store, older_than: float, max_size: str | None, dry_run: bool) -> str:
-    """Delete what was not used for ``older_than`` days or more, damaged artifacts, and the least recently used beyond
-    ``max_size``; artifacts in use stay. Returns a sentence on what was done."""
+    """Delete artifacts that were not used for ``older_than`` days, damaged ones, and the least recently used ones
+    beyond ``max_size``. Artifacts that a running command reads or still needs stay. Returns a sentence about it."""
     limit = parse_size(max_size) if max_size else None
     found = rows(store)
     keep_bytes = sum(row["bytes"] for row in found)
@@ -72,7 +106,7 @@ def collect(store: Store, older_than: float, max_size: str | None, dry_run: bool
 
 
 def remove(store: Store, keys: list[str]) -> str:
-    """Delete artifacts by key, beginning of a key, or stage; those in use stay. Returns a sentence."""
+    """Delete artifacts by key, beginning of a key, or stage; artifacts in use stay. Returns a sentence about it."""
     doomed = dict.fromkeys(ref for key in keys for ref in store.matching(key))
     busy = [key for stage, key in doomed if not store.remove(stage, key)]
     kept = f"; in use and kept: {', '.join(key[:12] for key in busy)}" if busy else ""

@@ -1,20 +1,22 @@
-"""Runs planned steps on an executor: hit or miss, locks, progress, failures. Knows nothing of retrieval.
+"""Run planned steps on an executor: hit or miss, locks, progress, failures. This module knows nothing of retrieval.
 
-Only what the targets need is made: a step whose artifact exists is a hit, and the steps before it are not even looked
-at. A failing step fails those that need it; all others go on, so that one bad file does not cost a night.
+Only the steps that the targets need are made: a step whose artifact exists is a hit, and the steps before it are not
+looked at. If a step fails, the steps that need it fail too; all others go on.
 """
 
 from __future__ import annotations
 
+import shutil
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mdrbench.core import environment
+from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import DataError, MdrbenchError, StepError
 from mdrbench.core.store import Artifact, Store, require
 from mdrbench.pipeline.plan.steps import Job, Step
@@ -22,7 +24,7 @@ from mdrbench.pipeline.stages import STAGES
 
 
 class Event(NamedTuple):
-    """News of a step: ``kind`` is hit, start, wait, damaged, progress, done, failed or skipped."""
+    """What happened to a step: ``kind`` is hit, start, wait, damaged, progress, done, failed or skipped."""
 
     kind: str
     step: Step
@@ -35,9 +37,15 @@ class Event(NamedTuple):
 Listener = Callable[[Event], None]
 
 
+class Executor(Protocol):
+    """Where steps run: a member of :mod:`mdrbench.pipeline.executors`."""
+
+    def run(self, steps: list[Step], root: Path, listen: Listener) -> Iterator[tuple[Step, Exception | None]]: ...
+
+
 @dataclass
 class Outcome:
-    """What a run made or found, and what failed: step reference -> error."""
+    """The artifacts that a run made or found, and the failures by step reference."""
 
     artifacts: dict[tuple[str, str], Artifact] = field(default_factory=dict)
     failures: dict[tuple[str, str], Exception] = field(default_factory=dict)
@@ -46,7 +54,7 @@ class Outcome:
 
 
 def needed(targets: Iterable[Step], steps: dict[tuple[str, str], Step], store: Store) -> tuple[list[Step], list[Step]]:
-    """Steps to make, in order, and the steps found, when ``targets`` are wanted."""
+    """Return the steps to make for ``targets``, in order, and the steps whose artifacts exist."""
     to_make: dict[tuple[str, str], Step] = {}
     found: dict[tuple[str, str], Step] = {}
 
@@ -65,9 +73,19 @@ def needed(targets: Iterable[Step], steps: dict[tuple[str, str], Step], store: S
     return list(to_make.values()), list(found.values())
 
 
-def run(steps: list[Step], targets: list[Step], store: Store, executor, listen: Listener) -> Outcome:
-    """Make the targets. ``steps`` holds everything they may need; ``executor`` is a member of ``executors``."""
-    by_ref = {step.ref: step for step in steps}
+def run(steps: list[Step], targets: list[Step], store: Store, executor: Executor, listen: Listener) -> Outcome:
+    """Make the targets. ``steps`` holds all steps that they may need.
+
+    No other process removes an artifact of these steps meanwhile. A caller that reads the artifacts afterwards holds
+    :meth:`Store.in_use` itself.
+    """
+    with store.in_use(step.key for step in steps):
+        return _run({step.ref: step for step in steps}, targets, store, executor, listen)
+
+
+def _run(
+    by_ref: dict[tuple[str, str], Step], targets: list[Step], store: Store, executor: Executor, listen: Listener
+) -> Outcome:
     to_make, found = needed(targets, by_ref, store)
     outcome = Outcome(hits=len(found))
     for step in found:
@@ -89,12 +107,13 @@ def _touched(store: Store, step: Step) -> Artifact:
 
 
 def run_step(step: Step, root: Path, listen: Listener) -> None:
-    """Make one step under its lock, or find that another process has made it meanwhile.
+    """Make one step under its lock, unless another process has made it meanwhile.
 
-    The inputs are locked too, shared, so that nobody clears them away while they are read.
+    The inputs are locked too, shared, so that nobody removes them while they are read.
 
     Raises:
-        MdrbenchError: bad data, a machine that lacks something, or (StepError) anything unexpected in the stage.
+        SetupError: the disk is full, or the machine lacks something.
+        MdrbenchError: the data are wrong, or (StepError) something unexpected happened in the stage.
     """
     store = Store(root)
     with ExitStack() as held:
@@ -113,23 +132,38 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
             store.touch(inputs[role])
         work = store.work_dir(step.key, resume=step.resumable)
         job = job_of(step, inputs, work, lambda done, total: listen(Event("progress", step, done=done, total=total)))
-        facts, usage = _measured_stage(step, job)
-        _check_sources(step, store)
-        manifest = {
-            "scope": step.scope,
-            "made_of": step.made_of(),
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "facts": facts,
-            "usage": {"seconds": round(usage.seconds, 3), "peak_bytes": usage.peak_bytes, "peak_of": usage.peak_scope},
-            "environment": environment.describe(),
-        }
-        manifest["lineage"] = _lineage(step, manifest, inputs)
-        store.commit(step.stage, step.key, work, manifest)
+        try:
+            facts, usage = _measured_stage(step, job)
+            _check_sources(step, store)
+            _commit(step, store, inputs, work, facts, usage)
+        except BaseException as error:
+            full = out_of_space(error, root) if isinstance(error, Exception) else None
+            if not step.resumable:
+                shutil.rmtree(work, ignore_errors=True)
+            if full:
+                raise full from error
+            raise
     listen(Event("done", step, seconds=usage.seconds))
 
 
+def _commit(
+    step: Step, store: Store, inputs: dict[str, Artifact], work: Path, facts: dict[str, Any], usage: environment.Usage
+) -> None:
+    """Write the manifest and put the artifact into its place."""
+    manifest = {
+        "scope": step.scope,
+        "made_of": step.made_of(),
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "facts": facts,
+        "usage": {"seconds": round(usage.seconds, 3), "peak_bytes": usage.peak_bytes, "peak_of": usage.peak_scope},
+        "environment": environment.describe(),
+    }
+    manifest["lineage"] = _lineage(step, manifest, inputs)
+    store.commit(step.stage, step.key, work, manifest)
+
+
 def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Callable[[int, int | None], None]) -> Job:
-    """What the step's stage gets."""
+    """Return the job that the step's stage gets."""
     return Job(
         scope=step.scope,
         params={**step.params, **step.run_only},
@@ -141,7 +175,7 @@ def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Callabl
     )
 
 
-def _measured_stage(step: Step, job: Job):
+def _measured_stage(step: Step, job: Job) -> tuple[dict[str, Any], environment.Usage]:
     try:
         with environment.measured() as usage:
             facts = STAGES[step.stage](job)
@@ -156,15 +190,15 @@ def _measured_stage(step: Step, job: Job):
     return facts, usage
 
 
-def _lineage(step: Step, manifest: dict, inputs: dict[str, Artifact]) -> dict:
-    """Key, facts, usage and environment of this step and of all before it, so that a result needs one manifest.
+def _lineage(step: Step, manifest: dict[str, Any], inputs: dict[str, Artifact]) -> dict[str, Any]:
+    """Return key, facts, usage and environment of this step and all before it, so that a result needs one manifest.
 
-    Entries go by their stage; where inputs bring different artifacts of one stage (the parts of a hybrid), by the
-    input's role and the stage: ``bm25/index``. A step over all languages keeps its own entry only: the languages'
-    entries are in their results.
+    Entries are named by their stage. If inputs bring different artifacts of one stage (the parts of a hybrid), they are
+    named by the input's role and the stage: ``bm25/index``. A step over all languages keeps its own entry only: the
+    languages' entries are in their results.
     """
     own = {key: manifest[key] for key in ("made_at", "facts", "usage", "environment")}
-    entries: dict[str, dict] = {}
+    entries: dict[str, dict[str, Any]] = {}
     if step.scope != "all":
         before = {role: artifact.manifest["lineage"] for role, artifact in inputs.items()}
         for role, lineage in before.items():
@@ -175,7 +209,7 @@ def _lineage(step: Step, manifest: dict, inputs: dict[str, Artifact]) -> dict:
 
 
 def _check_sources(step: Step, store: Store) -> None:
-    """The files must still be the ones that the key was made of."""
+    """Raise a DataError if a source file is not the one that the key was made of any more."""
     for path, digest in store.hash_files([Path(name) for name in step.sources]).items():
         if digest != step.sources[str(path)]:
             raise DataError("changed while the run was using it", where=str(path), mend="run the command again")

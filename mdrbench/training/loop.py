@@ -29,7 +29,7 @@ from typing import Any
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import StepError
-from mdrbench.core.store import file_lock
+from mdrbench.core.locks import file_lock
 from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
 from mdrbench.training.losses import contrastive

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import json
 import multiprocessing
 import os
 import signal
@@ -13,7 +15,8 @@ import pytest
 from support.project import PROJECT
 
 from mdrbench.core.errors import UsageError
-from mdrbench.core.store import Store, key_of
+from mdrbench.core.locks import file_lock
+from mdrbench.core.store import Store, key_of, seal_of
 from mdrbench.pipeline import cache_admin as caching
 
 MADE_OF = {"stage": "index", "n": 1}
@@ -53,6 +56,96 @@ def test_a_vanished_or_shortened_file_makes_a_miss(store):
     assert store.find("index", KEY).facts == {"n": 5}
 
 
+def test_a_file_of_the_same_size_with_other_bytes_makes_a_miss(store):
+    artifact = make(store)
+    path = artifact.path / "sub" / "data.txt"
+    stat = path.stat()
+    path.write_text("jello")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a careful hand would
+    assert store.find("index", KEY) is None
+    path.write_text("hello")
+    assert store.find("index", KEY).facts == {"n": 5}
+
+
+def test_what_was_compared_once_is_not_read_again(store, monkeypatch):
+    make(store)
+    monkeypatch.setattr("mdrbench.core.store.file_sha256", lambda path: pytest.fail(f"{path} was read"))
+    assert store.find("index", KEY)
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_facts_edited_in_a_manifest_are_noticed(store, forged):
+    path = make(store).path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["facts"]["n"] = 6
+    if forged:  # the seal shows accidents; the key shows other inputs
+        manifest["made_of"]["n"] = 2
+        manifest["seal"] = seal_of(manifest)
+    path.write_text(json.dumps(manifest))
+    assert store.find("index", KEY) is None
+    [problem] = store.verify("index", KEY)
+    assert ("belong to index" if forged else "its seal does not match") in problem
+
+
+def test_steps_that_a_running_command_needs_are_kept(store):
+    made = make(store)
+    with store.in_use([KEY, "f" * 64]):
+        assert not store.remove("index", KEY)
+        assert "1 in use were kept" in caching.collect(store, 0, None, dry_run=False)
+    assert list((store.root / "in-use").iterdir()) == []
+    (store.root / "in-use" / "killed").write_text(KEY)  # nobody holds it
+    assert store.remove("index", KEY)
+    assert not made.path.exists()
+
+
+def _collect(root: Path) -> None:
+    caching.collect(Store(root), 0, None, dry_run=False)
+
+
+def test_garbage_collectors_side_by_side_do_not_crash(store):
+    context = multiprocessing.get_context("fork")
+    for round_ in range(3):
+        for number in range(40):
+            make(store, {"n": number})
+        collectors = [context.Process(target=_collect, args=(store.root,)) for _ in range(4)]
+        for collector in collectors:
+            collector.start()
+        for collector in collectors:
+            collector.join()
+        assert [c.exitcode for c in collectors] == [0] * 4, round_
+        assert list(store.all()) == []
+
+
+def test_locks_are_open_for_reading_and_writing(tmp_path):
+    """NFSv4 refuses a shared lock on a descriptor that cannot read, and an exclusive one on one that cannot write."""
+    for shared in (False, True):
+        with file_lock(tmp_path / "lock", shared=shared):
+            [flags] = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in open_descriptors(tmp_path / "lock")]
+            assert flags & os.O_ACCMODE == os.O_RDWR
+
+
+def open_descriptors(path: Path) -> list[int]:
+    return [int(fd.name) for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd) == str(path)]
+
+
+def _count(path: Path, lock: Path) -> None:
+    for _ in range(50):
+        with file_lock(lock, temporary=True):
+            path.write_text(str(int(path.read_text()) + 1))
+
+
+def test_a_temporary_lock_excludes_others_and_leaves_nothing(tmp_path):
+    (tmp_path / "count").write_text("0")
+    context = multiprocessing.get_context("fork")
+    counters = [context.Process(target=_count, args=(tmp_path / "count", tmp_path / ".lock")) for _ in range(4)]
+    for counter in counters:
+        counter.start()
+    for counter in counters:
+        counter.join()
+    assert (tmp_path / "count").read_text() == "200"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
 def test_verify_finds_changed_bytes_foreign_files_and_a_manifest_of_another_key(store):
     artifact = make(store)
     (artifact.path / "sub" / "data.txt").write_text("jello")
@@ -62,7 +155,7 @@ def test_verify_finds_changed_bytes_foreign_files_and_a_manifest_of_another_key(
         "extra: not in the manifest",
     ]
     os.rename(artifact.path, artifact.path.with_name("0" * 64))
-    assert "its contents belong to key" in store.verify("index", "0" * 64)[0]
+    assert "its contents belong to index" in store.verify("index", "0" * 64)[0]
     assert [row["stage"] for row in caching.verify(store)] == ["index"] * 3
 
 

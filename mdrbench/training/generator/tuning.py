@@ -33,7 +33,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mdrbench.core import environment
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, SetupError, UsageError
-from mdrbench.core.store import file_lock, file_sha256, key_of
+from mdrbench.core.locks import file_lock
+from mdrbench.core.store import file_sha256, key_of
 from mdrbench.hub import models
 from mdrbench.training.generator import card as generator_card
 from mdrbench.training.generator.instructions import Example, collate, described, encode, read_instructions
