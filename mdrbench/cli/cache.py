@@ -24,8 +24,12 @@ def ls(cache: Cache = None, as_json: AsJson = False) -> None:
     from mdrbench.cli.tables import human_bytes
 
     for row in artifacts:
-        print(f"{row['key'][:12]}  {row['stage']:<9} {row['scope']:<4} {human_bytes(row['bytes']):>9}  {row['used']}")
-    print(f"{len(artifacts)} artifacts, {human_bytes(sum(row['bytes'] for row in artifacts))}")
+        note = f"  unreachable: {row['unreachable']}" if row["unreachable"] else ""
+        size = human_bytes(row["bytes"])
+        print(f"{row['key'][:12]}  {row['stage']:<9} {row['scope']:<4} {size:>9}  {row['used']}{note}")
+    unreachable = sum(1 for row in artifacts if row["unreachable"])
+    note = f"; no current key reaches {unreachable} of them" if unreachable else ""
+    print(f"{len(artifacts)} artifacts, {human_bytes(sum(row['bytes'] for row in artifacts))}{note}")
 
 
 @app.command("verify")

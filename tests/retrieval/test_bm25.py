@@ -176,7 +176,7 @@ def test_a_query_of_thousands_of_terms_is_searched(tmp_path):
 
 def test_a_docid_that_lucene_cannot_index_is_named_and_a_lost_passage_is_not_counted(tmp_path, monkeypatch):
     passages = [Passage("x" * 40_000, "", "lake"), Passage("1#0", "", "lake")]
-    with pytest.raises(DataError, match="'x{40}...' has 40000 bytes; Lucene can index 32766"):
+    with pytest.raises(DataError, match=r"'x{40}\.\.\.' has 40000 bytes; Lucene can index 32766"):
         bm25.build(bm25.Config()).index("en", iter(passages), tmp_path / "a", lambda done: None)
     monkeypatch.setattr(bm25, "LONGEST_DOCID", 50_000)
     facts = bm25.build(bm25.Config()).index("en", iter(passages), tmp_path / "b", lambda done: None)
