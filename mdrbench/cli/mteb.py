@@ -138,9 +138,9 @@ def import_mteb(
 
     Reads results of MIRACL's tasks and writes them to results/published/mteb.
     """
-    from mdrbench.commands.mteb import results as mteb_results
+    from mdrbench.commands.mteb import imported
 
-    written, others = mteb_results.import_results(paths, results, model)
+    written, others = imported.import_results(paths, results, model)
     if as_json:
         print_json({"written": [str(path) for path in written], "passed_over": others})
         return

@@ -139,11 +139,17 @@ class Submission(StrictModel):
     runs: dict[str, str] = Field(description="language -> SHA-256 of the run file as it was handed in")
 
 
+SystemKind = Literal["single vector", "sparse", "multi-vector", "sum", "reranked"]
+"""How a system scores passages. A sum adds scores of several retrievers; a reranker reorders another system's hits."""
+
+
 class System(StrictModel):
     """What was run."""
 
     name: str
     summary: str
+    kind: SystemKind | None = Field(default=None, description="for published systems: how it scores passages")
+    revision: str | None = Field(default=None, description="for published systems: the model's revision, if stated")
     recipe: dict[str, Any] | None = Field(default=None, description="the resolved recipe")
     recipe_digest: str | None = Field(default=None, description="hash of all recipe keys that can change a score")
     variant_of: str | None = Field(default=None, description="the recipe that --set was applied to")
@@ -162,6 +168,8 @@ class Evaluated(StrictModel):
     resamples: int | None = None
     seed: int | None = None
     corpus_variant: str = Field(description="'full' (the whole corpus was searched) or the name of a pool")
+    software: str | None = Field(default=None, description="for published scores: what computed them, with version")
+    data_revision: str | None = Field(default=None, description="for published scores: the data set's revision")
 
 
 class Result(StrictModel):

@@ -8,6 +8,7 @@ import pytest
 from support.project import PROJECT
 
 from mdrbench import results
+from mdrbench.commands.mteb import imported
 from mdrbench.commands.mteb import results as mteb_results
 from mdrbench.core.errors import DataError, UsageError
 
@@ -72,7 +73,7 @@ def test_an_export_never_drops_what_is_there(tmp_path):
 def test_what_was_exported_does_not_come_back_as_mtebs(tmp_path):
     mteb_results.export([measured(tmp_path, ar=0.1)], tmp_path / "out")
     with pytest.raises(DataError, match="exported by mdrbench, not computed by mteb"):
-        mteb_results.import_results([tmp_path / "out"], tmp_path / "results")
+        imported.import_results([tmp_path / "out"], tmp_path / "results")
 
 
 def test_only_measurements_are_exported(tmp_path):
@@ -111,7 +112,7 @@ def task_file(tmp_path, task="MIRACLRetrieval", meta=True, **values):
 
 
 def test_an_imported_result_names_mteb_its_version_and_revisions(tmp_path):
-    [path], others = mteb_results.import_results([task_file(tmp_path, ar=0.5, sw=0.7, de=0.1)], tmp_path / "results")
+    [path], others = imported.import_results([task_file(tmp_path, ar=0.5, sw=0.7, de=0.1)], tmp_path / "results")
     assert others == []
     assert path == tmp_path / "results/published/mteb/miraclretrieval-org-model-rev012345678-dev.json"
     found = results.read(path)
@@ -121,7 +122,8 @@ def test_an_imported_result_names_mteb_its_version_and_revisions(tmp_path):
         "dev",
         "full",
     )
-    assert found.system.name == "org/model"
+    assert (found.system.name, found.system.revision) == ("org/model", "rev0123456789abcdef")
+    assert (found.evaluated.software, found.evaluated.data_revision) == ("mteb 2.1.0", "9c09abc13478308c")
     assert found.system.summary == "mteb 2.1.0, MIRACLRetrieval at 9c09abc13478, model revision rev012345678"
     cell = found.languages["sw"].scores["nDCG@10"]
     assert (cell.value, cell.source, cell.table) == (0.7, "mteb", "MIRACLRetrieval")
@@ -132,33 +134,36 @@ def test_an_imported_result_names_mteb_its_version_and_revisions(tmp_path):
 
 
 def test_hard_negatives_are_another_corpus(tmp_path):
-    for task in ("MIRACLRetrievalHardNegatives", "MIRACLRetrievalHardNegatives.v2"):
-        [path], _ = mteb_results.import_results([task_file(tmp_path, task, sw=0.9)], tmp_path / "results")
-        assert results.read(path).evaluated.corpus_variant == "hard-negatives"
+    for task, variant in (
+        ("MIRACLRetrievalHardNegatives", "hard-negatives"),
+        ("MIRACLRetrievalHardNegatives.v2", "hard-negatives-v2"),
+    ):
+        [path], _ = imported.import_results([task_file(tmp_path, task, sw=0.9)], tmp_path / "results")
+        assert results.read(path).evaluated.corpus_variant == variant
 
 
 def test_of_a_folder_the_known_tasks_are_taken_and_the_others_counted(tmp_path):
     task_file(tmp_path, ar=0.5)
     task_file(tmp_path, "MIRACLRetrievalHardNegatives", ar=0.9)
     stranger = task_file(tmp_path, "STS12", ar=0.5)
-    written, others = mteb_results.import_results([tmp_path / "theirs"], tmp_path / "results")
+    written, others = imported.import_results([tmp_path / "theirs"], tmp_path / "results")
     assert (len(written), others) == (2, ["STS12"])
     with pytest.raises(DataError, match="holds no task that mdrbench knows: STS12"):
-        mteb_results.import_results([stranger], tmp_path / "results")
+        imported.import_results([stranger], tmp_path / "results")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no result of mteb at all"):
-        mteb_results.import_results([tmp_path / "empty"], tmp_path / "results")
+        imported.import_results([tmp_path / "empty"], tmp_path / "results")
 
 
 def test_whose_result_it_is_must_be_known(tmp_path):
     in_layout = task_file(tmp_path, meta=False, ar=0.5)
-    [path], _ = mteb_results.import_results([in_layout], tmp_path / "results")
+    [path], _ = imported.import_results([in_layout], tmp_path / "results")
     assert results.read(path).system.name == "org/model"
     alone = tmp_path / "MIRACLRetrieval.json"
     alone.write_bytes(in_layout.read_bytes())
     with pytest.raises(DataError, match="does not say whose result it is"):
-        mteb_results.import_results([alone], tmp_path / "results")
-    [path], _ = mteb_results.import_results([alone], tmp_path / "results", "me/mine")
+        imported.import_results([alone], tmp_path / "results")
+    [path], _ = imported.import_results([alone], tmp_path / "results", "me/mine")
     assert results.read(path).system.name == "me/mine"
 
 
@@ -176,6 +181,6 @@ def test_wrong_scores_are_refused_with_their_place(tmp_path, changes, said):
     data["scores"]["dev"][0].update(changes)
     path.write_text(json.dumps(data))
     with pytest.raises(DataError, match=said) as error:
-        mteb_results.import_results([path], tmp_path / "results")
+        imported.import_results([path], tmp_path / "results")
     assert "MIRACLRetrieval.json: scores.dev.0" in str(error.value)
     assert not (tmp_path / "results").exists()

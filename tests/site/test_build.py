@@ -22,7 +22,7 @@ from support.results import measured
 from support.site_pages import Parsed, save, save_topics
 
 from mdrbench import site
-from mdrbench.commands.mteb import results as mteb_results
+from mdrbench.commands.mteb import imported
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.languages import ALL
 from mdrbench.evaluation import statistics
@@ -112,7 +112,7 @@ def test_figures_of_a_pool_are_never_beside_those_of_the_whole_corpus(tmp_path):
     theirs("MIRACLRetrieval", 0.7)
     theirs("MIRACLRetrievalHardNegatives", 0.9)
     theirs("mdrbench-mine", 0.8)
-    mteb_results.import_results([tmp_path / "org__model"], tmp_path / "results")
+    imported.import_results([tmp_path / "org__model"], tmp_path / "results")
     shown = {c.name: c for c in board.load(tmp_path / "results").collections if c.split == "dev"}
     assert list(shown) == ["miracl", "mine", "miracl-hard-negatives"]
     assert [e.name for e in shown["miracl-hard-negatives"].entries] == ["org/model"]
