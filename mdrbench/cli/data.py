@@ -1,19 +1,25 @@
-"""``mdrbench data``: fetch MIRACL, verify it, count a data set. Imports typer alone at top level."""
+"""``mdrbench data``: fetch, verify, describe and count data sets. Imports typer alone at top level."""
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from mdrbench.cli.options import AsJson, Quiet
+from mdrbench.cli.options import AsJson, Data, Quiet
 from mdrbench.core.console import print_json
 
-app = typer.Typer(no_args_is_help=True, help="Fetch MIRACL, verify it, count passages and topics.")
+if TYPE_CHECKING:
+    from mdrbench.data.miracl_layout import MiraclFolder
+
+app = typer.Typer(no_args_is_help=True, help="Fetch, verify, describe and count data sets.")
+
+Downloaded = Annotated[str, typer.Option(help="Data set to download: `miracl` or `wiki16`.")]
 
 
 @app.command()
 def fetch(
+    data: Downloaded = "miracl",
     langs: Annotated[
         str, typer.Option(help="Language codes such as ar,bn. `all` means the 16 languages, without de and yo.")
     ] = "all",
@@ -24,16 +30,16 @@ def fetch(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download the files of MIRACL that are missing.
+    """Download the files of a data set that are missing.
 
     An interrupted download continues where it stopped.
     """
     from mdrbench.cli import tables
     from mdrbench.core.languages import parse_langs
-    from mdrbench.data.access import available, open_dataset
+    from mdrbench.data.access import available, open_downloaded
     from mdrbench.hub import downloads
 
-    dataset = open_dataset("miracl")
+    dataset = open_downloaded(data)
     languages = parse_langs(langs, available(dataset))
     splits = split.replace(",", " ").split() if split else None
     with downloads.listener(quiet) as listen:
@@ -48,25 +54,26 @@ def fetch(
 
 @app.command()
 def verify(
+    data: Downloaded = "miracl",
     langs: Annotated[
         Optional[str], typer.Option(help="Language codes, or all [default: the languages that are fetched].")
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the files of MIRACL.
+    """Check the files of a data set.
 
-    Compares them with the manifest and with the published counts. Exit code 3 if something is wrong.
+    Compares them with their checksums and with the published counts. Exit code 3 if a file is wrong.
     """
     from mdrbench.core.errors import DataError
     from mdrbench.core.languages import parse_langs
-    from mdrbench.data.access import available, open_dataset
+    from mdrbench.data.access import available, open_downloaded
     from mdrbench.hub import downloads
 
-    dataset = open_dataset("miracl")
+    dataset = open_downloaded(data)
     languages = parse_langs(langs, available(dataset)) if langs else dataset.fetched()
     if not languages:
-        raise DataError("Nothing is fetched yet.", where=str(dataset.root), mend="run `mdrbench data fetch`")
+        raise DataError("Nothing is fetched yet.", where=str(dataset.root), mend=f"run `mdrbench data fetch --data {data}`")
     with downloads.listener(quiet) as listen:
         problems = dataset.verify(languages, listen)
     if as_json:
@@ -74,15 +81,35 @@ def verify(
     else:
         for row in problems:
             print(f"{row['file']}: {row['problem']}")
-        mend = "; mend: delete the altered files, then run `mdrbench data fetch`" if problems else ""
+        mend = f"; mend: delete these files, then run `mdrbench data fetch --data {data}`" if problems else ""
         print(f"{len(languages)} languages, {len(problems)} problems{mend}")
     if problems:
         raise typer.Exit(3)
 
 
 @app.command()
+def card(
+    name: Annotated[
+        str, typer.Argument(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Print the data card of a data set.
+
+    It names sources, licences, splits and known limits.
+    """
+    from mdrbench.data.access import open_dataset
+
+    text = open_dataset(name).card()
+    if as_json:
+        print_json({"name": name, "card": text})
+    else:
+        print(text, end="")
+
+
+@app.command()
 def stats(
-    data: Annotated[str, typer.Option(help="Data set: `miracl`, `sample`, or a folder in MIRACL's layout.")] = "miracl",
+    data: Data = "miracl",
     langs: Annotated[
         Optional[str], typer.Option(help="Language codes, or all [default: the languages that are on disk].")
     ] = None,
@@ -109,7 +136,7 @@ def stats(
         print(f"{lang:<5}{counts}{tables.human_bytes(row['bytes']):>12}")
 
 
-def _counts(dataset, lang: str, split: str) -> dict[str, int]:
+def _counts(dataset: MiraclFolder, lang: str, split: str) -> dict[str, int]:
     """Return one row: ``passages`` counts corpus lines, ``bytes`` the files on disk."""
     from mdrbench.formats import trec
 

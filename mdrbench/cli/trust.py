@@ -23,7 +23,7 @@ Chosen = Annotated[
         metavar="RESULTS", help="Folder of results, or result files [default: results].", show_default=False
     ),
 ]
-Data = Annotated[Optional[str], typer.Option(help="Data set: `miracl`, `sample`, or a folder in MIRACL's layout.")]
+Data = Annotated[Optional[str], typer.Option(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")]
 
 
 @app.command(
@@ -144,7 +144,7 @@ def submit(
         typer.Argument(help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, or one file with --langs LANG."),
     ],
     system: Annotated[str, typer.Option(help="Name of the system in tables.")],
-    data: Annotated[str, typer.Option(help="Data set that was searched: `miracl`, `sample`, or a folder.")],
+    data: Annotated[str, typer.Option(help="Data set that was searched: `miracl`, `wiki16`, `sample`, or a folder.")],
     langs: Annotated[
         Optional[str],
         typer.Option(help="Language codes, or all. Each needs a run [default: the languages of the runs]."),

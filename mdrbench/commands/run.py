@@ -12,7 +12,8 @@ from mdrbench.core import console, registry
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError
 from mdrbench.core.languages import parse_langs
 from mdrbench.core.store import Store
-from mdrbench.data.access import Fetchable, available, open_dataset, require
+from mdrbench.data.access import available, open_dataset, require
+from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import downloads
 from mdrbench.pipeline import progress, runner, write_result
@@ -48,7 +49,7 @@ def want(
         raise UsageError(f"two of the recipes are called '{twice[0][0]}'", mend="give each a `name` of its own")
     dataset = open_dataset(data)
     languages = parse_langs(langs, available(dataset))
-    if fetch and isinstance(dataset, Fetchable):
+    if fetch and isinstance(dataset, DownloadedFolder):
         with downloads.listener(quiet) as listen:
             dataset.fetch(languages, splits, listen)
     for split in splits:

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from mdrbench.core import registry
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import parse_langs
+from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
-from mdrbench.hub import downloads
 
 
-@runtime_checkable
-class Fetchable(Protocol):
-    """A data set that is downloaded, such as :mod:`mdrbench.data.datasets.miracl`."""
-
-    def fetched(self, split: str | None = None) -> list[str]: ...
-
-    def missing(self, langs: list[str], splits: list[str] | None = None) -> list[str]: ...
-
-    def fetch(
-        self, langs: list[str], splits: list[str] | None = None, listen: downloads.Listen = ..., jobs: int = 4
-    ) -> None: ...
+def named_datasets() -> list[str]:
+    """Return the data sets that ``--data`` takes by name."""
+    return [name for name in registry.members("datasets") if name != "local"]
 
 
 def open_dataset(name: str) -> MiraclFolder:
     """``--data``: the name of a data set that is packaged or downloaded, else a folder."""
-    if name in ("miracl", "sample"):
+    if name in named_datasets():
         member = registry.load("datasets", name)
         return member.build(member.Config())
     member = registry.load("datasets", "local")
     return member.build(member.Config(path=Path(name)))
+
+
+def open_downloaded(name: str) -> DownloadedFolder:
+    """Open a data set that can be downloaded.
+
+    Raises:
+        UsageError: there is no such data set, or it is not downloaded.
+    """
+    dataset = open_dataset(name) if name in named_datasets() else None
+    if not isinstance(dataset, DownloadedFolder):
+        downloaded = [known for known in named_datasets() if isinstance(open_dataset(known), DownloadedFolder)]
+        raise UsageError(f"--data {name} is not downloaded", mend=did_you_mean(name, downloaded))
+    return dataset
 
 
 def available(dataset: MiraclFolder) -> list[str]:
@@ -41,13 +45,14 @@ def available(dataset: MiraclFolder) -> list[str]:
 
 def require(dataset: MiraclFolder, languages: list[str], split: str) -> None:
     """Raise a DataError that names the command to fetch what a data set lacks."""
-    if not isinstance(dataset, Fetchable):
+    if not isinstance(dataset, DownloadedFolder):
         return
     if lacking := [lang for lang in languages if dataset.missing([lang], [split])]:
+        option = "" if dataset.name == "miracl" else f" --data {dataset.name}"
         raise DataError(
             f"not fetched: {dataset.name} in {', '.join(lacking)} ({split})",
             where=str(dataset.root),
-            mend=f"`mdrbench data fetch --langs {','.join(lacking)} --split {split}`",
+            mend=f"run `mdrbench data fetch{option} --langs {','.join(lacking)} --split {split}`",
         )
 
 
@@ -55,7 +60,7 @@ def at_hand(dataset: MiraclFolder, langs: str | None, split: str) -> list[str]:
     """The languages asked for, all of them on disk; by default those that are there."""
     if langs:
         languages = parse_langs(langs, available(dataset))
-    elif isinstance(dataset, Fetchable):
+    elif isinstance(dataset, DownloadedFolder):
         languages = dataset.fetched(split) or dataset.languages()
     else:
         languages = available(dataset)

@@ -56,6 +56,19 @@ class MiraclFolder:
         """MIRACL's surprise languages for which there is a corpus folder: part of no average, taken by name only."""
         return [lang for lang in SURPRISE if self._corpus_dir(lang).is_dir()]
 
+    def card(self) -> str:
+        """Return the data card, as Markdown: the folder's ``README.md``.
+
+        Raises:
+            DataError: there is none.
+        """
+        path = self.root / "README.md"
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            mend = "write one: sources, licences, how topics and judgments were made, known limits"
+            raise DataError(f"data set '{self.name}' has no data card", where=str(path), mend=mend) from None
+
     def _corpus_dir(self, lang: str) -> Path:
         return self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}"
 

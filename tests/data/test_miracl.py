@@ -19,11 +19,12 @@ from support.project import PROJECT
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.languages import ALL, SURPRISE, parse_langs
 from mdrbench.core.types import Passage
-from mdrbench.data.access import Fetchable, available
+from mdrbench.data.access import available
 from mdrbench.data.datasets import miracl
+from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import client as hub
-from mdrbench.hub import downloads
+from mdrbench.hub import downloads, transfer
 from mdrbench.retrieval import lucene
 from mdrbench.retrieval.retrievers import bm25
 
@@ -60,7 +61,7 @@ def fake(monkeypatch):
     with fake.running():
         monkeypatch.setenv("HF_ENDPOINT", fake.url)
         monkeypatch.setenv("HF_TOKEN", fake.token)
-        monkeypatch.setattr(hub, "BACKOFF", 0.01)
+        monkeypatch.setattr(transfer, "BACKOFF", 0.01)
         yield fake
 
 
@@ -170,21 +171,22 @@ def test_busy_answers_are_repeated_as_long_as_the_server_asks(data, monkeypatch)
         def wait(self, timeout=None):
             self.waited.append(timeout)
 
-    monkeypatch.setattr(hub, "BACKOFF", 1.0)
+    monkeypatch.setattr(transfer, "BACKOFF", 1.0)
     client = hub._Client(data.root, downloads.Manifest(data.root), None, downloads.nobody)
     client.stop = Clock()
-    answers = [hub._Again("429", after=7.0), hub._Again("503"), hub._Again("503"), hub._Again("cut", gained=True)]
+    again = transfer.Again
+    answers = [again("429", after=7.0), again("503"), again("503"), again("cut", gained=True)]
 
     def work():
         if answers:
             raise answers.pop(0)
         return "done"
 
-    assert client._patiently("file", work) == "done"
+    assert client.patiently("file", work) == "done"
     assert Clock.waited == [7.0, 2.0, 4.0, 1.0]
-    assert hub._retry_after("7") == 7.0
-    assert hub._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert hub._retry_after("") is None
+    assert transfer.retry_after("7") == 7.0
+    assert transfer.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert transfer.retry_after("") is None
 
 
 def test_faults_of_the_hub_are_outlived(fake, data):
@@ -216,7 +218,7 @@ def test_a_hub_that_stays_away_is_given_up_and_the_part_kept(fake, data):
 
 def test_nobody_there_is_a_setup_error(data, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(hub, "BACKOFF", 0.001)
+    monkeypatch.setattr(transfer, "BACKOFF", 0.001)
     with pytest.raises(SetupError, match="Connection refused"):
         data.fetch(["sw"], ["dev"])
 
@@ -395,7 +397,7 @@ def test_the_data_set_travels_between_processes_and_is_a_folder_of_the_layout(da
     again = pickle.loads(pickle.dumps(data))
     assert again == data
     assert isinstance(data, MiraclFolder)
-    assert isinstance(data, Fetchable)
+    assert isinstance(data, DownloadedFolder)
     assert data.languages() == list(ALL)
 
 

@@ -7,7 +7,6 @@ statistics, and of the data cards.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,15 @@ from pydantic import BaseModel, ConfigDict
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, SURPRISE
-from mdrbench.core.store import default_root, file_sha256
-from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.core.store import file_sha256
+from mdrbench.data.downloads import DownloadedFolder, download_folder
 from mdrbench.formats.trec import iter_qrels, lines, read_topics
 from mdrbench.hub import client as hub
 from mdrbench.hub.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
 
 VERSION = 1
+
+CARD = Path(__file__).with_suffix(".md")
 
 SPLITS = ("train", "dev")
 """The splits whose judgments are public."""
@@ -88,13 +89,11 @@ class Config(BaseModel):
 
 def build(config: Config) -> Miracl:
     """MIRACL in its download folder, which need not exist yet."""
-    data = os.environ.get("MDRBENCH_DATA")
-    root = config.root or (Path(data) if data else default_root() / "data") / "miracl"
-    return Miracl(name="miracl", root=root.absolute())
+    return Miracl(name="miracl", root=(config.root or download_folder("miracl")).absolute())
 
 
 @dataclass(frozen=True)
-class Miracl(MiraclFolder):
+class Miracl(DownloadedFolder):
     """A folder in MIRACL's layout that can be fetched and checked against the published counts."""
 
     def languages(self) -> list[str]:
@@ -104,6 +103,10 @@ class Miracl(MiraclFolder):
     def surprise(self) -> list[str]:
         """The languages that can be asked for by name only."""
         return list(SURPRISE)
+
+    def card(self) -> str:
+        """Return the data card as Markdown."""
+        return CARD.read_text(encoding="utf-8")
 
     def splits_of(self, lang: str) -> list[str]:
         """The judged splits of a language."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mdrbench.core import registry
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import default_root, hash_files
 from mdrbench.core.types import Qrels
+from mdrbench.data.access import open_dataset
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats.trec import read_qrels
 from mdrbench.results import DatasetRecord
@@ -94,13 +94,6 @@ def cut(text: str, length: int) -> str:
         end -= 1
     space = text.rfind(" ", end - 24, end + 1)
     return text[: space if space > 0 else end]
-
-
-def open_dataset(name: str) -> MiraclFolder:
-    """``--data``: ``miracl``, ``sample`` or a folder in MIRACL's layout."""
-    if name in ("miracl", PACKAGED):
-        return registry.build("datasets", {"name": name})
-    return registry.build("datasets", {"name": "local", "path": name})
 
 
 def at_hand(board: Board, names: list[str], cache: Path) -> Texts:
