@@ -115,6 +115,7 @@ def run(
     data: Pathlike = "miracl",
     langs: str | Iterable[str] = "all",
     split: str = "dev",
+    final: bool = False,
     overrides: Mapping[str, object] | None = None,
     results: Pathlike = "results",
     cache: Pathlike | None = None,
@@ -127,9 +128,10 @@ def run(
 
     Args:
         recipes: names of shipped recipes, or paths of YAML files.
-        data: ``miracl``, ``sample``, or a folder in MIRACL's layout.
+        data: ``miracl``, ``wiki16``, ``sample``, or a folder in MIRACL's layout.
         langs: ``all``, codes in one text such as ``"fi,sw"``, or several codes.
         split: split whose topics and qrels are used.
+        final: allow the split ``test``, and record that the scores are a final figure.
         overrides: key of the recipe -> value, as ``--set`` takes them, such as ``{"retriever.k1": 1.2}``.
         results: folder that the result files are written to.
         cache: folder of the artifact store. None takes ``$MDRBENCH_CACHE``, else ``~/.cache/mdrbench``.
@@ -157,7 +159,7 @@ def run(
     languages = langs if isinstance(langs, str) else ",".join(langs)
     changes = [f"{key}={_yaml(value)}" for key, value in (overrides or {}).items()]
     store = Store(Path(cache) if cache is not None else default_root())
-    plans = plan_all(names, os.fspath(data), languages, split, changes, store, fetch=True, quiet=quiet)
+    plans = plan_all(names, os.fspath(data), languages, split, changes, store, fetch=True, quiet=quiet, final=final)
     command = _command(names, os.fspath(data), languages, split, changes)
     written, error = run_plans(plans, store, Path(results), command, quiet, executor)
     if error:

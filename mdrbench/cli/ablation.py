@@ -97,6 +97,7 @@ def ablate(
     from mdrbench.cli import tables, tables_ablation
     from mdrbench.commands.ablation import running as running_ablation
     from mdrbench.commands.ablation import variants as ablation
+    from mdrbench.data.access import check_final
 
     flags = {
         **{"training": no_training, "hard-neg": no_hard_neg, "ensemble": no_ensemble},
@@ -106,6 +107,7 @@ def ablate(
     }
     parts = [slug for slug, given in flags.items() if given]
     more = {"vary": vary or (), "rivals": rival or (), "ensemble_without": ensemble_without or ()}
+    check_final(split, final=False)
     choice = ablation.choose(recipe, changes or [], parts, everything=everything, **more)
     ablation.require_measure(choice, measure)
     store = open_store(cache)

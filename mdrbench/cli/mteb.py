@@ -32,6 +32,7 @@ def mteb(
     split: Annotated[
         Optional[str], typer.Option(help="Split [default: the task's own with --tasks, dev with --data].")
     ] = None,
+    final: Annotated[bool, typer.Option("--final", help="Allow --split test of --data.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for results in mteb's layout.")] = Path("mteb"),
     changes: Set = None,
     cache: Cache = None,
@@ -49,9 +50,12 @@ def mteb(
     from mdrbench.commands.mteb import bridge as mteb_bridge
     from mdrbench.commands.mteb import tasks as mteb_tasks
     from mdrbench.core.errors import UsageError
+    from mdrbench.data.access import check_final
 
     if bool(tasks) == bool(data):
         raise UsageError("Give either --tasks or --data.", mend="add --tasks MIRACLRetrieval, or --data sample")
+    if data:
+        check_final(split or "dev", final)
     with _progress(quiet) as progress:
         encoder = mteb_bridge.load_encoder(recipe, changes or [], progress)
         chosen = mteb_tasks.tasks_for(tasks, data, langs, split, open_store(cache))

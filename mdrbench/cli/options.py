@@ -30,6 +30,9 @@ Recipes = Annotated[
 Data = Annotated[str, typer.Option(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")]
 Langs = Annotated[str, typer.Option(help="Language codes such as ar,bn, or all.")]
 Split = Annotated[str, typer.Option(help="Split whose topics and qrels are used.")]
+Final = Annotated[
+    bool, typer.Option("--final", help="Allow --split test, and record that the scores are a final figure.")
+]
 Set = Annotated[
     Optional[list[str]],
     typer.Option("--set", help="Change a key of the recipe, such as --set retriever.k1=1.2. Repeatable."),

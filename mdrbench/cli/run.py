@@ -9,6 +9,7 @@ from mdrbench.cli.options import (
     Cache,
     Data,
     Executor,
+    Final,
     Langs,
     Quiet,
     Recipes,
@@ -26,6 +27,7 @@ def run(
     data: Data = "miracl",
     langs: Langs = "all",
     split: Split = "dev",
+    final: Final = False,
     changes: Set = None,
     results: Results = Path("results"),
     cache: Cache = None,
@@ -42,7 +44,7 @@ def run(
     from mdrbench.commands.run import plan_all, run_plans
 
     store = open_store(cache)
-    plans = plan_all(recipes, data, langs, split, changes or [], store, fetch=True, quiet=quiet)
+    plans = plan_all(recipes, data, langs, split, changes or [], store, fetch=True, quiet=quiet, final=final)
     written, error = run_plans(plans, store, results, recorded_command(), quiet, executor)
     if as_json:
         print_json([result.model_dump(mode="json", exclude_none=True) for _, result in written])

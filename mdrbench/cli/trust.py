@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from mdrbench.cli.help import TRUST
-from mdrbench.cli.options import AsJson, Cache, Quiet, Results, Split, open_store, recorded_command
+from mdrbench.cli.options import AsJson, Cache, Final, Quiet, Results, Split, open_store, recorded_command
 from mdrbench.core.console import print_json, say
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ def submit(
         typer.Option(help="Language codes, or all. Each needs a run [default: the languages of the runs]."),
     ] = None,
     split: Split = "dev",
+    final: Final = False,
     summary: Annotated[str, typer.Option(help="One sentence about the system.")] = "",
     link: Annotated[Optional[str], typer.Option(help="Page that describes the system: https://...")] = None,
     license_: Annotated[Optional[str], typer.Option("--license", help="Licence of the system.")] = None,
@@ -177,8 +178,10 @@ def submit(
     from mdrbench import results as store
     from mdrbench.commands.audit import submission
     from mdrbench.commands.run import available, open_dataset, require
+    from mdrbench.data.access import check_final
     from mdrbench.evaluation.measures import DEFAULT
 
+    check_final(split, final)
     dataset = open_dataset(data)
     files = submission.parse_runs(runs, langs, available(dataset))
     require(dataset, list(files), split)

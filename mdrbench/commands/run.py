@@ -12,7 +12,7 @@ from mdrbench.core import console, registry
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError
 from mdrbench.core.languages import parse_langs
 from mdrbench.core.store import Store
-from mdrbench.data.access import available, open_dataset, require
+from mdrbench.data.access import available, check_final, open_dataset, require
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import downloads
@@ -67,12 +67,15 @@ def plan_all(
     *,
     fetch: bool = False,
     quiet: bool = False,
+    final: bool = False,
 ) -> list[RecipePlan]:
     """One plan a recipe; nothing is run.
 
     With ``fetch`` what the data set lacks, and the models of the recipes, are downloaded first; without it that is an
     error. ``quiet`` downloads silently.
     """
+    if fetch:
+        check_final(split, final)
     wanted = want(names, data, langs, [split], overrides, fetch=fetch, quiet=quiet)
     if fetch:
         for one in wanted.recipes:

@@ -10,6 +10,23 @@ from mdrbench.core.languages import parse_langs
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 
+FINAL_SPLITS = ("test",)
+"""Splits that are kept for final figures, in every data set."""
+
+
+def check_final(split: str, final: bool) -> None:
+    """Refuse a split that is kept for final figures, unless ``--final`` was given.
+
+    Raises:
+        UsageError: the split and ``--final`` do not go together.
+    """
+    if split in FINAL_SPLITS and not final:
+        mend = f"choose models and settings on dev, then measure once with --split {split} --final"
+        raise UsageError(f"The split '{split}' is kept for final figures.", where="--split", mend=mend)
+    if final and split not in FINAL_SPLITS:
+        mend = f"add --split {FINAL_SPLITS[0]}, or leave out --final"
+        raise UsageError(f"The split '{split}' is not kept for final figures.", where="--final", mend=mend)
+
 
 def named_datasets() -> list[str]:
     """Return the data sets that ``--data`` takes by name."""

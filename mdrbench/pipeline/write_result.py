@@ -13,6 +13,7 @@ from mdrbench import results
 from mdrbench.core.atomic_files import text_file, write_atomically
 from mdrbench.core.errors import UsageError
 from mdrbench.core.store import Artifact, file_sha256, key_of
+from mdrbench.data.access import FINAL_SPLITS
 from mdrbench.evaluation import measures
 from mdrbench.pipeline import stages
 from mdrbench.pipeline.plan import RecipePlan
@@ -94,6 +95,7 @@ def _draft(plan: RecipePlan) -> Result:
         kind="measured",
         dataset=plan.dataset.name,
         split=plan.split,
+        final=True if plan.split in FINAL_SPLITS else None,
         system=System(
             name=recipe.name,
             summary=recipe.summary,

@@ -179,6 +179,9 @@ class Result(StrictModel):
     kind: Literal["measured", "published"]
     dataset: str
     split: str
+    final: Literal[True] | None = Field(
+        default=None, description="present where the split is kept for final figures and --final was given"
+    )
     system: System
     evaluated: Evaluated
     languages: dict[str, LanguageResult]

@@ -21,6 +21,7 @@ from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.languages import ALL, SURPRISE, parse_langs
 from mdrbench.core.store import Artifact, Store, file_sha256, key_of
 from mdrbench.data import miracl_layout
+from mdrbench.data.access import FINAL_SPLITS
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures, statistics
 from mdrbench.formats import trec
@@ -173,6 +174,7 @@ def _draft(words: Words, dataset: MiraclFolder, split: str, names: tuple[str, ..
         kind="measured",
         dataset=dataset.name,
         split=split,
+        final=True if split in FINAL_SPLITS else None,
         system=System(name=words.name, summary=words.summary or "run files handed in", submission=submission),
         evaluated=Evaluated(
             measures=list(names),
