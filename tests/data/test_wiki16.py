@@ -241,3 +241,9 @@ def test_the_whole_collection_has_the_pinned_content(real_host, data):
     expected = dict(zip(listed[1::2], listed[::2], strict=True))
     pinned = {file.path.split("/", 1)[1]: file.sha256 for file in content_of(list(ALL))}
     assert pinned == expected
+
+
+def test_the_document_is_the_card():
+    document = PROJECT / "docs" / "wiki16.md"
+    fresh = f"`mdrbench data card wiki16 > {document.relative_to(PROJECT)}`"
+    assert document.read_text(encoding="utf-8") == open_dataset("wiki16").card(), f"run {fresh}"
