@@ -73,7 +73,8 @@ def verify(
     dataset = open_downloaded(data)
     languages = parse_langs(langs, available(dataset)) if langs else dataset.fetched()
     if not languages:
-        raise DataError("Nothing is fetched yet.", where=str(dataset.root), mend=f"run `mdrbench data fetch --data {data}`")
+        mend = f"run `mdrbench data fetch --data {data}`"
+        raise DataError("Nothing is fetched yet.", where=str(dataset.root), mend=mend)
     with downloads.listener(quiet) as listen:
         problems = dataset.verify(languages, listen)
     if as_json:

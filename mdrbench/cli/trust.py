@@ -23,7 +23,9 @@ Chosen = Annotated[
         metavar="RESULTS", help="Folder of results, or result files [default: results].", show_default=False
     ),
 ]
-Data = Annotated[Optional[str], typer.Option(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")]
+Data = Annotated[
+    Optional[str], typer.Option(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")
+]
 
 
 @app.command(
