@@ -464,7 +464,7 @@ def test_a_run_fetches_what_it_needs_and_the_commands_tell_what_is_there(fake, c
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ("data verify", 3, "nothing is fetched"),
+        ("data verify", 3, "Nothing is fetched"),
         ("data stats", 3, "mdrbench data fetch"),
         ("data fetch --langs de --split train", 3, "language 'de' has no train split in MIRACL"),
         ("data fetch --langs sv", 2, "unknown language 'sv'"),
