@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Annotated
 
 import typer
@@ -14,7 +13,8 @@ from mdrbench.cli.help import DATA, INSPECT, NEGATIVES, PUBLISH, RUN, PanelGroup
 
 EPILOG = (
     "Exit codes: 0 success, 1 a bug in mdrbench, 2 wrong command or recipe, 3 wrong data, 4 the machine is not ready, "
-    "5 a step failed or an artifact is damaged, 6 `check` found a drop, 130 interrupted."
+    "5 a step failed or an artifact is damaged, 6 `check` found a drop, 130 interrupted, 141 the reader of a "
+    "pipe went away, 143 terminated."
 )
 
 app = typer.Typer(
@@ -67,21 +67,10 @@ def mdrbench(
 
 
 def main() -> None:
-    """Entry point: user errors end with their exit code and no traceback."""
-    from mdrbench.core.errors import MdrbenchError
+    """Run the command line; every outcome has the exit code of ``docs/cli.md``."""
+    from mdrbench.cli import ending
 
     try:
-        app()
-    except MdrbenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
-        sys.stderr.close()
-        sys.exit(0)
-    except OSError as error:
-        if not error.filename:
-            raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(4)
+        ending.run(app)
     finally:
         gc.freeze()  # the process ends: to search its memory for garbage would take a second after `report`

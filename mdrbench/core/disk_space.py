@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,8 @@ NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 TEXTS = ("no space left on device", "disk quota exceeded", "file too large")
 """What libraries that are not Python's (Lucene, safetensors, faiss) put into their errors."""
 
-FULL = 1 << 20
-"""A disk with fewer free bytes is full: Lucene and others lose the system's message in their threads."""
+PROBE = 1 << 20
+"""A disk that does not take a file of so many bytes is full. Lucene loses the system's message in its threads."""
 
 
 def out_of_space(error: BaseException, folder: Path) -> SetupError | None:
@@ -23,7 +24,7 @@ def out_of_space(error: BaseException, folder: Path) -> SetupError | None:
     Args:
         folder: a folder on the disk that was written to.
     """
-    if not any(_names_full_disk(link) for link in _chain(error)) and free_bytes(folder) >= FULL:
+    if not any(_names_full_disk(link) for link in _chain(error)) and takes_writes(folder):
         return None
     name = next((str(link.filename) for link in _chain(error) if isinstance(link, OSError) and link.filename), None)
     return SetupError(
@@ -34,14 +35,23 @@ def out_of_space(error: BaseException, folder: Path) -> SetupError | None:
     )
 
 
+def takes_writes(folder: Path) -> bool:
+    """Return whether a file of :data:`PROBE` bytes can be written to a folder, within disk, quota and limits."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE))
+            file.flush()
+    except OSError as error:
+        return error.errno not in NUMBERS
+    return True
+
+
 def free_bytes(folder: Path) -> int:
-    """Return the free bytes of the disk that holds ``folder``, or its nearest parent that exists."""
-    for place in (folder, *folder.absolute().parents):
-        try:
-            return shutil.disk_usage(place).free
-        except OSError:
-            continue
-    return FULL
+    """Return the free bytes of the disk that holds ``folder``; 0 if it cannot be asked."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def _names_full_disk(error: BaseException) -> bool:

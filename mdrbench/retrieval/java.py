@@ -110,7 +110,8 @@ def start() -> Java:
             mend="call mdrbench before anything that uses jnius or pyserini",
         )
     jnius_config.set_classpath(str(anserini_jar()))
-    jnius_config.add_options("-Xss4m", "-Dfile.encoding=UTF-8")
+    # -Xrs: the JVM leaves SIGINT and SIGTERM to Python, which cleans up before it ends
+    jnius_config.add_options("-Xrs", "-Xss4m", "-Dfile.encoding=UTF-8")
     if java.major >= 22:
         jnius_config.add_options("--enable-native-access=ALL-UNNAMED")
     if java.major >= 24:  # Lucene's memory mapping draws a warning from there on
