@@ -1,47 +1,63 @@
-# Two commands: `make quickstart` (a table and a page from nothing) and `make test` (the whole suite).
-# Both make the environment in .venv from requirements.lock first; a second call finds it ready.
+# `make quickstart` shows a table and a page from nothing. `make test-fast` and `make test` run the tests.
+# Each makes the environment in .venv from requirements.lock first. A second call finds it ready.
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 BASELINES := bm25 me5-small
 READY := $(VENV)/.ready
+QUICKSTART := build/quickstart
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test lint lock gate screenshots sample-results clean help
+.PHONY: quickstart test test-fast lint dist lock gate screenshots sample-results clean help
 
 help:
-	@echo "make quickstart  environment, BM25 and me5-small on the packaged sample in 16 languages, and the page"
-	@echo "make test        environment, then the whole test suite"
-	@echo "make gate        the sample's results anew, held against the committed ones"
-	@echo "make lint        ruff"
-	@echo "make screenshots the README's pictures, from the committed results (needs Chromium)"
-	@echo "make sample-results  results/sample anew: baselines, the boosted method and its ablations"
-	@echo "make lock        write requirements.lock anew from what pip resolves today"
-	@echo "make clean       remove the environment and built pages (not the cache, not results)"
+	@echo "make quickstart      make the environment, run BM25 and me5-small on the packaged sample, build the site"
+	@echo "make test-fast       run the fast tests of every room (2 minutes)"
+	@echo "make test            run the whole test suite (about 12 minutes on 2 cores)"
+	@echo "make lint            check style and types: ruff and mypy"
+	@echo "make gate            measure the sample again and check it against the committed results"
+	@echo "make dist            build and check the wheel and the sdist, and try the wheel in an empty environment"
+	@echo "make screenshots     make the README's pictures from the committed results (needs Chromium)"
+	@echo "make sample-results  make results/sample again: baselines, the boosted method and its ablations"
+	@echo "make lock            write requirements.lock again from what pip resolves today"
+	@echo "make clean           remove the environment and everything built (not the cache, not results)"
 
 quickstart: $(READY)
-	@echo "==> Running BM25 and me5-small on the packaged sample in 16 languages (the first time it fetches the model)"
-	$(BIN)/mdrbench run bm25 me5-small --data sample --langs all
-	@echo "==> Rendering results/ and the published figures"
-	$(BIN)/mdrbench report
+	@echo "==> Running BM25 and me5-small on the packaged sample in 16 languages (the first run fetches the model)"
+	$(BIN)/mdrbench run bm25 me5-small --data sample --langs all --results $(QUICKSTART)/results
+	@echo "==> Building the site from these results and the published figures"
+	$(BIN)/mdrbench report --results $(QUICKSTART)/results --out $(QUICKSTART)/site
 
 test: $(READY)
-	@echo "==> Running the whole test suite (about 10 minutes on 2 cores)"
+	@echo "==> Running the whole test suite (about 12 minutes on 2 cores)"
 	$(BIN)/python -m pytest -n 2
+
+test-fast: $(READY)
+	@echo "==> Running the fast tests of every room (2 minutes on 2 cores)"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not medium"
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
 
-# torch goes first: with 2.13.0 in place no other package pulls in another build of it.
+# What the release workflow does: build, check the metadata and the README, install the wheel where nothing else is.
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python .ci/check-dist dist
+	bash .ci/try-wheel dist/*.whl
+
+# torch goes first: if 2.13.0 is installed, no other package pulls in another build of it.
 $(READY): requirements.lock pyproject.toml
-	@echo "==> Making the environment in $(VENV) from requirements.lock (some minutes, once)"
+	@echo "==> Making the environment in $(VENV) from requirements.lock (some minutes, once; pip shows its progress)"
 	@$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), sys.version' || \
 	  { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(PIP) install "$$(grep '^torch==' requirements.lock)"
+	$(PIP) install --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --editable .
 	@touch $(READY)
 	@echo "==> The environment is ready: $(BIN)/mdrbench"
 
@@ -57,7 +73,7 @@ lock:
 screenshots: $(READY)
 	$(BIN)/python docs/screenshots.py
 
-# From an empty cache, so that times and versions are those of this machine and this code.
+# The cache is empty, so that times and versions are those of this machine and this code.
 sample-results: $(READY)
 	rm -rf results/sample
 	cache=$$(mktemp -d) && \
@@ -66,10 +82,10 @@ sample-results: $(READY)
 	  rm -rf $$cache
 	$(BIN)/mdrbench verify results/sample --data sample
 
-# Every committed number is derived anew from its files; then the systems are measured again. BM25 must be the same to the
-# last digit. Encoders differ in single topics between processors and precisions: a drop counts that the test confirms.
+# Derives every committed number again from its files, then measures the systems again. BM25 must agree to the last digit.
+# Encoders differ in single topics between processors and precisions, so a drop counts only if the test confirms it.
 gate: $(READY)
-	@echo "==> Verifying results/sample, measuring it anew, and holding the two against each other (some minutes)"
+	@echo "==> Verifying results/sample, measuring it again and comparing the two (some minutes)"
 	$(BIN)/mdrbench verify results/sample --data sample
 	now=$$(mktemp -d) && \
 	  $(BIN)/mdrbench run $(BASELINES) boosted-sample --data sample --cache $$now/cache --results $$now/results --quiet && \

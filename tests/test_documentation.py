@@ -1,0 +1,152 @@
+"""The commands and code of README, docs and recipe files are true: parsed against the command line, or executed.
+
+A block is executed on the packaged sample, unless the comment ``<!-- needs: ... -->`` on the line before it says what
+this machine lacks. Every command of every block is parsed, executed or not.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+
+import pytest
+import yaml
+from support.commands import options, parse
+from support.markdown import Command, blocks, commands, inline_commands
+from support.project import PROJECT
+
+from mdrbench.core.languages import ALL, SURPRISE, parse_langs
+from mdrbench.core.registry import recipe_files
+from mdrbench.recipe import load
+
+COMMANDS = commands("mdrbench")
+RUNNABLE = [block for block in blocks() if block.needs is None]
+SHELL_BLOCKS = [block for block in RUNNABLE if any(command.block == block for command in COMMANDS)]
+PYTHON_BLOCKS = [block for block in RUNNABLE if block.language == "python"]
+ADD_PAGES = "docs/add-a-"
+"""The code of these pages is executed by the tests of members from outside the package."""
+
+
+def place(block) -> str:
+    return f"{block.page}:{block.line}"
+
+
+def check_values(parameters: dict) -> None:
+    """Recipes, languages and --set of a command exist; words in capitals and names of one's own are examples."""
+    names = [*(parameters.get("recipes") or ()), parameters.get("recipe")]
+    known = recipe_files()
+    for name in filter(None, names):
+        assert name in known or name.isupper() or name.startswith("my-") or name.endswith(".yaml"), name
+        if name in known:
+            load(name, parameters.get("changes"))
+    if (langs := parameters.get("langs")) and not langs.isupper():
+        parse_langs(langs, [*ALL, *SURPRISE])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_commands_of_the_documentation_exist(command: Command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FIGURES.csv").touch()
+    _, parameters = parse(command.words[1:])
+    check_values(parameters)
+
+
+def test_many_commands_were_found():
+    assert len(COMMANDS) >= 60
+    assert len(SHELL_BLOCKS) >= 5
+    assert {command.block.page for command in COMMANDS} >= {"README.md", "docs/check.md", "docs/data.md"}
+
+
+@pytest.mark.parametrize(("page", "words"), inline_commands(), ids=str)
+def test_commands_in_running_text_exist(page, words):
+    named = [word.strip("[]|") for word in words]
+    known = options([word for word in named if not word.startswith("-")])
+    for word in named:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in known | {"--help"}, f"{page}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("path", recipe_files().values(), ids=lambda path: path.stem)
+def test_commands_of_recipe_files_exist(path):
+    """The header of a recipe says how to run it and how to change one thing."""
+    header = path.read_text(encoding="utf-8").partition("\n\n")[0].replace("\n#  ", " ")
+    lines = re.findall(r"^# (?:Run|One change): +(mdrbench .*)$", header, flags=re.MULTILINE)
+    assert lines
+    for line in lines:
+        _, parameters = parse(shlex.split(line, comments=True)[1:])
+        check_values(parameters)
+
+
+def test_make_targets_and_extras_of_the_documentation_exist():
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z-]+|\$\(READY\)):", makefile, flags=re.MULTILINE)
+    called = commands("make")
+    assert called
+    for command in called:
+        assert command.words[1] in targets, str(command)
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for command in commands("pip install"):
+        for extra in re.findall(r"mdrbench\[(\w+)\]", " ".join(command.words)):
+            assert extra in project["optional-dependencies"], str(command)
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if block.language == "yaml"], ids=place)
+def test_yaml_of_the_documentation_is_a_recipe_or_a_part_of_one(block, tmp_path):
+    if block.needs is not None:
+        yaml.safe_load(block.text)
+        return
+    data = yaml.safe_load(block.text)
+    for wrap in (lambda data: data, lambda data: {"negatives": data}):
+        path = tmp_path / "page.yaml"
+        path.write_text(yaml.safe_dump({"extends": "boosted", "summary": "an example", **wrap(data)}), encoding="utf-8")
+        try:
+            load(str(path))
+        except Exception as error:
+            failure = error
+        else:
+            return
+    raise failure
+
+
+# -- executed ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder as a user has it after cloning: the committed results, a cache of its own."""
+    folder = tmp_path_factory.mktemp("workspace")
+    shutil.copytree(PROJECT / "results", folder / "results")
+    return folder
+
+
+@pytest.fixture
+def at_workspace(workspace, me5_small, monkeypatch):
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("MDRBENCH_MODELS", str(me5_small.parents[1]))
+    monkeypatch.setenv("MDRBENCH_CACHE", str(workspace / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [b for b in SHELL_BLOCKS if not b.page.startswith(ADD_PAGES)], ids=place)
+def test_commands_without_a_marker_run(block, at_workspace, monkeypatch):
+    from mdrbench.cli import main
+
+    for command in COMMANDS:
+        if command.block == block:
+            monkeypatch.setattr(sys, "argv", command.words)
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code in (0, None), str(command)
+
+
+@pytest.mark.parametrize("page", sorted({b.page for b in PYTHON_BLOCKS if not b.page.startswith(ADD_PAGES)}))
+def test_python_of_the_documentation_runs(page, at_workspace):
+    """The blocks of a page run one after the other, with shared names."""
+    names: dict = {}
+    for block in PYTHON_BLOCKS:
+        if block.page == page:
+            exec(compile(block.text, place(block), "exec"), names)
