@@ -160,17 +160,18 @@ def run(
     changes = [f"{key}={_yaml(value)}" for key, value in (overrides or {}).items()]
     store = Store(Path(cache) if cache is not None else default_root())
     plans = plan_all(names, os.fspath(data), languages, split, changes, store, fetch=True, quiet=quiet, final=final)
-    command = _command(names, os.fspath(data), languages, split, changes)
+    command = _command(names, os.fspath(data), languages, split, final, changes)
     written, error = run_plans(plans, store, Path(results), command, quiet, executor)
     if error:
         raise error
     return ResultSet(written)
 
 
-def _command(names: list[str], data: str, langs: str, split: str, changes: list[str]) -> str:
+def _command(names: list[str], data: str, langs: str, split: str, final: bool, changes: list[str]) -> str:
     """Return the command line that does the same; the result records it."""
     sets = [word for change in changes for word in ("--set", change)]
-    return shlex.join(["mdrbench", "run", *names, "--data", data, "--langs", langs, "--split", split, *sets])
+    last = ["--final"] if final else []
+    return shlex.join(["mdrbench", "run", *names, "--data", data, "--langs", langs, "--split", split, *sets, *last])
 
 
 def _yaml(value: object) -> str:

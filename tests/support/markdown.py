@@ -77,5 +77,5 @@ def inline_commands() -> list[tuple[str, list[str]]]:
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for words in re.findall(r"`mdrbench ([^`]+)`", text):
-            found.append((str(page.relative_to(PROJECT)), words.split()))
+            found.append((str(page.relative_to(PROJECT)), re.split(r" \\?\| ", words)[0].split()))
     return found
