@@ -59,7 +59,7 @@ class Words:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name) or self.name == "variants":
             raise UsageError(f"'{self.name}' cannot name a system", mend="use a-z, 0-9, dot, dash and underscore")
         if self.name in registry.recipe_files():
-            raise UsageError(f"'{self.name}' is the name of a shipped recipe", mend="give the system another --name")
+            raise UsageError(f"'{self.name}' is the name of a shipped recipe", mend="give another --system NAME")
         if self.link is not None and not re.match(r"https?://[^\s/]", self.link):
             raise UsageError(f"--link {self.link}: no web address", mend="write https://...")
 

@@ -84,7 +84,7 @@ class Replay:
             raise DataError(
                 f"no generation for query '{source.qid}' ({source.lang})",
                 where=str(self._files.folder),
-                mend="record it, or set generation.missing to unreadable",
+                mend="record it, or set negatives.generation.missing to unreadable",
             )
         return None, None, None
 

@@ -114,7 +114,7 @@ class AnswerJudge:
             raise DataError(
                 f"no answer is known for query '{pair.qid}' ({pair.lang})",
                 where=str(self._files.folder),
-                mend="add it, or set judge.missing to unreadable",
+                mend="add it, or set negatives.judge.missing to unreadable",
             )
         self._without[pair.lang, pair.qid] += 1
 
