@@ -136,15 +136,29 @@ def import_mteb(
     paths: Annotated[list[Path], typer.Argument(help="Result files of mteb, or folders of them.", show_default=False)],
     results: Annotated[Path, typer.Option("--results", help="Folder of result files.")] = Path("results"),
     model: Annotated[Optional[str], typer.Option(help="ORG/NAME of the model, for files that do not name it.")] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Write one compact table a task, with facts about the models.")
+    ] = False,
+    origin: Annotated[
+        str, typer.Option(help="With --table: where the files are from (repository, commit, date, licence).")
+    ] = "not stated",
     as_json: AsJson = False,
 ) -> None:
     """Import results of mteb as published figures.
 
-    Reads results of MIRACL's tasks and writes them to results/published/mteb.
+    Reads results of MIRACL's tasks and writes them to results/published/mteb. With --table, many results become one
+    table a task; mteb's registry adds what the files do not say about a model (size, licence, training data).
     """
-    from mdrbench.commands.mteb import imported
+    others: list[str] = []
+    if table:
+        from mdrbench.commands.mteb import tables
 
-    written, others = imported.import_results(paths, results, model)
+        lookup, registry = tables.registry_lookup()
+        written = tables.write_tables(paths, results, origin, lookup, registry, model)
+    else:
+        from mdrbench.commands.mteb import imported
+
+        written, others = imported.import_results(paths, results, model)
     if as_json:
         print_json({"written": [str(path) for path in written], "passed_over": others})
         return

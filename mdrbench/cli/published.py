@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -20,6 +20,14 @@ def import_published(
         ),
     ],
     results: Results = Path("results"),
+    pyserini_versions: Annotated[
+        Optional[Path],
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Table of the cells that differ between Pyserini 1.6.0 and 2.3.0; both versions are written.",
+        ),
+    ] = None,
 ) -> None:
     """Import figures of the literature from a CSV file.
 
@@ -28,4 +36,6 @@ def import_published(
     from mdrbench.results import published
 
     rows = published.read_csv(figures)
+    if pyserini_versions:
+        rows = published.with_versions(rows, published.read_versions(pyserini_versions))
     print(f"{len(rows)} figures in {len(published.write(rows, results))} files under {results / 'published'}")

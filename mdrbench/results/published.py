@@ -1,7 +1,8 @@
 """Figures from the literature as result files: facts with their source, never mixed with measured ones.
 
 The input is a long CSV with the columns ``source, table, backbone, method, split, metric, lang, value``, one figure a
-row (``lang`` may be ``avg``, the average as printed). Every row becomes one cell with its source and table.
+row (``lang`` may be ``avg``, the average as printed). Every row becomes one cell with its source and table. A column
+``software`` may name what computed the figure, with its version; :func:`with_versions` adds it to Pyserini's rows.
 
 ::
 
@@ -23,7 +24,7 @@ from mdrbench import results
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL
-from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, StrictModel, System
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, StrictModel, System, SystemKind
 
 COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")
 
@@ -48,6 +49,22 @@ SOURCES = {
         "Pyserini",
         "Pyserini's two-click reproductions for MIRACL (pyserini/2cr/miracl.yaml).",
         "https://github.com/castorini/pyserini",
+    ),
+    "chen2024m3": Source(
+        "Chen et al. 2024",
+        "Chen et al.: BGE M3-Embedding: Multi-Lingual, Multi-Functionality, Multi-Granularity Text Embeddings Through "
+        "Self-Knowledge Distillation. Findings of ACL 2024.",
+        "https://arxiv.org/abs/2402.03216",
+    ),
+    "cohere-notebooks": Source(
+        "Cohere",
+        "Cohere's public embedding benchmarks, MIRACL (miracl.md).",
+        "https://github.com/cohere-ai/notebooks",
+    ),
+    "flagembedding-rerankers": Source(
+        "FlagEmbedding",
+        "FlagEmbedding's evaluation of rerankers on MIRACL (research/llm_reranker).",
+        "https://github.com/FlagOpen/FlagEmbedding",
     ),
     "mteb": Source(
         None,
@@ -120,6 +137,68 @@ def read_csv(path: Path) -> list[Row]:
     return rows
 
 
+PYSERINI = "pyserini-2cr"
+
+
+def read_versions(path: Path) -> list[Row]:
+    """Read the cells that differ between two versions of Pyserini.
+
+    The file is tab-separated: ``system, lang, split, measure, mdrbench published, pyserini 1.6.0 (pinned), pyserini
+    2.3.0``.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    columns = ("system", "lang", "split", "measure", "pyserini 1.6.0 (pinned)", "pyserini 2.3.0")
+    missing = [column for column in columns if not rows or column not in rows[0]]
+    if missing:
+        raise DataError(f"column '{missing[0]}' is missing", where=f"{path}:1", mend=f"columns: {', '.join(columns)}")
+    return rows
+
+
+def with_versions(rows: list[Row], differing: list[Row]) -> list[Row]:
+    """Name the version of Pyserini in its rows, and add the rows of 1.6.0 for every system that differs there.
+
+    Args:
+        rows: figures of all sources; Pyserini's are those of 2.3.0.
+        differing: what :func:`read_versions` returns.
+
+    Raises:
+        DataError: a differing cell is not among the rows, or has another figure there than Pyserini 2.3.0's.
+    """
+    named = [_of_version(row, "2.3.0") if row["source"] == PYSERINI else row for row in rows]
+    older = {(c["system"], c["split"], c["metric"], c["lang"]): c for c in map(_as_cell, differing)}
+    current = {
+        (row["backbone"], row["split"], row["metric"], row["lang"]): row for row in rows if row["source"] == PYSERINI
+    }
+    for key, cell in older.items():
+        if key not in current or float(current[key]["value"]) != float(cell["current"]):
+            raise DataError(
+                f"{' '.join(key)} is not {cell['current']} in the figures of {PYSERINI}",
+                mend="give figures of Pyserini 2.3.0",
+            )
+    systems = {system for system, *_ in older}
+    pinned = [
+        _of_version({**row, "value": older[key]["pinned"]} if key in older else row, "1.6.0")
+        for key, row in current.items()
+        if key[0] in systems
+    ]
+    return [*named, *pinned]
+
+
+def _of_version(row: Row, version: str) -> Row:
+    return {**row, "table": f"{row['table']} ({version})", "software": f"Pyserini {version}"}
+
+
+def _as_cell(row: Row) -> Row:
+    return {
+        **{"system": row["system"], "split": row["split"], "metric": row["measure"], "lang": row["lang"]},
+        **{"pinned": row["pyserini 1.6.0 (pinned)"], "current": row["pyserini 2.3.0"]},
+    }
+
+
 def to_results(rows: list[Row], dataset: str = "miracl") -> dict[str, Result]:
     """Group rows into results, one for each source, table, backbone, method and split; name -> result."""
     groups: dict[tuple[str, ...], list[Row]] = {}
@@ -147,8 +226,11 @@ def _group(rows: list[Row], dataset: str, source: str, table: str, backbone: str
         if row["metric"] in scores:
             raise DataError(f"{backbone} {method} {row['metric']} {row['lang']} is there twice", where=source)
         scores[row["metric"]] = cell
+    version = rows[0].get("software") or None
     system = System(
-        name=backbone if method == "as-released" else f"{backbone} + {method}", summary=f"{source}, {table}"
+        name=backbone if method == "as-released" else f"{backbone} + {method}",
+        summary=f"{source}, {table}",
+        kind=kind_of(backbone, method),
     )
     averages = []
     covered = [lang for lang in ALL if lang in languages]
@@ -169,10 +251,24 @@ def _group(rows: list[Row], dataset: str, source: str, table: str, backbone: str
             tie_rule="as in the source",
             denominator="as in the source",
             corpus_variant="full",
+            software=version,
         ),
         languages=languages,
         averages=averages,
     )
+
+
+def kind_of(backbone: str, method: str) -> SystemKind:
+    """Say how a published system scores passages, from the names that its table gives it."""
+    if method.startswith("reranked"):
+        return "reranked"
+    if method in ("all", "dense+sparse") or backbone.endswith("-hybrid"):
+        return "sum"
+    if method == "multi-vec":
+        return "multi-vector"
+    if method == "sparse" or backbone.lower() == "bm25":
+        return "sparse"
+    return "single vector"
 
 
 def _mean(languages: dict[str, LanguageResult], measure: str, source: str, table: str) -> Cell:

@@ -140,17 +140,21 @@ def test_measured_and_published_rows_of_miracl_are_apart_and_cover_all_languages
 def test_publications_that_differ_are_marked_with_every_figure_and_reprints_share_a_row(tmp_path):
     found = standing(PROJECT / "results", tmp_path, "miracl")
     by_place = {(d.name, d.lang): dict(d.figures) for d in found.disputes}
-    pyserini, paper = "Pyserini, miracl.yaml", "Huang et al. 2025, table 1"
-    assert by_place["BM25", "fa"] == {pyserini: 0.3568, paper: 0.333}
-    assert by_place["BM25", "ko"] == {pyserini: 0.4533, paper: 0.419}
+    pyserini, pinned = "Pyserini, miracl.yaml (2.3.0)", "Pyserini, miracl.yaml (1.6.0)"
+    paper = "Huang et al. 2025, table 1"
+    assert by_place["BM25", "fa"] == {pyserini: 0.3568, pinned: 0.3334, paper: 0.333}
+    assert by_place["BM25", "ko"] == {pyserini: 0.4533, pinned: 0.419, paper: 0.419}
+    hybrid = "bm25-mdpr-tied-pft-msmarco-hybrid"
+    assert by_place[hybrid, "fa"] == {pyserini: 0.6099, pinned: 0.5935}
+    assert by_place[hybrid, "ko"] == {pyserini: 0.6178, pinned: 0.6086}
     assert by_place["mDPR", "fr"] == {pyserini: 0.4352, paper: 0.425}
     assert by_place["BGE + boosted", "ru"] == {paper: 0.716, "Huang et al. 2025, table 2": 0.708}
-    assert len(by_place) == 4
+    assert len(by_place) == 6
     [group] = found.groups
     assert [r.source for r in group.rows if r.name == "mBERT + boosted"] == [f"{paper}, table 15"]
     marked = [(r.name, lang) for r in group.rows for lang, mark in r.marks.items() if mark.disputed]
     assert sorted(marked) == sorted(
-        [(n, lang) for n in ("bm25", "BM25") for lang in ("fa", "ko")]
+        [(n, lang) for n in ("bm25", "bm25", "BM25", hybrid, hybrid) for lang in ("fa", "ko")]
         + [("mDPR", "fr"), ("mdpr-tied-pft-msmarco", "fr"), ("BGE + boosted", "ru"), ("BGE + boosted", "ru")]
     )
 

@@ -14,6 +14,9 @@ from mdrbench.site.engine.page import slug
 
 PUBLISHED_DATASET = "miracl"
 
+HELD_BACK = ("chen2024m3", "cohere-notebooks", "flagembedding-rerankers")
+"""Sources that the pages leave out until they tell kinds of system apart (single vector, multi-vector, reranked)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Entry:
@@ -136,7 +139,8 @@ def load(root: Path) -> Board:
     """
     published_root = registry.resource("results")
     files = {path.relative_to(r): path for r in (published_root, root) for path in results.published_files(r)}
-    paths = [*results.files(root), *(files[name] for name in sorted(files))]
+    published = [files[name] for name in sorted(files) if name.parent.name not in HELD_BACK]
+    paths = [*results.files(root), *published]
     groups: dict[tuple[str, str], list[tuple[Path, Result]]] = {}
     for path in paths:
         result = results.read(path)
