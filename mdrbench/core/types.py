@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import NamedTuple
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text holds nothing to search: white space, control and format characters alone."""
+    return all(ch.isspace() or unicodedata.category(ch) in ("Cc", "Cf") for ch in text)
 
 
 class Passage(NamedTuple):
@@ -15,6 +21,11 @@ class Passage(NamedTuple):
     def joined(self, separator: str) -> str:
         """Title, separator and text; the text alone where there is no title."""
         return f"{self.title}{separator}{self.text}" if self.title else self.text
+
+    @property
+    def blank(self) -> bool:
+        """Whether neither title nor text holds anything to search (see :func:`is_blank`)."""
+        return is_blank(self.text) and is_blank(self.title)
 
 
 class Hit(NamedTuple):

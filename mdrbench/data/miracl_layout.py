@@ -12,7 +12,6 @@ sorted table of 64-bit hashes on disk (:class:`DocidTable`).
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections import Counter
@@ -24,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, SURPRISE
-from mdrbench.core.types import Passage
-from mdrbench.formats.trec import count, iter_qrels, lines, read_qrels, read_topics
+from mdrbench.core.types import Passage, is_blank
+from mdrbench.formats import jsonl
+from mdrbench.formats.trec import check_id, count, iter_qrels, lines, read_qrels, read_topics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,22 +73,31 @@ class MiraclFolder:
         return self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}"
 
     def corpus_files(self, lang: str) -> list[Path]:
-        """The shards of a corpus in numeric order; a gap in their numbers is an error."""
+        """List the shards of a corpus in numeric order.
+
+        Raises:
+            DataError: no shard, a gap in their numbers, a number that occurs twice, or a shard that is not a file.
+        """
         folder = self._corpus_dir(lang)
         shards: dict[int, Path] = {}
         for path in sorted(folder.glob("docs-*.jsonl*")):
-            match = re.fullmatch(r"docs-(\d+)\.jsonl(\.gz)?", path.name)
+            match = re.fullmatch(r"docs-([0-9]+)\.jsonl(\.gz)?", path.name)
             if match:
                 number = int(match[1])
                 if number in shards:
-                    raise DataError(f"shard {number} is there twice", where=str(path), mend="remove one of the files")
-                shards[number] = path
+                    raise DataError(f"shard {number} occurs twice", where=str(path), mend="remove one of the files")
+                shards[number] = _regular(path, "shard")
         if not shards:
             raise DataError("no corpus shard", where=f"{folder}/docs-0.jsonl.gz", mend="fetch the corpus again")
-        missing = sorted(set(range(max(shards) + 1)) - set(shards))
-        if missing:
-            raise DataError(f"corpus shard {missing[0]} is missing", where=str(folder), mend="fetch the corpus again")
-        return [shards[number] for number in sorted(shards)]
+        numbers = sorted(shards)
+        for expected, number in enumerate(numbers):
+            if number != expected:
+                raise DataError(
+                    f"corpus shard {expected} is missing, but shard {number} is there",
+                    where=str(shards[number]),
+                    mend="number the shards 0, 1, ... without gaps, or fetch the corpus again",
+                )
+        return [shards[number] for number in numbers]
 
     def topics_file(self, lang: str, split: str) -> Path:
         """The topics of a split; an error where the file is missing."""
@@ -100,11 +109,11 @@ class MiraclFolder:
 
     def _split_file(self, kind: str, lang: str, split: str) -> Path:
         path = self.root / "miracl" / f"miracl-v1.0-{lang}" / kind / f"{kind}.miracl-v1.0-{lang}-{split}.tsv"
-        if not path.is_file():
+        if not path.exists() and not path.is_symlink():
             raise DataError(
                 f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend="check --split and --data"
             )
-        return path
+        return _regular(path, f"{kind} file")
 
     def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
         """Every passage of a corpus with its file and line, repeated docids included."""
@@ -126,20 +135,23 @@ class MiraclFolder:
             yield passage
 
 
+def _regular(path: Path, kind: str) -> Path:
+    """Return the path of a regular file; a DataError for a folder, a pipe or a link that leads nowhere."""
+    if not path.is_file():
+        raise DataError(f"the {kind} is not a regular file", where=str(path), mend="put the file itself there")
+    return path
+
+
 def parse_passage(line: str, where: str) -> Passage:
-    """One corpus line; ``title`` may be missing or empty, docid and text must be strings."""
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"not a JSON object: {error}", where=where, mend="one JSON object a line") from None
-    if not isinstance(record, dict):
-        raise DataError("not a JSON object", where=where, mend="one JSON object a line")
+    """Read one corpus line; ``title`` may be missing, null or empty, docid and text must be strings."""
+    mend = "keys: docid, title, text"
+    record = jsonl.parse(line, where)
     docid, title, text = record.get("docid"), record.get("title") or "", record.get("text")
-    for key, value in (("docid", docid), ("text", text), ("title", title)):
-        if not isinstance(value, str):
-            raise DataError(f"'{key}' is missing or no string", where=where, mend="keys: docid, title, text")
-    if not docid or any(ch.isspace() for ch in docid):
-        raise DataError(f"docid {docid!r} is empty or holds white space", where=where, mend="give it another docid")
+    if not isinstance(docid, str) or not isinstance(text, str) or not isinstance(title, str):
+        values = {"docid": docid, "text": text, "title": title}
+        key = next(key for key, value in values.items() if not isinstance(value, str))
+        raise DataError(f"'{key}' is missing or not a string", where=where, mend=mend)
+    check_id("docid", docid, where)
     return Passage(docid, title, text)
 
 
@@ -235,13 +247,19 @@ def check_corpus(
         characters += len(passage.title) + len(passage.text)
         digest.update("\x1f".join(passage).encode("utf-8") + b"\n")
         docids.add(passage.docid)
-        if not passage.text.strip():
+        if is_blank(passage.text):
             warnings["passage without text"] += 1
-            empty += not passage.title.strip()
+            empty += is_blank(passage.title)
         if total % 1000 == 0:
             progress(total)
     if not total:
         raise DataError("the corpus is empty", where=str(folder.corpus_files(lang)[0]), mend="fetch it again")
+    if empty == total:
+        raise DataError(
+            f"there is nothing to search: none of the {total} passages has a title or a text",
+            where=str(folder.corpus_files(lang)[0]),
+            mend="check the keys title and text, or fetch the corpus again",
+        )
     repeated = docids.finish()
     duplicates, extra = _confirm_duplicates(folder, lang, set(repeated)) if repeated else ([], 0)
     if extra:
@@ -310,10 +328,11 @@ def check_topics(folder: MiraclFolder, lang: str, split: str, known: Callable[[s
     positives = {qid: sum(grade > 0 for grade in judged.values()) for qid, judged in qrels.items()}
     warnings["topic without judgments, not scored"] += len(topics.keys() - qrels.keys())
     warnings["topic without a positive, scores 0"] += sum(n == 0 for n in positives.values())
+    warnings["no judgment is positive, every score is 0"] += not any(positives.values())
     return {
         "topics": len(topics),
         "judged_topics": len(qrels),
         "judgments": sum(map(len, qrels.values())),
         "positives": sum(positives.values()),
-        "warnings": {what: n for what, n in sorted(warnings.items()) if n},
+        "warnings": {flaw: n for flaw, n in sorted(warnings.items()) if n},
     }

@@ -60,7 +60,9 @@ def score_topics(run: Run, qrels: Qrels, measures: tuple[str, ...] = DEFAULT) ->
             check_hits(qid, hits, "run")
             kept[qid] = {docid: score for score, docid in by_tie_rule(hits)[:DEPTH]}
     names = {_TREC_NAMES[name].format(k=k) for name, k in wanted.values() if name != "Judged"}
-    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {re.sub(r"_(\d+)$", r".\1", name) for name in names})
+    # trec_eval counts a negative grade as 0; pytrec_eval crashes if a topic has no other grade
+    judged = {qid: {docid: max(grade, 0) for docid, grade in grades.items()} for qid, grades in qrels.items()}
+    evaluator = pytrec_eval.RelevanceEvaluator(judged, {re.sub(r"_(\d+)$", r".\1", name) for name in names})
     raw = evaluator.evaluate(kept) if names else {}
     return {
         qid: {

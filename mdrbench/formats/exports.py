@@ -19,12 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from mdrbench.core.atomic_files import text_file, whole
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.types import Passage, TrainingGroup
-from mdrbench.formats import trec
+from mdrbench.formats import jsonl
 
 ROW_GROUP = 1000
 """Rows of a Parquet file that are held in memory."""
@@ -141,17 +142,20 @@ def _labeled_list(group: TrainingGroup, texts: Texts) -> dict[str, Any]:
 
 
 def read_sentence_transformers(path: Path) -> Iterator[TextExample]:
-    """The rows of a file that :func:`write_sentence_transformers` wrote, in either form."""
-    for row, where in _read_rows(path):
+    """Yield the rows of a file that :func:`write_sentence_transformers` wrote, in either form."""
+    for where, row in _read_rows(path):
         if "labels" in row:
-            _need(row, ("anchor", "documents", "labels"), where)
+            _check(row, {"anchor": str, "documents": [str], "labels": [int]}, where)
+            if len(row["documents"]) != len(row["labels"]):
+                raise _bad("'documents' and 'labels' differ in length", where)
             labelled = list(zip(row["documents"], row["labels"], strict=True))
-            split = (tuple(text for text, label in labelled if (label > 0) is wanted) for wanted in (True, False))
-            yield TextExample(row["anchor"], *split)
+            positives = tuple(text for text, label in labelled if label > 0)
+            negatives = tuple(text for text, label in labelled if label <= 0)
+            yield TextExample(row["anchor"], positives, negatives)
         else:
-            _need(row, ("anchor", "positive", "negative_1"), where)
-            negatives = tuple(row[f"negative_{number}"] for number in range(1, len(row) - 1))
-            yield TextExample(row["anchor"], (row["positive"],), negatives)
+            names = [f"negative_{number}" for number in range(1, len(row) - 1)]
+            _check(row, dict.fromkeys(["anchor", "positive", *(names or ["negative_1"])], str), where)
+            yield TextExample(row["anchor"], (row["positive"],), tuple(row[name] for name in names))
 
 
 # -- Tevatron ----------------------------------------------------------------------------------------------------------
@@ -179,15 +183,21 @@ def write_tevatron(path: Path, groups: Iterable[TrainingGroup], texts: Texts) ->
 
 
 def read_tevatron(path: Path) -> Iterator[PassageExample]:
-    """The rows of a Tevatron training file; a passage without a title has an empty one."""
-    for row, where in _read_rows(path):
-        _need(row, ("query_id", "query", "positive_passages", "negative_passages"), where)
-        sides = []
-        for key in ("positive_passages", "negative_passages"):
-            for passage in row[key]:
-                _need(passage, ("docid", "text"), where)
-            sides.append(tuple(Passage(p["docid"], p.get("title") or "", p["text"]) for p in row[key]))
-        yield PassageExample(row["query_id"], row["query"], *sides)
+    """Yield the rows of a Tevatron training file; a passage without a title has an empty one."""
+    for where, row in _read_rows(path):
+        _check(row, {"query_id": str, "query": str, "positive_passages": [dict], "negative_passages": [dict]}, where)
+        positives, negatives = (
+            tuple(_passage(passage, where) for passage in row[f"{side}_passages"]) for side in ("positive", "negative")
+        )
+        yield PassageExample(row["query_id"], row["query"], positives, negatives)
+
+
+def _passage(passage: dict[str, Any], where: str) -> Passage:
+    _check(passage, {"docid": str, "text": str}, where)
+    title = passage.get("title") or ""
+    if not isinstance(title, str):
+        raise _bad("'title' of a passage is not a string", where)
+    return Passage(passage["docid"], title, passage["text"])
 
 
 # -- FlagEmbedding -----------------------------------------------------------------------------------------------------
@@ -234,12 +244,30 @@ def _score(scores: Mapping[str, Mapping[str, float]], group: TrainingGroup, doci
 
 
 def read_flag_embedding(path: Path) -> Iterator[TextExample]:
-    """The rows of a FlagEmbedding fine-tuning file."""
-    for row, where in _read_rows(path):
-        _need(row, ("query", "pos", "neg"), where)
-        given = (row.get("pos_scores"), row.get("neg_scores"))
-        scores = (None if side is None else tuple(side) for side in given)
-        yield TextExample(row["query"], tuple(row["pos"]), tuple(row["neg"]), *scores, row.get("prompt"))
+    """Yield the rows of a FlagEmbedding fine-tuning file."""
+    for where, row in _read_rows(path):
+        _check(row, {"query": str, "pos": [str], "neg": [str]}, where)
+        if row.get("prompt") is not None:
+            _check(row, {"prompt": str}, where)
+        yield TextExample(
+            row["query"],
+            tuple(row["pos"]),
+            tuple(row["neg"]),
+            _given_scores(row, "pos", where),
+            _given_scores(row, "neg", where),
+            row.get("prompt"),
+        )
+
+
+def _given_scores(row: dict[str, Any], side: str, where: str) -> tuple[float, ...] | None:
+    """Return the teacher's scores of one side; None if the row has none."""
+    key = f"{side}_scores"
+    if row.get(key) is None:
+        return None
+    _check(row, {key: [float]}, where)
+    if len(row[key]) != len(row[side]):
+        raise _bad(f"'{side}' and '{key}' differ in length", where)
+    return tuple(row[key])
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -248,7 +276,7 @@ def read_flag_embedding(path: Path) -> Iterator[TextExample]:
 class _Tally:
     """Counts groups while they stream by."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.groups = 0
         self.left_out: Counter[str] = Counter()
 
@@ -299,7 +327,7 @@ def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def _pyarrow():
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -308,26 +336,45 @@ def _pyarrow():
     return pyarrow, parquet
 
 
-def _read_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Rows with the place where they are from."""
-    if path.suffix == ".parquet":
-        pyarrow, parquet = _pyarrow()
-        try:
-            with parquet.ParquetFile(path) as file:
-                rows = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(ROW_GROUP))
-                yield from ((row, f"{path}: row {number}") for number, row in enumerate(rows, 1))
-        except (OSError, pyarrow.ArrowInvalid) as error:
-            raise DataError(f"cannot be read: {error}", where=str(path), mend="export the groups again") from None
+def _read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row with its place; skip blank lines of JSON, as ``datasets`` does."""
+    if path.suffix != ".parquet":
+        yield from jsonl.records(path, {})
         return
-    for number, line in trec.lines(path):
-        where = f"{path}:{number}"
-        try:
-            yield json.loads(line), where
-        except ValueError as error:
-            raise DataError(f"not JSON: {error}", where=where, mend="export the groups again") from None
+    pyarrow, parquet = _pyarrow()
+    try:
+        with parquet.ParquetFile(path) as file:
+            rows = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(ROW_GROUP))
+            yield from ((f"{path}: row {number}", row) for number, row in enumerate(rows, 1))
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise _bad(f"cannot be read: {error}", str(path)) from None
 
 
-def _need(row: Any, keys: tuple[str, ...], where: str) -> None:
-    missing = [key for key in keys if not isinstance(row, dict) or row.get(key) is None]
-    if missing:
-        raise DataError(f"the row lacks '{missing[0]}'", where=where, mend="export the groups again")
+def _check(row: dict[str, Any], kinds: dict[str, type | list[type]], where: str) -> None:
+    """Raise a DataError unless the row holds every key with its type; ``[type]`` is a list of that type."""
+    for key, kind in kinds.items():
+        if row.get(key) is None:
+            raise _bad(f"the row lacks '{key}'", where)
+        values = row[key] if isinstance(kind, list) and isinstance(row[key], list) else [row[key]]
+        wanted = kind[0] if isinstance(kind, list) else kind
+        right = all(_is(value, wanted) for value in values)
+        if not right or isinstance(kind, list) != isinstance(row[key], list):
+            raise _bad(f"'{key}' must be {_NAMES[wanted][isinstance(kind, list)]}", where)
+
+
+_NAMES = {
+    str: ("a string", "a list of strings"),
+    int: ("a whole number", "a list of whole numbers"),
+    float: ("a number", "a list of numbers"),
+    dict: ("an object", "a list of objects"),
+}
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def _bad(message: str, where: str) -> DataError:
+    return DataError(message, where=where, mend="export the groups again")

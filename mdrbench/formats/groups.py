@@ -20,7 +20,7 @@ from typing import Any
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Negative, Passage, TrainingGroup
-from mdrbench.formats import trec
+from mdrbench.formats import jsonl
 
 SOURCES = ("mined", "generated")
 
@@ -52,12 +52,7 @@ def read(path: Path) -> Iterator[TrainingGroup]:
         DataError: what is wrong, with file and line.
     """
     seen: set[str] = set()
-    for number, line in trec.lines(path):
-        where = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise _bad(f"not JSON: {error}", where) from None
+    for where, row in jsonl.records(path, {}):
         group = _group(row, where)
         _check(group, seen, where)
         yield group
@@ -90,7 +85,7 @@ def _bad(message: str, where: str) -> DataError:
     return DataError(message, where=where, mend="write the groups again, or mend the line")
 
 
-def _fields(row: Any, kind: type, where: str) -> dict[str, Any]:
+def _fields(row: Any, kind: type[TrainingGroup] | type[Negative], where: str) -> dict[str, Any]:
     """The row, where it is a mapping with exactly the fields of the record ``kind``."""
     if isinstance(row, dict) and row.keys() == _KEYS[kind]:
         return row
@@ -103,7 +98,7 @@ def _fields(row: Any, kind: type, where: str) -> dict[str, Any]:
 
 
 _NAMES = {TrainingGroup: "group", Negative: "negative"}
-_KEYS = {kind: frozenset(kind._fields) for kind in _NAMES}
+_KEYS = {TrainingGroup: frozenset(TrainingGroup._fields), Negative: frozenset(Negative._fields)}
 
 
 def _group(row: Any, where: str) -> TrainingGroup:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 
 import pytest
@@ -34,10 +35,17 @@ def test_a_sound_corpus_is_counted_and_fingerprinted_whatever_its_shards(maker):
     [
         (b'{"docid": "1#0", "title": "", ', "docs-0.jsonl.gz:4: not a JSON object"),
         (b'["1#0"]', "docs-0.jsonl.gz:4: not a JSON object"),
-        (b'{"docid": "9#9", "title": "t"}', "docs-0.jsonl.gz:4: 'text' is missing or no string"),
-        (b'{"docid": 7, "title": "t", "text": "x"}', "docs-0.jsonl.gz:4: 'docid' is missing or no string"),
+        (b'{"docid": "9#9", "title": "t"}', "docs-0.jsonl.gz:4: 'text' is missing or not a string"),
+        (b'{"docid": 7, "title": "t", "text": "x"}', "docs-0.jsonl.gz:4: 'docid' is missing or not a string"),
         (b'{"docid": "a b", "title": "t", "text": "x"}', "docs-0.jsonl.gz:4: docid 'a b' is empty or holds white"),
         ('{"docid": "9#9", "title": "é", "text": "x"}'.encode("latin-1"), "docs-0.jsonl.gz:4: not UTF-8: byte 0xe9"),
+        (b'{"docid": "9\\u00009", "text": "x"}', "docs-0.jsonl.gz:4: docid .* holds a control character"),
+        (b'{"docid": "9\\ud83d9", "text": "x"}', r"docs-0.jsonl.gz:4: '.ud83d' is half of a surrogate pair"),
+        (b'{"docid": "9#9", "text": "x \\uDE00"}', r"docs-0.jsonl.gz:4: '.ude00' is half of a surrogate pair"),
+        (b'{"docid": "9#9", "text": "x", "y": NaN}', "docs-0.jsonl.gz:4: not a JSON object: NaN is not a JSON number"),
+        (b'{"docid": "%s", "text": "x"}' % (b"x" * 5000), "docs-0.jsonl.gz:4: docid 'x*...' has 5,000 bytes"),
+        (b'{"docid": "9#9", "text": "x", "y": %s' % (b"[" * 100_000), "docs-0.jsonl.gz:4: .* nested too deeply"),
+        (b'{"docid": "9#9", "text": "x", "y": %s}' % (b"9" * 5000), "docs-0.jsonl.gz:4: not a JSON object: Exceeds"),
         (b'{"docid": "1#0", "title": "", "text": "other"}', "docs-0.jsonl.gz:4: docid '1#0' has another text than at"),
     ],
 )
@@ -58,6 +66,65 @@ def test_what_the_field_tolerates_is_counted_and_repeated_passages_come_once(mak
     assert report.warnings == {"passage without text": 2, "repeated passage ignored": 1}
     docids = [p.docid for p in maker.folder().passages("en", report.duplicates)]
     assert docids == ["1#0", "1#1", "2#0", "3#0", "4#0"]
+
+
+def test_surrogate_pairs_that_are_escaped_are_characters(maker):
+    maker.corpus(raw=b'{"docid": "1#0", "text": "mto \\ud83d\\ude00"}\n')
+    assert [passage.text for passage in maker.folder().passages("en")] == ["mto \U0001f600"]
+
+
+def test_passages_of_control_and_format_characters_alone_count_as_empty(maker):
+    texts = ["\x00", "ziwa kubwa", "\x01\x02", "\u200b\ufeff", "\u00a0"]
+    maker.corpus(passages=[{"docid": str(n), "title": "", "text": text} for n, text in enumerate(texts)])
+    report = checked(maker)
+    assert (report.passages, report.empty) == (5, 4)
+    assert report.warnings == {"passage without text": 4}
+
+
+def test_a_corpus_of_blank_passages_is_an_error(maker):
+    maker.corpus(passages=[{"docid": f"{n}#0", "title": "\x01", "text": " "} for n in range(3)])
+    with pytest.raises(DataError, match="nothing to search: none of the 3 passages has a title or a text"):
+        checked(maker)
+
+
+def test_shards_that_are_not_regular_files_are_named(maker):
+    shard = maker.corpus()
+    second = shard.with_name("docs-1.jsonl")
+
+    def refused(said):
+        with pytest.raises(DataError, match=said) as error:
+            maker.folder().corpus_files("en")
+        assert error.value.where == str(second)
+
+    second.mkdir()
+    refused("the shard is not a regular file")
+    second.rmdir()
+    second.symlink_to(second)
+    refused("the shard is not a regular file")
+    second.unlink()
+    os.mkfifo(second)
+    refused("the shard is not a regular file")
+    second.unlink()
+    second.symlink_to(shard)
+    assert maker.folder().corpus_files("en") == [shard, second]
+
+
+def test_an_absurd_shard_number_is_named_at_once(maker):
+    shard = maker.corpus()
+    absurd = shard.with_name(f"docs-{'9' * 200}.jsonl")
+    shard.rename(absurd)
+    with pytest.raises(DataError, match="corpus shard 0 is missing, but shard 9* is there") as error:
+        maker.folder().corpus_files("en")
+    assert error.value.where == str(absurd)
+
+
+def test_topics_that_are_a_folder_are_named(maker):
+    maker.corpus()
+    path = maker.split("topics", "")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match="the topics file is not a regular file"):
+        maker.folder().topics_file("en", "dev")
 
 
 def test_missing_parts_are_named(maker):
@@ -107,6 +174,18 @@ def test_unjudged_topics_and_topics_without_a_positive_are_counted(maker):
         "judgments": 2,
         "positives": 1,
         "warnings": {"topic without a positive, scores 0": 1, "topic without judgments, not scored": 1},
+    }
+
+
+def test_qrels_of_zeros_alone_are_told(maker):
+    maker.corpus()
+    maker.split("topics", "q1\tx\n")
+    maker.split("qrels", "q1\tQ0\t1#0\t0\nq1\tQ0\t1#1\t-1\n")
+    checked(maker)
+    found = check_topics(maker.folder(), "en", "dev", DocidTable.lookup(maker.root / "docids.u64"))
+    assert found["warnings"] == {
+        "no judgment is positive, every score is 0": 1,
+        "topic without a positive, scores 0": 1,
     }
 
 

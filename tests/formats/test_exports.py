@@ -204,9 +204,31 @@ def test_file_names_and_numbers_that_make_no_sense_are_errors(tmp_path):
             "lacks 'text'",
         ),
         (exports.read_flag_embedding, {"query": "q", "pos": ["p"]}, "lacks 'neg'"),
-        (exports.read_flag_embedding, ["q"], "lacks 'query'"),
+        (exports.read_flag_embedding, ["q"], "not a JSON object"),
+        (exports.read_flag_embedding, {"query": "q", "pos": "p", "neg": []}, "'pos' must be a list of strings"),
+        (exports.read_flag_embedding, {"query": "q", "pos": ["p"], "neg": [3]}, "'neg' must be a list of strings"),
+        (
+            exports.read_flag_embedding,
+            {"query": "q", "pos": ["p"], "neg": [], "pos_scores": [1.0, 2.0]},
+            "'pos' and 'pos_scores' differ in length",
+        ),
+        (
+            exports.read_tevatron,
+            {"query_id": "1", "query": "q", "positive_passages": 3, "negative_passages": []},
+            "'positive_passages' must be a list of objects",
+        ),
         (exports.read_sentence_transformers, {"anchor": "q", "positive": "p"}, "lacks 'negative_1'"),
         (exports.read_sentence_transformers, {"anchor": "q", "labels": [1]}, "lacks 'documents'"),
+        (
+            exports.read_sentence_transformers,
+            {"anchor": "q", "documents": ["a"], "labels": [1, 0]},
+            "'documents' and 'labels' differ in length",
+        ),
+        (
+            exports.read_sentence_transformers,
+            {"anchor": "q", "documents": ["a"], "labels": [True]},
+            "'labels' must be a list of whole numbers",
+        ),
     ],
 )
 def test_rows_of_another_format_are_named_with_file_and_line(read, row, said, tmp_path):
@@ -215,6 +237,15 @@ def test_rows_of_another_format_are_named_with_file_and_line(read, row, said, tm
     with pytest.raises(DataError, match=said) as error:
         list(read(path))
     assert error.value.where == f"{path}:1"
+
+
+def test_blank_lines_are_skipped_as_datasets_does(tmp_path):
+    path = tmp_path / "t.jsonl"
+    exports.write_tevatron(path, GROUPS, TEXTS)
+    rows = list(exports.read_tevatron(path))
+    path.write_text("\n" + path.read_text().replace("\n", "\n \n"))
+    assert rows
+    assert list(exports.read_tevatron(path)) == rows
 
 
 def test_a_damaged_parquet_file_is_a_data_error(tmp_path):

@@ -93,9 +93,9 @@ def test_both_ways_go_one_group_at_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "not JSON"),
-        ("", "not JSON"),
-        ("[]", "a group is a mapping of keys"),
+        ("{", "not a JSON object"),
+        (" {}", "a group lacks 'qid'"),
+        ("[]", "not a JSON object"),
         ({"qid": "1", "positives": ["p"]}, "a group lacks 'negatives'"),
         (row(lang="en"), "unknown key 'lang' in a group"),
         (row(qid=1), "the qid is 1, not a text"),
@@ -110,7 +110,7 @@ def test_both_ways_go_one_group_at_a_time(tmp_path):
         (row(negative={"rank": 1}), "unknown key 'rank' in a negative"),
         (row(negative={"score": "high"}), "the score of 'n' is 'high', not a finite number"),
         (row(negative={"score": None}), "the score of 'n' is None"),
-        (json.dumps(row()).replace("0.5", "NaN"), "the score of 'n' is nan"),
+        (json.dumps(row()).replace("0.5", "NaN"), "NaN is not a JSON number"),
         (row(negative={"source": "bm25"}), "neither 'mined' nor 'generated'"),
         (row(negative={"judged": 0}), "'judged' of 'n' is 0, neither true nor false"),
         (row(negative={"grade": 3}), "the grade of 'n' is 3, not 0, 1, 2 or null"),
@@ -124,6 +124,12 @@ def test_what_is_wrong_is_named_with_file_and_line(tmp_path, line, said):
         list(groups.read(path))
     assert f"{path}:2: {said}" in str(error.value) or said in error.value.message
     assert error.value.where == f"{path}:2"
+
+
+def test_blank_lines_are_skipped(tmp_path):
+    path = tmp_path / "groups.jsonl"
+    write_lines(path, row(qid="0"), "", row(qid="1"), " ")
+    assert [group.qid for group in groups.read(path)] == ["0", "1"]
 
 
 @pytest.mark.parametrize(

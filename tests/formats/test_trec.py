@@ -60,7 +60,10 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
         ("q Q0 a 1 1e39 t\n", r"scores 'a' 1e\+39"),
         ("q Q0 a 1 1 t\nq Q0 a 2 0.5 t\n", "ranks 'a' twice"),
         ("q Q0 a 1 0.5\n", "run:1: a run line has 6 columns, this one 5"),
-        ("q Q0 a 1 1 t\nq Q0 b 1 high t\n", "run:2: score 'high' is no number"),
+        ("q Q0 a 1 1_0 t\n", "run:1: score '1_0' is not a number"),
+        ("q Q0 a 1 ١٠ t\n", "run:1: score '١٠' is not a number"),
+        ("q Q0 a 1 2 t\rq Q0 b 2 1 t\r", "run:1: a carriage return stands in the middle of the line"),
+        ("q Q0 a 1 1 t\nq Q0 b 1 high t\n", "run:2: score 'high' is not a number"),
     ],
 )
 def test_a_bad_run_is_an_error_that_says_what_and_where(tmp_path, text, said):
@@ -73,8 +76,14 @@ def test_a_bad_run_is_an_error_that_says_what_and_where(tmp_path, text, said):
     [
         ("q1 no tab\n", "topics:1: a topic line must be qid, tab, query"),
         ("q1\tfine\nq1\tagain\n", "topics:2: topic 'q1' occurs twice"),
-        ("q 1\tfine\n", "topics:1: qid 'q 1' holds white space"),
+        ("q 1\tfine\n", "topics:1: qid 'q 1' is empty or holds white space"),
         ("q1\t \n", "topics:1: topic 'q1' has no text"),
+        ("q1\t\u200b\x01\n", "topics:1: topic 'q1' has no text"),
+        ("q1\tfine\nq2\tFinland\t3\n", "topics:2: a topic line has 2 columns, this one 3"),
+        ("# made in May\tx\n", "topics:1: qid '# made in May' begins with '#'"),
+        ("q\x001\tfine\n", "topics:1: qid 'q.*1' holds a control character"),
+        (f"{'q' * 5000}\tfine\n", "topics:1: qid 'q*...' has 5,000 bytes; the most is 4,096"),
+        ("q1\tfine\rq2\tfine\r", "topics:1: a carriage return stands in the middle of the line"),
         ("", "topics: holds no topic"),
         ("q1\tfine\nq2\tcaf\xe9\n".encode("latin-1"), "topics:2: not UTF-8: byte 0xe9 at column 7"),
     ],
@@ -88,7 +97,13 @@ def test_bad_topics_are_an_error_with_the_line(tmp_path, text, said):
     ("text", "said"),
     [
         ("q1 Q0 a\n", "qrels:1: a qrels line has 4 columns, this one 3"),
-        ("q1 Q0 a yes\n", "qrels:1: grade 'yes' is no whole number"),
+        ("q1 Q0 a yes\n", "qrels:1: grade 'yes' is not a whole number"),
+        ("q1 Q0 a 1_0\n", "qrels:1: grade '1_0' is not a whole number"),
+        ("q1 Q0 a ١\n", "qrels:1: grade '١' is not a whole number"),
+        ("q1 Q0 a +1\n", "qrels:1: grade '\\+1' is not a whole number"),
+        ("q1 Q0 a 1001\n", "qrels:1: grade 1001 is not between -1000 and 1000"),
+        ("q1 Q0 a -1001\n", "qrels:1: grade -1001 is not between -1000 and 1000"),
+        (f"q1 Q0 a {'9' * 5000}\n", "qrels:1: grade 9* is not between -1000 and 1000"),
         ("q1 Q0 a 1\nq1 Q0 a 0\n", "qrels:2: 'a' is judged 1 and 0 for topic 'q1'"),
         ("\n", "qrels: holds no judgment"),
     ],
@@ -108,6 +123,37 @@ def test_what_the_field_tolerates_is_counted(tmp_path):
         "repeated judgment ignored": 1,
         "blank qrels line ignored": 1,
     }
+
+
+def test_grades_within_their_bounds_are_read_with_leading_zeros_and_minus(tmp_path):
+    path = write(tmp_path / "qrels", "q1 Q0 a -1000\nq1 Q0 b 00001\nq1 Q0 c 1000\nq1 Q0 d -0\n")
+    assert trec.read_qrels(path) == {"q1": {"a": -1000, "b": 1, "c": 1000, "d": 0}}
+
+
+def test_comment_lines_of_qrels_and_runs_are_skipped_and_counted(tmp_path):
+    warnings: Counter[str] = Counter()
+    qrels = write(tmp_path / "qrels", "# max grade 1\nq1\tQ0\ta#0\t1\n")
+    assert trec.read_qrels(qrels, warnings) == {"q1": {"a#0": 1}}
+    assert warnings == {"comment line ignored": 1}
+    run = write(tmp_path / "run", "# run 1 of 3 t\nq1 Q0 a#0 1 2 t\n\n")
+    assert trec.read_run(run) == {"q1": [Hit("a#0", 2.0)]}
+
+
+def test_a_tag_of_several_words_is_read(tmp_path):
+    assert trec.read_run(write(tmp_path / "run", "q1 Q0 a#0 1 2.0 my run\n")) == {"q1": [Hit("a#0", 2.0)]}
+
+
+def test_a_header_line_of_topics_is_counted(tmp_path):
+    warnings: Counter[str] = Counter()
+    assert len(trec.read_topics(write(tmp_path / "topics", "query_id\ttext\nq1\tx\n"), warnings)) == 2
+    assert warnings == {"first line looks like a header, read as a topic": 1}
+
+
+def test_scores_are_compared_as_trec_eval_9_does(tmp_path, trec_eval):
+    run = write(tmp_path / "run", "1 Q0 a#0 1 1.00000001 t\n1 Q0 b#0 2 1.0 t\n")
+    qrels = write(tmp_path / "qrels", "1 0 a#0 1\n1 0 b#0 0\n")
+    assert [hit.docid for hit in trec.read_run(run)["1"]] == ["b#0", "a#0"]
+    assert trec_eval(qrels, run, "-m", "recip_rank")["1"]["recip_rank"] == 0.5
 
 
 def test_a_truncated_gzip_names_its_file(tmp_path):

@@ -8,6 +8,7 @@ two is meant.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ NAMED = 3
 
 
 class Line(NamedTuple):
-    """One line of a run: its number in the file and what is ranked."""
+    """One line of a run: its number in the file and the hit. ``rank`` is 0 if the file's rank column is constant."""
 
     number: int
     docid: str
@@ -45,13 +46,14 @@ class Judged:
 
 @dataclass
 class Checked:
-    """A run with all that is to be said of it. ``mistakes`` refuse it, ``notes`` do not."""
+    """A run with its flaws. ``mistakes`` refuse it, ``notes`` do not; ``ranked``: its rank column says something."""
 
     path: Path
     run: Run = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    ranked: bool = True
     depth: int = 0
     without_hits: int = 0
     counts: Counter = field(default_factory=Counter)
@@ -102,35 +104,44 @@ def check_run(path: Path, data: Judged, names: tuple[str, ...], allow_missing: b
 
 
 def _read(checked: Checked) -> dict[str, list[Line]]:
-    """The lines of each topic; a line that is none is a mistake."""
-    by_topic: dict[str, list[Line]] = {}
-    tags: dict[str, None] = {}
+    """Read the lines of each topic; a malformed line is a mistake."""
+    rows: list[tuple[int, list[str]]] = []
+    comments = 0
     for number, text in trec.lines(checked.path):
-        fields = text.split()
-        if not fields:
-            continue
-        if len(fields) != 6:
-            mend = "write `qid Q0 docid rank score tag`"
-            checked.mistake("columns", number, f"a run line has 6 columns, this one {len(fields)}", mend)
-            continue
-        qid, _, docid, rank, score, tag = fields
-        line = _line(checked, number, qid, docid, rank, score)
+        comments += text.startswith("#")
+        try:
+            columns = trec.split_run_line(text, f"{checked.path}:{number}")
+        except DataError as error:
+            checked.mistake("columns", number, error.message, error.mend or "")
+        else:
+            if columns is not None:
+                rows.append((number, columns))
+    if comments:
+        checked.notes.append(f"{checked.path}: {comments} comment line{'s' * (comments > 1)} ignored")
+    ranks = {columns[3] for _, columns in rows}
+    constant = len(ranks) == 1 and len({columns[0] for _, columns in rows}) < len(rows)
+    if constant:
+        checked.notes.append(f"{checked.path}: every line has rank {ranks.pop()}; hits are ordered by score")
+    by_topic: dict[str, list[Line]] = {}
+    for number, (qid, _, docid, rank, score, _) in rows:
+        line = _line(checked, number, qid, docid, "0" if constant else rank, score)
         if line is not None:
             by_topic.setdefault(qid, []).append(line)
-            tags[tag] = None
-    checked.tags = list(tags)
+    checked.ranked = not constant
+    checked.tags = list(dict.fromkeys(columns[5] for _, columns in rows))
     return by_topic
 
 
 def _line(checked: Checked, number: int, qid: str, docid: str, rank: str, score: str) -> Line | None:
     place = f"topic '{qid}', '{docid}'"
-    if not rank.isascii() or not rank.isdigit():
-        checked.mistake("ranks", number, f"{place}: rank '{rank}' is no whole number", "number hits from 1, best first")
+    if not re.fullmatch(r"[0-9]{1,18}", rank):
+        mend = "number the hits from 1, best first"
+        checked.mistake("ranks", number, f"{place}: rank '{rank}' is not a whole number", mend)
         return None
     try:
-        [value] = trec.float32([float(score)])
+        [value] = trec.float32([trec.parse_score(score)])
     except ValueError:
-        checked.mistake("scores", number, f"{place}: score '{score}' is no number", "write a decimal number")
+        checked.mistake("scores", number, f"{place}: score '{score}' is not a number", "write a decimal number")
         return None
     except OverflowError:
         value = math.inf
@@ -153,6 +164,8 @@ def _check_topic(checked: Checked, qid: str, lines: list[Line], known: Callable[
         if not known(line.docid):
             text = f"topic '{qid}' ranks '{line.docid}', which the corpus lacks"
             checked.mistake("unknown passages", line.number, text, "search the corpus of --data, whole and unchanged")
+    if not checked.ranked:
+        return
     ordered = sorted(lines, key=lambda line: (line.rank, line.number))
     for better, worse in pairwise(ordered):
         if better.rank == worse.rank:
@@ -204,6 +217,6 @@ def _note_ties(checked: Checked, by_topic: dict[str, list[Line]]) -> None:
     for qid, lines in by_topic.items():
         by_rank = [line.docid for line in sorted(lines, key=lambda line: line.rank)]
         differing += by_rank != [docid for _, docid in trec.by_tie_rule(checked.run[qid])]
-    if differing and not checked.counts["ranks against scores"]:
+    if differing and checked.ranked and not checked.counts["ranks against scores"]:
         topics = f"{differing} topic{'s' * (differing > 1)}"
         checked.notes.append(f"{checked.path}: equal scores in {topics} are ordered by the tie rule, not by rank")

@@ -16,8 +16,8 @@ from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import trec
 
 VERSIONS = {
-    "corpus": 1,
-    "topics": 1,
+    "corpus": 2,
+    "topics": 2,
     "index": 3,
     "structure": 1,
     "search": 3,

@@ -126,10 +126,11 @@ class BM25:
             tokenise = self._tokeniser(lang)
             for passage in passages:
                 seen += 1
-                contents = tokenise(f"{passage.title}{self.config.title_separator}{passage.text}")
-                if not contents.strip():
+                if passage.blank:
                     skipped += 1
                     continue
+                text = f"{passage.title}{self.config.title_separator}{passage.text}"
+                contents = tokenise(text) or text  # Lucene drops a document without contents
                 _check_docid(passage.docid)
                 batch.append(json.dumps({"id": passage.docid, "contents": contents}))
                 if len(batch) == BATCH:
