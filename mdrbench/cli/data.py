@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -135,19 +135,23 @@ def stats(
     for lang, row in {**rows, "all": total}.items():
         counts = "".join(f"{row[name]:>12,}" for name in names[:-1])
         print(f"{lang:<5}{counts}{tables.human_bytes(row['bytes']):>12}")
+    for lang, row in rows.items():
+        for flaw, times in row["warnings"].items():
+            print(f"note: {lang}: {flaw}: {times:,}")
 
 
-def _counts(dataset: MiraclFolder, lang: str, split: str) -> dict[str, int]:
-    """Return one row: ``passages`` counts corpus lines, ``bytes`` the files on disk."""
+def _counts(dataset: MiraclFolder, lang: str, split: str) -> dict[str, Any]:
+    """Count one language; ``passages`` counts corpus lines, ``bytes`` the files on disk."""
+    from mdrbench.data.miracl_layout import check_topics
     from mdrbench.formats import trec
 
-    topics, qrels = dataset.topics_file(lang, split), dataset.qrels_file(lang, split)
-    judged = [grade for row in trec.read_qrels(qrels).values() for grade in row.values()]
     shards = dataset.corpus_files(lang)
+    counts = check_topics(dataset, lang, split, lambda docid: True)
+    warnings = counts.pop("warnings")
+    files = (*shards, dataset.topics_file(lang, split), dataset.qrels_file(lang, split))
     return {
         "passages": sum(bool(line.strip()) for shard in shards for _, line in trec.lines(shard)),
-        "topics": len(trec.read_topics(topics)),
-        "judgments": len(judged),
-        "positives": sum(grade > 0 for grade in judged),
-        "bytes": sum(path.stat().st_size for path in (*shards, topics, qrels)),
+        **counts,
+        "bytes": sum(path.stat().st_size for path in files),
+        "warnings": warnings,
     }

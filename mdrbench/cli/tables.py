@@ -55,6 +55,21 @@ def print_result(out: Console, result: Result) -> None:
         table.add_section()
         add(f"avg of {len(average.languages)}", "", average.scores)
     out.print(table)
+    for line in flaws(result):
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+def flaws(result: Result) -> list[str]:
+    """List what was tolerated in the data, and judged topics without a hit: one line a flaw, counted by language."""
+    found: dict[str, list[str]] = {}
+    for lang in result.language_codes():
+        entry = result.languages[lang]
+        counts = dict(entry.dataset.warnings) if entry.dataset else {}
+        if without_hits := (entry.conventions or {}).get("judged_topics_without_hits"):
+            counts["judged topic without a hit, scores 0"] = without_hits
+        for flaw, times in counts.items():
+            found.setdefault(flaw, []).append(f"{lang} {times:,}")
+    return [f"note: {flaw}: {', '.join(counts)}" for flaw, counts in found.items()]
 
 
 def print_costs(out: Console, result: Result) -> None:

@@ -29,7 +29,10 @@ MAX_GRADE = 1000
 MAX_ID_BYTES = 4096
 """The longest docid or qid, in bytes of UTF-8. Lucene loses a docid of more than 32,766 bytes."""
 
-HEADER_NAMES = ({"qid", "query_id", "query-id", "queryid", "topic_id", "topic", "_id", "id"}, {"query", "text", "title"})
+HEADER_NAMES = (
+    {"qid", "query_id", "query-id", "queryid", "topic_id", "topic", "_id", "id"},
+    {"query", "text", "title"},
+)
 """Names that the first and the second column of a topics file may have in a header line."""
 
 

@@ -30,7 +30,7 @@ from mdrbench.results import (
     Training,
 )
 
-TIE_RULE = "float32 score descending, then docid descending (trec_eval)"
+TIE_RULE = "float32 score descending, then docid descending (trec_eval 9)"
 DENOMINATOR = "all judged topics (trec_eval -c)"
 LOG_LINES = 1000
 """Steps in the log that is kept beside a result: of a longer training each line is the mean of several steps."""
@@ -154,6 +154,7 @@ def _language(
             **({"recall_against_exact": run["recall"]} if "recall" in run else {}),
             "java": javas[0] if javas else None,
             "search_depth": plan.recipe.search.depth,
+            "judged_topics_without_hits": evaluated.facts["without_hits"],
         },
         negatives=_negatives(groups) if groups else None,
         steps=steps,

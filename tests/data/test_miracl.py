@@ -449,7 +449,8 @@ def test_a_run_fetches_what_it_needs_and_the_commands_tell_what_is_there(fake, c
     assert cli("plan", *words, env=environment).returncode == 0
     stats = json.loads(cli("data", "stats", "--json", env=environment).stdout)
     assert stats["sw"].pop("bytes") > len(BODY)
-    assert stats == {"sw": {"passages": 1200, "topics": 482, "judgments": 482, "positives": 482}}
+    counts = {"passages": 1200, "topics": 482, "judged_topics": 482, "judgments": 482, "positives": 482}
+    assert stats == {"sw": {**counts, "warnings": {}}}
     fake.log.clear()
     fetched = json.loads(cli("data", "fetch", "--langs", "sw", "--split", "dev", "--json", env=environment).stdout)
     assert fake.log == []
@@ -481,6 +482,21 @@ def test_stats_of_any_folder(cli):
     done = cli("data", "stats", "--data", "sample", "--langs", "sw")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["passages", "sw", "all"]
+
+
+def test_flaws_of_topics_and_qrels_are_told_by_stats(cli, maker):
+    maker.corpus()
+    maker.split("topics", "qid\tquery\nq1\tlake\nq2\tseal\n")
+    maker.split("qrels", "# made by hand\nq1\tQ0\t1#0\t0\n")
+    done = cli("data", "stats", "--data", maker.root)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("note: ")] == [
+        "note: en: comment line ignored: 1",
+        "note: en: first line looks like a header, read as a topic: 1",
+        "note: en: no judgment is positive, every score is 0: 1",
+        "note: en: topic without a positive, scores 0: 1",
+        "note: en: topic without judgments, not scored: 2",
+    ]
 
 
 @pytest.mark.parametrize(

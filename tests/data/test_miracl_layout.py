@@ -113,7 +113,7 @@ def test_an_absurd_shard_number_is_named_at_once(maker):
     shard = maker.corpus()
     absurd = shard.with_name(f"docs-{'9' * 200}.jsonl")
     shard.rename(absurd)
-    with pytest.raises(DataError, match="corpus shard 0 is missing, but shard 9* is there") as error:
+    with pytest.raises(DataError, match=r"corpus shard 0 is missing, but shard 9* is there") as error:
         maker.folder().corpus_files("en")
     assert error.value.where == str(absurd)
 

@@ -22,7 +22,7 @@ VERSIONS = {
     "structure": 1,
     "search": 3,
     "fuse": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "average": 1,
     "positives": 1,
     "draw": 1,

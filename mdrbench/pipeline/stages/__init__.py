@@ -101,9 +101,14 @@ def evaluate(job: Job) -> dict:
     qrels = job.qrels()
     queries = job.topics()
     names = tuple(job.params["measures"])
-    scores = measures.score_topics(trec.read_run(job.inputs["run"] / "run.trec.gz"), qrels, names)
+    run = trec.read_run(job.inputs["run"] / "run.trec.gz")
+    scores = measures.score_topics(run, qrels, names)
     measures.write_topic_scores(job.out / "topics.tsv.gz", scores, queries, names)
-    return {"topics": len(scores), "scores": _intervals([measures.matrix(scores, names)], job.params)}
+    return {
+        "topics": len(scores),
+        "without_hits": sum(qid not in run for qid in qrels),
+        "scores": _intervals([measures.matrix(scores, names)], job.params),
+    }
 
 
 def average(job: Job) -> dict:
