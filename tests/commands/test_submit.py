@@ -119,8 +119,11 @@ MISTAKES = [
     (replaced(2, score="nan"), ":2: topic '101', '7#0': score 'nan' is not finite"),
     (replaced(2, score="-inf"), "score '-inf' is not finite"),
     (replaced(2, score="1e39"), "score '1e39' is not finite"),
-    (replaced(2, score="high"), "score 'high' is no number"),
-    (replaced(2, rank="second"), "rank 'second' is no whole number"),
+    (replaced(2, score="high"), "score 'high' is not a number"),
+    (replaced(2, score="1_0"), "score '1_0' is not a number"),
+    (replaced(2, score="١٠"), "score '١٠' is not a number"),
+    (replaced(2, rank="9" * 5000), "is not a whole number"),
+    (replaced(2, rank="second"), "rank 'second' is not a whole number"),
     (replaced(2, rank="1"), ":2: topic '101' has rank 1 twice ('7#2', '7#0')"),
     (replaced(2, score="99"), ":2: topic '101': rank 2 ('7#0') scores 99, more than 8.93089962 of rank 1 ('7#2')"),
     (lambda lines: [line.rsplit(" ", 1)[0] for line in lines], ":1: a run line has 6 columns, this one 5"),
@@ -180,6 +183,23 @@ def test_equal_scores_may_be_ranked_in_any_order_and_it_is_said(submit, runs):
     write(runs["sw"], [" ".join([*f[:4], "1", f[5]]) for f in tied])
     _, notes = submit({"sw": runs["sw"]})
     assert any("are ordered by the tie rule, not by rank" in note for note in notes)
+
+
+@pytest.mark.parametrize("rank", ["0", "-"])
+def test_a_constant_rank_column_is_taken_with_a_note(submit, runs, rank):
+    expected = results.read(submit({"sw": runs["sw"]}, "ranked")[0]).languages["sw"].scores
+    lines = [line.split() for line in lines_of(runs["sw"])]
+    write(runs["sw"], [" ".join([*f[:3], rank, *f[4:]]) for f in lines])
+    path, notes = submit({"sw": runs["sw"]})
+    assert f"{runs['sw']}: every line has rank {rank}; hits are ordered by score" in notes
+    assert results.read(path).languages["sw"].scores == expected
+
+
+def test_comment_lines_are_noted_and_a_tag_may_have_several_words(submit, runs):
+    write(runs["sw"], ["# run 1 of 3", *(f"{line} v2" for line in lines_of(runs["sw"]))])
+    path, notes = submit({"sw": runs["sw"]})
+    assert f"{runs['sw']}: 1 comment line ignored" in notes
+    assert results.read(path).languages["sw"].conventions["run_tag"].endswith(" v2")
 
 
 def test_shallow_runs_are_scored_with_the_measures_they_allow(submit, runs):

@@ -53,6 +53,16 @@ def test_scores_are_trec_evals_topic_by_topic(tmp_path, trec_eval, seed):
     assert averages == pytest.approx(wanted, abs=6e-5)
 
 
+def test_negative_grades_count_as_zero_even_if_a_topic_has_no_other(tmp_path, trec_eval):
+    qrels = {"q1": {"a": -1, "b": 1, "c": 2}, "q2": {"a": -2}, "q3": {"a": -1000, "b": -1}}
+    run = {qid: [Hit("a", 2.0), Hit("b", 1.0), Hit("c", 0.5)] for qid in qrels}
+    found = measures.score_topics(run, qrels, ("nDCG@10", "MAP@100"))
+    expected = trec_eval(*save(tmp_path, {"q1": qrels["q1"]}, run), "-m", "ndcg_cut.10", "-m", "map_cut.100")["q1"]
+    assert found["q1"]["nDCG@10"] == pytest.approx(expected["ndcg_cut_10"], abs=6e-5)
+    assert found["q1"]["MAP@100"] == pytest.approx(expected["map_cut_100"], abs=6e-5)
+    assert found["q2"] == found["q3"] == {"nDCG@10": 0.0, "MAP@100": 0.0}
+
+
 def test_an_empty_run_scores_zero_on_every_judged_topic():
     qrels, _ = collection(0)
     found = measures.score_topics({}, qrels)

@@ -24,7 +24,7 @@ def submitted(name: str, value: float, langs) -> dict:
         },
         "evaluated": {
             "measures": ["nDCG@10"], "depth": 100,
-            "tie_rule": "float32 score descending, then docid descending (trec_eval)",
+            "tie_rule": "float32 score descending, then docid descending (trec_eval 9)",
             "denominator": "all judged topics (trec_eval -c)", "corpus_variant": "full",
         },
         "languages": cells,
