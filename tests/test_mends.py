@@ -17,9 +17,30 @@ OTHER_OPTIONS = {"--force-reinstall", "--fetch-depth"}
 """Options of other programs that mends name."""
 NAMES = {"model_meta", "model_type", "trust_remote_code", "auto_map", "to_disk", "json_schema"}
 """Words with underscores that are neither keys nor options: values, and names of other programs."""
-FILE_ENDINGS = (
-    "bin json jsonl tsv gz csv md py yaml yml co cc org zip safetensors xml trec html txt cfg toml com".split()
-)
+FILE_ENDINGS = [
+    "bin",
+    "json",
+    "jsonl",
+    "tsv",
+    "gz",
+    "csv",
+    "md",
+    "py",
+    "yaml",
+    "yml",
+    "co",
+    "cc",
+    "org",
+    "zip",
+    "safetensors",
+    "xml",
+    "trec",
+    "html",
+    "txt",
+    "cfg",
+    "toml",
+    "com",
+]
 
 
 class Mend(NamedTuple):
@@ -54,9 +75,9 @@ def _mends() -> list[Mend]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             value = None
-            if isinstance(node, ast.keyword) and node.arg in ("mend", "again", "by_hand"):
-                value = node.value
-            elif isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "mend" for t in node.targets):
+            if (isinstance(node, ast.keyword) and node.arg in ("mend", "again", "by_hand")) or (
+                isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "mend" for t in node.targets)
+            ):
                 value = node.value
             if value is not None:
                 place = f"{path.relative_to(PROJECT)}:{value.lineno}"
