@@ -17,30 +17,7 @@ OTHER_OPTIONS = {"--force-reinstall", "--fetch-depth"}
 """Options of other programs that mends name."""
 NAMES = {"model_meta", "model_type", "trust_remote_code", "auto_map", "to_disk", "json_schema"}
 """Words with underscores that are neither keys nor options: values, and names of other programs."""
-FILE_ENDINGS = [
-    "bin",
-    "json",
-    "jsonl",
-    "tsv",
-    "gz",
-    "csv",
-    "md",
-    "py",
-    "yaml",
-    "yml",
-    "co",
-    "cc",
-    "org",
-    "zip",
-    "safetensors",
-    "xml",
-    "trec",
-    "html",
-    "txt",
-    "cfg",
-    "toml",
-    "com",
-]
+FILE_ENDINGS = r"bin|jsonl?|[ct]sv|gz|md|py|ya?ml|co|cc|org|zip|safetensors|xml|trec|html|txt|cfg|toml|com"
 
 
 class Mend(NamedTuple):
@@ -74,14 +51,11 @@ def _mends() -> list[Mend]:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            value = None
-            if (isinstance(node, ast.keyword) and node.arg in ("mend", "again", "by_hand")) or (
-                isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "mend" for t in node.targets)
-            ):
-                value = node.value
-            if value is not None:
-                place = f"{path.relative_to(PROJECT)}:{value.lineno}"
-                found += [Mend(place, text) for text in _texts(value)]
+            argument = isinstance(node, ast.keyword) and node.arg in ("mend", "again", "by_hand")
+            variable = isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "mend" for t in node.targets)
+            if argument or variable:
+                place = f"{path.relative_to(PROJECT)}:{node.value.lineno}"
+                found += [Mend(place, text) for text in _texts(node.value)]
     return found
 
 
@@ -100,9 +74,7 @@ def test_many_mends_and_keys_were_found():
 
 @pytest.mark.parametrize("mend", [mend for mend in MENDS if re.search(r"[a-z]\.[a-z]|_", mend.text)], ids=str)
 def test_recipe_keys_in_mends_exist(mend):
-    text = re.sub(
-        r"https?://\S+|[\w./-]*\.(?:" + "|".join(FILE_ENDINGS) + r")\b|\S*/\S*|[A-Z]+_[A-Z_]+", " ", mend.text
-    )
+    text = re.sub(rf"https?://\S+|[\w./-]*\.(?:{FILE_ENDINGS})\b|\S*/\S*|[A-Z]+_[A-Z_]+", " ", mend.text)
     for key in re.findall(r"(?<![\w.])[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+", text):
         if key != "e.g" and not key.startswith(("mteb.", "mdrbench.")):
             assert key in KEYS, f"{mend.place}: {key} is no key of a recipe"
