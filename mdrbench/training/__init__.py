@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from mdrbench.core.types import TrainingGroup
+from mdrbench.retrieval.pooling import Pooling
 
 Key = tuple[str, str]
 """Language and qid: qids repeat across languages."""
@@ -43,7 +44,7 @@ class Batches(Protocol):
 class EncoderSettings(Protocol):
     """The conventions of the encoder that is trained; the settings of the ``transformer`` encoder have them all."""
 
-    pooling: str
+    pooling: Pooling
     normalize: bool
     query_prefix: str
     passage_prefix: str

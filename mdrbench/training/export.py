@@ -89,7 +89,9 @@ def _pooling(kind: str, dim: int) -> dict[str, Any]:
         "word_embedding_dimension": dim,
         "pooling_mode_cls_token": kind == "cls",
         "pooling_mode_mean_tokens": kind == "mean",
-        "pooling_mode_max_tokens": False,
+        "pooling_mode_max_tokens": kind == "max",
+        "pooling_mode_weightedmean_tokens": kind == "weighted-mean",
+        "pooling_mode_lasttoken": kind == "last-token",
         "include_prompt": True,
     }
 

@@ -10,8 +10,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.hub import loading, model_folder
 from mdrbench.retrieval import unpadded_bert
+from mdrbench.retrieval.pooling import pool, pool_whole
 from mdrbench.training import EncoderSettings
 
 if TYPE_CHECKING:
@@ -44,19 +46,17 @@ class Encoder:
         freeze_word_embeddings: bool = False,
     ):
         import torch
-        from transformers import AutoConfig, AutoModel
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
         self.settings, self.device = settings, device
         self._autocast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        _check_trainable(folder, settings)
+        config = loading.load_config(folder)
+        if settings.pooling == "cls":
+            loading.check_first_token(config, folder)
         self._dropout = _set_attention_dropout(config, attention_dropout, folder)
         self.packed = device.type == "cpu" and unpadded_bert.suits(config)
         chosen = {"attn_implementation": unpadded_bert.register()} if self.packed else {}
-        self.model = AutoModel.from_pretrained(
-            str(folder), config=config, dtype=torch.float32, local_files_only=True, **chosen
-        ).to(device)
+        self.model = loading.load_model(folder, config=config, dtype=torch.float32, **chosen).to(device)
         for name, parameter in self.model.named_parameters():
             if name.startswith("pooler."):
                 parameter.requires_grad_(False)
@@ -96,9 +96,8 @@ class Encoder:
     def _packed(self, rows: list[np.ndarray]) -> torch.Tensor:
         import torch
 
-        first = self.settings.pooling == "cls"
         parts = unpadded_bert.hidden_states(self.model, rows)  # each (texts, length, dim)
-        return torch.cat([part[:, 0].float() if first else part.float().mean(dim=1) for part in parts])
+        return torch.cat([pool_whole(part, self.settings.pooling) for part in parts])
 
     def _padded(self, rows: list[np.ndarray]) -> torch.Tensor:
         import numpy as np
@@ -111,10 +110,7 @@ class Encoder:
         mask = torch.arange(ids.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)  # (texts, length)
         mask = mask.long().to(self.device)
         hidden = self.model(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=mask).last_hidden_state
-        if self.settings.pooling == "cls":
-            return hidden[:, 0].float()
-        mask = mask.unsqueeze(-1)
-        return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
+        return pool(hidden, mask, self.settings.pooling)
 
     def save(self, folder: Path) -> None:
         """Weights and config.json, with the dropout that the model came with."""
@@ -122,6 +118,23 @@ class Encoder:
         if name:
             setattr(self.model.config, name, value)
         self.model.save_pretrained(folder)
+
+
+def _check_trainable(folder: Path, settings: EncoderSettings) -> None:
+    """Raise a UsageError for a model that training would change only in part, or that needs code of its own."""
+    said = model_folder.read(folder)
+    if said.dense:
+        raise UsageError(
+            f"training does not support the linear layer {said.dense[0].name}",
+            where=str(folder),
+            mend="train a model without a layer after pooling",
+        )
+    if said.own_code and "auto_map" not in getattr(settings, "overrides_model", ()):
+        raise UsageError(
+            "training does not run a model's own Python code (auto_map)",
+            where=str(folder),
+            mend="choose another model, or use transformers' own classes with overrides_model: [auto_map]",
+        )
 
 
 def _set_attention_dropout(config: Any, wanted: float | None, folder: Path) -> tuple[str | None, float]:

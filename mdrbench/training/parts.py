@@ -14,6 +14,7 @@ from typing import Any
 from mdrbench.core import environment
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.store import file_sha256, key_of
+from mdrbench.hub import loading
 from mdrbench.training import Batches, EncoderSettings, Key, Material, held_out
 from mdrbench.training.data import Examples, tokens, weights_of
 from mdrbench.training.model import Encoder
@@ -55,7 +56,6 @@ class Parts:
         weights: Weights,
     ):
         import torch
-        from transformers import AutoTokenizer
 
         start = time.perf_counter()
         self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
@@ -64,7 +64,7 @@ class Parts:
         trained = [key for key in self.examples.groups if key not in self.held_out]
         self.weights = _weights(weights, trained)
         batch_identity = self._check_batches()
-        self.tokenizer = AutoTokenizer.from_pretrained(str(model_folder), local_files_only=True)
+        self.tokenizer = loading.load_tokenizer(model_folder)
         self.queries, self.passages = tokens(self.tokenizer, encoder, data)
         self.tokenise_seconds = time.perf_counter() - start
         self.encoder = Encoder(

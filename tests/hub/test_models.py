@@ -414,3 +414,38 @@ def test_commands_pull_and_list(hub, root, monkeypatch):
 def test_the_command_hands_on_errors(root, monkeypatch):
     monkeypatch.setenv("MDRBENCH_MODELS", str(root))
     assert isinstance(CliRunner().invoke(cli_models.app, ["pull", "me5-smal"]).exception, UsageError)
+
+
+# -- what was downloaded stays what it was -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "1_Pooling/config.json"])
+def test_flipped_bits_in_a_pull_are_refused_until_it_is_pulled_again(hub, root, name):
+    found = models.pull(REPO, None, "hub", root)
+    whole = (found.path / name).read_bytes()
+    flipped = bytearray(whole)
+    flipped[7] ^= 0x80
+    (found.path / name).write_bytes(flipped)
+    with pytest.raises(DataError, match="differs from the one that was downloaded") as error:
+        models.find(REPO, None, "hub", root)
+    assert error.value.where == str(found.path / name)
+    assert f"mdrbench models pull {REPO}" in error.value.mend
+    said = []
+    again = models.pull(REPO, None, "hub", root, said.append)
+    assert "pulling the model again" in said[0]
+    assert again == found == models.find(REPO, None, "hub", root)
+    assert (found.path / name).read_bytes() == whole
+
+
+def test_an_unchanged_pull_is_hashed_once(hub, root, monkeypatch):
+    from mdrbench.core import store
+
+    hashed = []
+    honest = store.file_sha256
+    monkeypatch.setattr(store, "file_sha256", lambda path: hashed.append(path.name) or honest(path))
+    found = models.pull(REPO, None, "hub", root)
+    models.find(REPO, None, "hub", root)
+    assert sorted(hashed) == sorted(name.rsplit("/", 1)[-1] for name in KEPT)
+    hashed.clear()
+    assert models.find(REPO, None, "hub", root) == found
+    assert hashed == []

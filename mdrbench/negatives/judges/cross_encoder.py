@@ -20,7 +20,7 @@ from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Judgment, Pair
-from mdrbench.hub import models
+from mdrbench.hub import loading, models
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
 
@@ -178,6 +178,7 @@ def _load(path: str, max_length: int, activation: str, precision: str, device: s
 
     logging.disable_progress_bar()
     check_head(Path(path))
+    loading.check_weights(Path(path), loading.class_of(Path(path)))
     model = CrossEncoder(
         path,
         device=device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 class Encoder(Protocol):
     """What a member's ``build(config)`` returns."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """All that decides an embedding (model, source, revision, pooling, prefixes, lengths, precision), as JSON."""
+
+    def facts(self) -> dict[str, Any]:
+        """What is not in the conventions and may change the last bits of an embedding (device, threads), as JSON."""
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Float32 embeddings of shape (len(texts), dim)."""

@@ -1,66 +1,78 @@
-"""A transformer from a local folder, the hub or PyPI: first-token or mean pooling, prefixes, lengths.
+"""A transformer from a local folder, the hub or PyPI: pooling, prefixes, lengths, linear layers after pooling.
 
 Texts are sorted by their number of tokens and batched by a token budget; embeddings come back in the order of the
-texts. BERT and its relatives run without padding in fp32 on a CPU (:mod:`mdrbench.retrieval.unpadded_bert`),
-everything else in padded batches. The budget is halved when a GPU runs out of memory.
+texts. BERT and its relatives run without padding in fp32 on a CPU (:mod:`mdrbench.retrieval.unpadded_bert`), everything
+else in batches that are padded on the right, so that a text has the same embedding alone and in any batch.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mdrbench.core import environment
 from mdrbench.core.environment import package_version
-from mdrbench.hub import models
+from mdrbench.core.errors import DataError, SetupError
+from mdrbench.hub import loading, model_folder, models
 from mdrbench.retrieval import unpadded_bert
+from mdrbench.retrieval.encoders import _statements
+from mdrbench.retrieval.encoders._statements import Override
+from mdrbench.retrieval.pooling import Pooling, pool, pool_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
     Batches = Iterator[tuple[list[int], np.ndarray]]  # positions of texts, and their embeddings: (len(positions), dim)
 
-VERSION = 2
+VERSION = 3
 
 RUN_ONLY = ("batch_tokens",)
-"""Settings that cannot change what comes out."""
+"""Settings that change nothing, or that ``conventions`` states where they do."""
 
 TEXTS_TOKENISED = 1024
-"""Texts given to the tokenizer at once: it keeps a hundred bytes and more a token until they are done."""
+"""Texts that the tokenizer gets at once: it keeps a hundred bytes and more for each token until they are done."""
 
 CACHED_TOKENS = 512
-"""Tokens of a batch without padding: what the widest layer gives (3 MB at a width of 1,536) stays in the cache."""
+"""Tokens of a batch without padding: the output of the widest layer (3 MB at a width of 1,536) stays in the cache."""
 
 
 class Config(BaseModel):
     """The model and its conventions, as its authors trained it.
 
     ``precision``: ``auto`` is bf16 where the device computes in it (GPUs, CPUs with AVX512-BF16 or AMX) and fp32
-    elsewhere; bf16 emulated by a CPU is many times slower than fp32. What it came to is in the result.
+    elsewhere; bf16 emulated by a CPU is many times slower than fp32. The result states the precision that was used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = Field(description="short name, hub repository, or a local folder")
     revision: str | None = Field(default=None, description="commit on the hub; None: the one pinned for a short name")
     source: Literal["auto", "hub", "pypi", "local"] = "auto"
-    pooling: Literal["mean", "cls"]
+    pooling: Pooling
     normalize: bool
     query_prefix: str = ""
     passage_prefix: str = ""
     query_length: int = Field(ge=1, description="tokens kept of a query, prefix and special tokens included")
     passage_length: int = Field(ge=1, description="tokens kept of a passage, prefix and special tokens included")
+    overrides_model: tuple[Override, ...] = Field(
+        default=(), description="settings in which the recipe deliberately differs from the model's own files"
+    )
+    trust_remote_code: str | None = Field(
+        default=None, description="revision of the model whose own Python code may run; None: no such code runs"
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_tokens: int = Field(default=8192, ge=1, description="tokens of a batch, padding included")
 
 
 def build(config: Config) -> Transformer:
-    """An encoder with these settings; the model is loaded when it first encodes."""
+    """Return an encoder with these settings; the model is loaded when it first encodes."""
     return Transformer(config)
 
 
@@ -72,21 +84,32 @@ class Transformer:
         self._budget = config.batch_tokens
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the model where it is not here yet, and say so: a download, or a fallback to PyPI, is never silent."""
+        """Fetch the model if it is not on this disk. ``say`` is told of a download and of a fallback to PyPI."""
         wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
         if models.find(*wanted) is None:
             models.pull(*wanted, say)
 
     @cached_property
     def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError where it was never pulled."""
+        """The model's folder, source and revision; a SetupError if it was never pulled."""
         return models.require(self.config.model, self.config.revision, self.config.source)
 
     @cached_property
+    def folder(self) -> model_folder.ModelFolder:
+        """What the model's folder says about itself, compared with the settings.
+
+        Raises:
+            UsageError: the settings contradict the folder, or ask for what the model cannot do.
+            DataError: the folder is damaged or has layers that are not applied.
+        """
+        folder = model_folder.read(self.files.path)
+        _statements.check(self.config, folder, self.files.revision)
+        return folder
+
+    @cached_property
     def dim(self) -> int:
-        """Width of an embedding, from the model's config.json."""
-        config = json.loads((self.files.path / "config.json").read_text(encoding="utf-8"))
-        return next(config[key] for key in ("hidden_size", "dim", "d_model") if key in config)
+        """Width of an embedding, from the model's files."""
+        return self.folder.width
 
     @cached_property
     def device(self) -> str:
@@ -95,14 +118,27 @@ class Transformer:
 
     @cached_property
     def precision(self) -> str:
-        """What ``auto`` comes to on this machine."""
+        """The precision on this machine; ``auto`` is resolved."""
         return environment.precision(self.config.precision)
 
-    def conventions(self) -> dict:
-        """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions."""
+    @cached_property
+    def without_padding(self) -> bool:
+        """Whether the model runs without padding."""
+        config = SimpleNamespace(**{"pad_token_id": 1, "model_type": "", **self.folder.config})
+        fits = unpadded_bert.suits(config) and not self.config.trust_remote_code
+        return self.device == "cpu" and self.precision == "fp32" and fits
+
+    def conventions(self) -> dict[str, Any]:
+        """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions.
+
+        The size of padded batches is among them, because it changes the last bits of an embedding.
+        """
         settings = self.config.model_dump(mode="json", exclude={"batch_tokens", "revision", "source"})
+        unset = {key for key in ("overrides_model", "trust_remote_code") if not settings[key]}
         return {
-            **settings,
+            **{key: value for key, value in settings.items() if key not in unset},
+            **({"dense_layers": [layer.name for layer in self.folder.dense]} if self.folder.dense else {}),
+            **({} if self.without_padding else {"batch_tokens": self.config.batch_tokens}),
             "encoder_version": VERSION,
             "model": self.files.name,
             "model_source": self.files.source,
@@ -113,36 +149,56 @@ class Transformer:
             "transformers": package_version("transformers"),
         }
 
+    def facts(self) -> dict[str, Any]:
+        """Device, threads, and the tokens of a batch: fewer than the setting after a GPU ran out of memory."""
+        import torch
+
+        return {"device": self.device, "threads": torch.get_num_threads(), "batch_tokens": self._budget}
+
     def encode_queries(self, texts: list[str]) -> np.ndarray:
-        """Float32 embeddings of shape (len(texts), dim)."""
+        """Return float32 embeddings of shape (len(texts), dim)."""
         return self._encode(self.config.query_prefix, texts, self.config.query_length, lambda done: None)
 
     def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
-        """Float32 embeddings of shape (len(texts), dim)."""
+        """Return float32 embeddings of shape (len(texts), dim)."""
         return self._encode(self.config.passage_prefix, texts, self.config.passage_length, progress)
 
     def _encode(self, prefix: str, texts: list[str], max_length: int, progress: Callable[[int], None]) -> np.ndarray:
+        """A text without any token gets a vector of zeros."""
         import numpy as np
 
-        tokenizer, model, packed = _load(str(self.files.path), self.precision, self.device)
-        tokens = _tokens(tokenizer, prefix, texts, max_length)
-        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
-        result = np.empty((len(texts), self.dim), dtype=np.float32)
-        encode = self._without_padding if packed else self._padded
-        done = 0
-        for rows, vectors in encode(tokenizer, model, tokens, order):
+        loaded = self._loaded()
+        tokens = _tokens(loaded.tokenizer, prefix, texts, max_length)
+        _check_ids(tokens, loaded.model, self.files.path)
+        order = sorted((i for i, row in enumerate(tokens) if len(row)), key=lambda i: len(tokens[i]), reverse=True)
+        result = np.zeros((len(texts), self.dim), dtype=np.float32)
+        encode = self._without_padding if loaded.packed else self._padded
+        done = len(texts) - len(order)
+        for rows, vectors in encode(loaded, tokens, order):
             result[rows] = vectors
             done += len(rows)
             progress(done)
         return result
 
-    def _without_padding(self, _, model: torch.nn.Module, tokens: list[np.ndarray], order: list[int]) -> Batches:
-        """A batch a core, each on one thread: cores never wait for each other inside a layer."""
+    def _loaded(self) -> _Loaded:
+        own_code = self.config.trust_remote_code is not None
+        layers = tuple(map(str, self.folder.dense))
+        loaded = _load(str(self.files.path), self.precision, self.device, own_code, layers, self.without_padding)
+        if self.config.pooling == "cls":
+            loading.check_first_token(loaded.model.config, self.files.path)
+        _statements.check_special_tokens(self.config, loaded.tokenizer, self.files.path)
+        return loaded
+
+    def _without_padding(self, loaded: _Loaded, tokens: list[np.ndarray], order: list[int]) -> Batches:
+        """Run a batch on each core with one thread: cores never wait for each other inside a layer."""
         import torch
 
         def embed(rows: list[int]) -> np.ndarray:
             with torch.inference_mode():
-                return self._packed(model, [tokens[i] for i in rows])
+                groups = unpadded_bert.hidden_states(
+                    loaded.model, [tokens[i] for i in rows]
+                )  # each (texts, length, dim)
+                return self._finish(loaded, torch.cat([pool_whole(group, self.config.pooling) for group in groups]))
 
         batches, at, budget = [], 0, min(self._budget, CACHED_TOKENS)
         while at < len(order):
@@ -153,58 +209,72 @@ class Transformer:
             yield from ((rows, embed(rows)) for rows in batches)
             return
         try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield from zip(batches, pool.map(embed, batches), strict=True)
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
+                yield from zip(batches, pool_of_threads.map(embed, batches), strict=True)
         finally:
             torch.set_num_threads(threads)
 
-    def _padded(self, tokenizer, model: torch.nn.Module, tokens: list[np.ndarray], order: list[int]) -> Batches:
-        """Batches padded to their longest text, halved when the device runs out of memory."""
+    def _padded(self, loaded: _Loaded, tokens: list[np.ndarray], order: list[int]) -> Batches:
+        """Run batches padded to their longest text; halve the budget when the device runs out of memory."""
         import torch
 
         at = 0
         while at < len(order):
-            rows = order[at : at + max(1, self._budget // len(tokens[order[at]]))]
+            longest = len(tokens[order[at]])
+            rows = order[at : at + max(1, self._budget // longest)]
             try:
                 with torch.inference_mode():
-                    vectors = self._pad(tokenizer, model, [tokens[i].tolist() for i in rows])
+                    vectors = self._pad(loaded, [tokens[i] for i in rows])
             except torch.OutOfMemoryError:
                 if len(rows) == 1:
-                    raise
+                    raise SetupError(
+                        f"a text of {longest} tokens does not fit into the memory of the GPU",
+                        mend="lower passage_length, or use a GPU with more memory",
+                    ) from None
                 torch.cuda.empty_cache()
-                self._budget //= 2
+                self._budget = max(1, min(self._budget, len(rows) * longest) // 2)
                 continue
             at += len(rows)
             yield rows, vectors
 
-    def _packed(self, model: torch.nn.Module, batch: list[np.ndarray]) -> np.ndarray:
-        """Embeddings of shape (len(batch), dim), computed without padding."""
+    def _pad(self, loaded: _Loaded, batch: list[np.ndarray]) -> np.ndarray:
+        """Return embeddings of shape (len(batch), dim) of a batch padded on the right to its longest text."""
+        import numpy as np
         import torch
 
-        first = self.config.pooling == "cls"
-        groups = unpadded_bert.hidden_states(model, batch)  # each (texts, length, dim)
-        return self._finish(torch.cat([group[:, 0] if first else group.mean(dim=1) for group in groups]))
+        ids = np.full((len(batch), max(map(len, batch))), loaded.padding, dtype=np.int64)  # (B, L)
+        for i, row in enumerate(batch):
+            ids[i, : len(row)] = row
+        lengths = torch.tensor([len(row) for row in batch])
+        mask = (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long().to(self.device)  # (B, L)
+        inputs = torch.from_numpy(ids).to(self.device)
+        hidden = loaded.model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, dim)
+        return self._finish(loaded, pool(hidden, mask, self.config.pooling))
 
-    def _pad(self, tokenizer, model: torch.nn.Module, batch: list[list[int]]) -> np.ndarray:
-        """Embeddings of shape (len(batch), dim) of a batch padded to its longest member."""
-        padded = tokenizer.pad({"input_ids": batch}, return_tensors="pt").to(self.device)
-        mask = padded["attention_mask"]  # (B, L)
-        hidden = model(input_ids=padded["input_ids"], attention_mask=mask).last_hidden_state  # (B, L, dim)
-        if self.config.pooling == "cls":
-            return self._finish(hidden[:, 0])
-        mask = mask.unsqueeze(-1)
-        return self._finish((hidden.float() * mask).sum(dim=1) / mask.sum(dim=1))
-
-    def _finish(self, pooled: torch.Tensor) -> np.ndarray:
-        """Float32, normalised where the model's conventions say so."""
+    def _finish(self, loaded: _Loaded, pooled: torch.Tensor) -> np.ndarray:
+        """Apply the linear layers, and normalise if the settings say so; float32."""
         import torch
 
-        pooled = pooled.float()
-        return (torch.nn.functional.normalize(pooled, dim=-1) if self.config.normalize else pooled).cpu().numpy()
+        for layer in loaded.layers:
+            pooled = layer(pooled)
+        found: np.ndarray = (
+            (torch.nn.functional.normalize(pooled, dim=-1) if self.config.normalize else pooled).cpu().numpy()
+        )
+        return found
 
 
-def _tokens(tokenizer, prefix: str, texts: list[str], max_length: int) -> list[np.ndarray]:
-    """The int32 token ids of each text behind its prefix, special tokens included."""
+class _Loaded(NamedTuple):
+    """A model with its tokenizer; ``padding`` is the id that fills batches up, ``layers`` are those after pooling."""
+
+    tokenizer: Any
+    model: Any
+    packed: bool
+    padding: int
+    layers: list[Any]
+
+
+def _tokens(tokenizer: Any, prefix: str, texts: list[str], max_length: int) -> list[np.ndarray]:
+    """Return the int32 token ids of each text behind its prefix, special tokens included."""
     import numpy as np
 
     found: list[np.ndarray] = []
@@ -215,22 +285,35 @@ def _tokens(tokenizer, prefix: str, texts: list[str], max_length: int) -> list[n
     return found
 
 
+def _check_ids(tokens: list[np.ndarray], model: Any, folder: Path) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    highest = max((int(row.max()) for row in tokens if len(row)), default=0)
+    if highest >= rows:
+        raise DataError(
+            f"the tokenizer gives the token {highest}, but the model has embeddings for {rows} tokens",
+            where=str(folder),
+            mend="the tokenizer is of another model: download the model again",
+        )
+
+
 @lru_cache(maxsize=1)
-def _load(path: str, precision: str, device: str):
-    """Tokenizer and model of a folder, and whether the model runs without padding.
+def _load(
+    path: str, precision: str, device: str, own_code: bool, layers: tuple[str, ...], without_padding: bool
+) -> _Loaded:
+    """Load a folder. The last model is kept, so that 32 steps of a run load it once."""
+    from pathlib import Path
 
-    The last one is kept, so that 32 steps of a run load it once.
-    """
     import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    folder = Path(path)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    config = AutoConfig.from_pretrained(path, local_files_only=True)
-    packed = device == "cpu" and precision == "fp32" and unpadded_bert.suits(config)
-    settings = {"dtype": dtype, "local_files_only": True, "config": config}
+    tokenizer = loading.load_tokenizer(folder, own_code=own_code)
+    config = loading.load_config(folder, own_code=own_code)
+    packed = without_padding and unpadded_bert.suits(config)
+    settings = {"dtype": dtype, "config": config}
     if packed:
         settings["attn_implementation"] = unpadded_bert.register()
-    return tokenizer, AutoModel.from_pretrained(path, **settings).eval().to(device), packed
+    model = loading.load_model(folder, own_code=own_code, **settings).eval().to(device)
+    padding = next((i for i in (tokenizer.pad_token_id, getattr(config, "pad_token_id", None)) if i is not None), 0)
+    dense = [loading.load_dense(Path(layer)).to(device) for layer in layers]
+    return _Loaded(tokenizer, model, packed, int(padding), dense)

@@ -108,7 +108,7 @@ class Dense:
             vectors.write_shard(out, number, [passage.docid for passage in window], matrix)
             number += 1
             total += len(window)
-        return {"indexed": total, "skipped": 0, "resumed_after": resumed, "device": self.encoder.device}
+        return {"indexed": total, "skipped": 0, "resumed_after": resumed, **self.encoder.facts()}
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Exact search of all topics over all shards."""

@@ -35,7 +35,7 @@ from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.locks import file_lock
 from mdrbench.core.store import file_sha256, key_of
-from mdrbench.hub import models
+from mdrbench.hub import loading, models
 from mdrbench.training.generator import card as generator_card
 from mdrbench.training.generator.instructions import Example, collate, described, encode, read_instructions
 
@@ -106,9 +106,7 @@ def tune(
         if done := _finished(out, identity, merge):
             say(f"{out} is finished already: {done['steps']} steps")
             return done
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(str(base.path), local_files_only=True)
+        tokenizer = loading.load_tokenizer(base.path)
         examples, too_long = encode(rows, tokenizer, config.max_length, say)
         model = _with_lora(base, config)
         steps = _train(model, examples, config, identity, out, say, progress)
@@ -174,12 +172,9 @@ def _with_lora(base: models.LocalModel, config: Config) -> Any:
     """The model with LoRA on its linear layers (not the output layer); nothing else is trained."""
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[environment.precision(config.precision)]
-    model = AutoModelForCausalLM.from_pretrained(str(base.path), dtype=dtype, local_files_only=True)
+    model = loading.load_model(base.path, "AutoModelForCausalLM", dtype=dtype)
     torch.manual_seed(config.seed)
     lora = LoraConfig(
         r=config.rank,

@@ -1,0 +1,88 @@
+"""Names of models: short names and their pinned revisions, repositories of the hub, folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from mdrbench.core.errors import DataError, UsageError, did_you_mean
+from mdrbench.hub import e5_small
+
+SOURCES = ("auto", "hub", "pypi", "local")
+
+
+class Pin(NamedTuple):
+    """A repository of the hub and the revision that is meant where none is given."""
+
+    repo: str
+    revision: str
+
+
+SHORT = {
+    "me5-small": Pin("intfloat/multilingual-e5-small", "fd1525a9fd15316a2d503bf26ab031a61d056e98"),
+    "me5-base": Pin("intfloat/multilingual-e5-base", "d13f1b27baf31030b7fd040960d60d909913633f"),
+    "me5-large": Pin("intfloat/multilingual-e5-large", "ab10c1a7f42e74530fe7ae5be82e6d4f11a719eb"),
+    "bge-m3": Pin("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
+    "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "7d0770f05d26ac1bf577a9454a96afcc05d654d6"),
+    "mcontriever": Pin("facebook/mcontriever-msmarco", "9ff6abed2c2fdf32bbbd8b4e98fb10160e317375"),
+    "mbert": Pin("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"),
+}
+LABORATORY = "me5-small-6l"
+"""The first six layers of multilingual-e5-small: a start for training experiments, on no hub."""
+PYPI = {SHORT["me5-small"].repo: 12, LABORATORY: 6}
+"""Models that PyPI has -> layers."""
+
+
+class Asked(NamedTuple):
+    """A request understood: a repository or a folder, and a revision that is empty only for a folder."""
+
+    name: str
+    revision: str
+    source: str
+
+    def folder(self, root: Path) -> Path:
+        return root / self.name.replace("/", "--")
+
+
+def understand(name: str, revision: str | None, source: str) -> Asked:
+    """Short names to repositories, missing revisions to pins, ``auto`` to the one source where there is only one.
+
+    Raises:
+        UsageError: no such source, no such name, or the source does not have the model.
+    """
+    if source not in SOURCES:
+        raise UsageError(f"no source '{source}'", mend=did_you_mean(source, list(SOURCES)))
+    short = name in SHORT or name == LABORATORY
+    folder = Path(name).expanduser()
+    if source == "local" or (source == "auto" and not short and folder.is_dir()):
+        if not folder.is_dir():
+            raise DataError("there is no such folder", where=name, mend="give the folder of a model, or another source")
+        return Asked(str(folder), revision or "", "local")
+    if not short and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        known = did_you_mean(name, [*SHORT, LABORATORY])
+        raise UsageError(f"unknown model '{name}'", mend=f"{known}, OWNER/NAME of a hub, or a folder")
+    repo = SHORT[name].repo if name in SHORT else name
+    if repo == LABORATORY and source == "auto":
+        source = "pypi"
+    if (source == "pypi" and repo not in PYPI) or (source == "hub" and repo == LABORATORY):
+        others = "hub" if source == "pypi" else "pypi"
+        raise UsageError(f"{name} does not come from {source}", mend=f"use --source {others} or auto")
+    if source == "pypi":
+        return Asked(repo, checked_pypi(repo, revision), source)
+    pins = {pin.repo: pin.revision for pin in SHORT.values()}
+    return Asked(repo, revision or pins.get(repo, "main"), source)
+
+
+def pypi_revision(name: str) -> str:
+    """The revision of a model of :data:`PYPI`: ``sha256:`` of its tensors, and the layers kept where not all are."""
+    layers = PYPI[name]
+    return f"sha256:{e5_small.TENSORS_SHA256}" + (f":layers={layers}" if layers != e5_small.LAYERS else "")
+
+
+def checked_pypi(repo: str, revision: str | None) -> str:
+    """PyPI has one revision; the hub's pin is taken to mean it, anything else is an error."""
+    only = pypi_revision(repo)
+    if revision in (None, "main", only, *(pin.revision for pin in SHORT.values() if pin.repo == repo)):
+        return only
+    raise UsageError(f"PyPI has {repo} at one revision, not at '{revision}'", mend=f"leave it out, or give {only}")
