@@ -6,14 +6,13 @@ strategy. Each function returns the groups and counts of all that was taken out 
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
 from mdrbench.core.errors import StepError
+from mdrbench.core.texts import text_digest
 from mdrbench.core.types import (
     Generation,
     Hit,
@@ -46,12 +45,6 @@ class Texts(NamedTuple):
     def twins(self, positives: tuple[str, ...]) -> set[bytes]:
         """The digests that a negative must not have."""
         return {self.digests[docid] for docid in positives}
-
-
-def text_digest(text: str) -> bytes:
-    """Digest of a text; compatibility forms (NFKC), case and white space make no difference."""
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return blake2b(plain.encode("utf-8"), digest_size=16).digest()
 
 
 def positives(judged: Mapping[str, int]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Gradients of a loss over all embeddings of a batch, in as little memory as wanted (Gao et al. 2021, GradCache).
 
 Without caching the whole batch goes through the model once, and its activations are kept. With it: every piece goes
-through without activations; the loss gives each embedding its gradient; every piece goes through again, with the random
-state it had, and the embeddings' gradients are passed on to the weights. The gradient is the same.
+through without activations; the loss gives each embedding its gradient; every piece goes through again, with the same
+dropout, and the embeddings' gradients are passed on to the weights. The gradient is the same.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     import torch
 
     Rows = list[np.ndarray]
-    Embed = Callable[[Rows], torch.Tensor]
+    Embed = Callable[[Rows, list[int]], torch.Tensor]
     Loss = Callable[[list[torch.Tensor]], torch.Tensor]
     Backward = Callable[[torch.Tensor], None]
 
 
 class Side(NamedTuple):
-    """Texts that are embedded alike, and the passes they go through the model in (positions of texts)."""
+    """Texts that are embedded alike, their passes through the model (positions of texts), and a seed for each text."""
 
     rows: Rows
     pieces: list[list[int]]
+    seeds: list[int]
 
-    def passes(self) -> list[Rows]:
-        """The texts of each pass."""
-        return [[self.rows[i] for i in piece] for piece in self.pieces]
+    def passes(self) -> list[tuple[Rows, list[int]]]:
+        """The texts of each pass with their seeds."""
+        return [([self.rows[i] for i in piece], [self.seeds[i] for i in piece]) for piece in self.pieces]
 
     def in_order(self, parts: list[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:
         """Embeddings (len(rows), dim) in the order of ``rows`` from those of the passes; ``empty`` for none."""
@@ -43,7 +44,7 @@ class Side(NamedTuple):
 
 def plain(embed: Embed, sides: list[Side], empty: torch.Tensor, loss: Loss, backward: Backward) -> torch.Tensor:
     """Gradients with all activations in memory; the loss, detached. ``empty`` is a tensor (0, dim) on the device."""
-    value = loss([side.in_order([embed(rows) for rows in side.passes()], empty) for side in sides])
+    value = loss([side.in_order([embed(*texts) for texts in side.passes()], empty) for side in sides])
     backward(value)
     return value.detach()
 
@@ -52,36 +53,14 @@ def cached(embed: Embed, sides: list[Side], empty: torch.Tensor, loss: Loss, bac
     """The same gradients with the activations of one pass in memory; the loss, detached."""
     import torch
 
-    states: list[list[tuple[torch.Tensor, ...]]] = []
     embeddings: list[torch.Tensor] = []
     for side in sides:
-        states.append([])
-        parts = []
-        for rows in side.passes():
-            states[-1].append(_random_state())
-            with torch.no_grad():
-                parts.append(embed(rows))
+        with torch.no_grad():
+            parts = [embed(*texts) for texts in side.passes()]
         embeddings.append(side.in_order(parts, empty).requires_grad_())
     value = loss(embeddings)
     backward(value)
-    for side, seen, embedding in zip(sides, states, embeddings, strict=True):
-        for piece, rows, state in zip(side.pieces, side.passes(), seen, strict=True):
-            _set_random_state(state)
-            embed(rows).backward(embedding.grad[piece])
+    for side, embedding in zip(sides, embeddings, strict=True):
+        for piece, texts in zip(side.pieces, side.passes(), strict=True):
+            embed(*texts).backward(embedding.grad[piece])
     return value.detach()
-
-
-def _random_state() -> tuple[torch.Tensor, ...]:
-    """Of the CPU and, where there is one, the current GPU."""
-    import torch
-
-    cpu = torch.get_rng_state()
-    return (cpu, torch.cuda.get_rng_state()) if torch.cuda.is_available() else (cpu,)
-
-
-def _set_random_state(state: tuple[torch.Tensor, ...]) -> None:
-    import torch
-
-    torch.set_rng_state(state[0])
-    if len(state) > 1:
-        torch.cuda.set_rng_state(state[1])

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.core.errors import DataError
+from mdrbench.core.texts import text_digest
 from mdrbench.training import EncoderSettings, Key, Material
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ class Examples:
     def __init__(self, data: dict[str, Material], negatives: int, seed: int):
         self._negatives, self._seed = negatives, seed
         self.groups = {(lang, group.qid): group for lang, material in data.items() for group in material.groups}
-        self._positives = {key: {(key[0], docid) for docid in group.positives} for key, group in self.groups.items()}
+        self._texts = {
+            (lang, docid): text_digest(text)
+            for lang, material in data.items()
+            for docid, text in material.passages.items()
+        }
 
     def draw(self, step: int, keys: list[Key]) -> Batch:
         """One positive and up to ``negatives`` different hard negatives for each query, drawn by seed, step and query.
@@ -77,15 +82,23 @@ class Examples:
         return Batch(list(keys), passages, targets)
 
     def ignored(self, batch: Batch) -> np.ndarray:
-        """Booleans (B, P): the passages that are positives of a query without being its target."""
+        """Booleans (B, P): a query's other positives, and passages with the text of a positive, are no negatives of it.
+
+        Two docids may have the same text, in one language or in two.
+        """
         import numpy as np
 
         rows = np.zeros((len(batch.keys), len(batch.passages)), dtype=bool)
+        texts = [self._text(passage) for passage in batch.passages]
         for i, key in enumerate(batch.keys):
-            mine = self._positives[key]
-            rows[i] = [passage in mine for passage in batch.passages]
+            positives = {self._text((key[0], docid)) for docid in self.groups[key].positives}
+            rows[i] = [text in positives for text in texts]
             rows[i, batch.targets[i]] = False
         return rows
+
+    def _text(self, passage: Key) -> object:
+        """What equal passages have in common: the text's digest."""
+        return self._texts.get(passage, passage)
 
 
 class Tokens:

@@ -2,7 +2,7 @@
 
 A step draws a positive and hard negatives for each query of its batch, embeds the queries in one pass and all passages
 in another, takes the contrastive loss over the whole batch and lets AdamW follow its gradient. Everything random
-follows from seed, step and process, so a training that was killed and goes on from its checkpoint ends with the same
+follows from seed, step and text, so a training that was killed and goes on from its checkpoint ends with the same
 weights.
 
 ::
@@ -15,7 +15,6 @@ weights.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import resource
@@ -32,6 +31,7 @@ from mdrbench.core.errors import StepError
 from mdrbench.core.locks import file_lock
 from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
+from mdrbench.training.dropout import text_seed
 from mdrbench.training.losses import contrastive
 from mdrbench.training.parts import Parts, Weights, accelerator_of
 from mdrbench.training.settings import Settings, rate
@@ -164,9 +164,9 @@ class _Loop:
         lr = settings.learning_rate * rate(step, steps, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        torch.manual_seed(_seed(settings.seed, step, self.accelerator.process_index))  # for dropout
+        torch.manual_seed(text_seed(settings.seed, step, -1, 0))  # for what models draw beside dropout
         self.encoder.model.train()
-        sides = self._sides(batch)
+        sides = self._sides(batch, step)
         gradients = caching.cached if settings.micro_batch else caching.plain
         loss = gradients(
             self.encoder.embed, sides, self._empty(), self._loss(batch, weighted=True), self.accelerator.backward
@@ -183,14 +183,21 @@ class _Loop:
         meter.count(len(batch.keys), sum(len(row) for side in sides for row in side.rows))
         return {"loss": loss, "lr": lr, "grad_norm": norm if math.isfinite(norm) else None}
 
-    def _sides(self, batch: Batch) -> list[caching.Side]:
-        """Queries and passages of this process, with the passes they go through the model in."""
+    def _sides(self, batch: Batch, step: int) -> list[caching.Side]:
+        """Queries and passages of this process, with the passes in which they go through the model."""
         own = batch.shares(self.accelerator.num_processes)[self.accelerator.process_index]
         rows = [
             [self.parts.queries[key] for key in batch.keys[own[0]]],
             [self.parts.passages[key] for key in batch.passages[own[1]]],
         ]
-        return [caching.Side(side, self.encoder.pieces(side, self.settings.micro_batch)) for side in rows]
+        seeds = [
+            [text_seed(self.settings.seed, step, side, at) for at in range(share.start, share.stop)]
+            for side, share in enumerate(own)
+        ]
+        return [
+            caching.Side(texts, self.encoder.pieces(texts, self.settings.micro_batch), of_texts)
+            for texts, of_texts in zip(rows, seeds, strict=True)
+        ]
 
     def _empty(self) -> Any:
         import torch
@@ -242,8 +249,8 @@ class _Loop:
                 for at in range(0, len(keys), size):
                     batch = self.parts.examples.draw(-1, keys[at : at + size])
                     embeddings = [
-                        side.in_order([self.encoder.embed(rows) for rows in side.passes()], self._empty())
-                        for side in self._sides(batch)
+                        side.in_order([self.encoder.embed(*texts) for texts in side.passes()], self._empty())
+                        for side in self._sides(batch, -1)
                     ]
                     total += self._loss(batch, weighted=False)(embeddings).item() * len(batch.keys)
         return total / len(self.parts.held_out)
@@ -308,11 +315,6 @@ class _Meter:
         self._queries = self._tokens = 0
         self._start = now
         return {**rates, "memory": memory}
-
-
-def _seed(seed: int, step: int, rank: int) -> int:
-    """The seed of a step on a process."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{step}:{rank}".encode()).digest()[:8], "big") >> 1
 
 
 def _due(done: int, steps: int, every: int) -> bool:

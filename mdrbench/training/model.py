@@ -6,7 +6,8 @@ pass. Elsewhere a batch is sorted by length and cut where padding would grow too
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Encoder:
     Attributes:
         model: the transformer, parameters in fp32; an unused pooler is not trained.
         packed: whether it runs without padding.
+        dropout_by_text: whether all dropout so far was drawn text by text.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Encoder:
         import torch
 
         self.settings, self.device = settings, device
+        self.dropout_by_text = True
         self._autocast = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         _check_trainable(folder, settings)
         config = loading.load_config(folder)
@@ -63,7 +66,7 @@ class Encoder:
         if freeze_word_embeddings:
             self.model.get_input_embeddings().weight.requires_grad_(False)
         if gradient_checkpointing:
-            _recompute_activations(self.model)
+            self._recompute_activations()
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """Those that are trained."""
@@ -85,13 +88,31 @@ class Encoder:
             found[-1].append(i)
         return found
 
-    def embed(self, rows: list[np.ndarray]) -> torch.Tensor:
-        """Float32 embeddings (texts, dim) of texts sorted by length, in one pass."""
+    def embed(self, rows: list[np.ndarray], seeds: list[int]) -> torch.Tensor:
+        """Return float32 embeddings (texts, dim) of texts sorted by length, in one pass.
+
+        Args:
+            seeds: one for each text, from which its dropout follows while the model trains.
+        """
         import torch
 
-        with torch.autocast(self.device.type, self._autocast) if self._autocast else nullcontext():
+        autocast = torch.autocast(self.device.type, self._autocast) if self._autocast else nullcontext()
+        with autocast, self._dropping(rows, seeds):
             pooled = self._packed(rows) if self.packed else self._padded(rows)
         return torch.nn.functional.normalize(pooled, dim=-1) if self.settings.normalize else pooled
+
+    @contextmanager
+    def _dropping(self, rows: list[np.ndarray], seeds: list[int]) -> Iterator[None]:
+        """Draw dropout text by text, in the pass and where a block of it is computed again."""
+        if not self.model.training:
+            yield
+            return
+        from mdrbench.training.dropout import TextDropout
+
+        self._pass = TextDropout(seeds, [len(row) for row in rows], self.packed, self.device)
+        with self._pass:
+            yield
+        self.dropout_by_text &= self._pass.by_text
 
     def _packed(self, rows: list[np.ndarray]) -> torch.Tensor:
         import torch
@@ -111,6 +132,18 @@ class Encoder:
         mask = mask.long().to(self.device)
         hidden = self.model(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=mask).last_hidden_state
         return pool(hidden, mask, self.settings.pooling)
+
+    def _recompute_activations(self) -> None:
+        """Switch gradient checkpointing on, under its name from transformers 5.2x on or the one before."""
+        settings = {"use_reentrant": False, "context_fn": self._recomputation}
+        if hasattr(self.model, "activation_checkpointing_enable"):
+            self.model.activation_checkpointing_enable(settings)
+        else:
+            self.model.gradient_checkpointing_enable(settings)
+
+    def _recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """The contexts of a block that will be computed again, in the pass that goes on now."""
+        return self._pass.recomputation()
 
     def save(self, folder: Path) -> None:
         """Weights and config.json, with the dropout that the model came with."""
@@ -150,11 +183,3 @@ def _set_attention_dropout(config: Any, wanted: float | None, folder: Path) -> t
             )
         setattr(config, name, wanted)
     return name, before
-
-
-def _recompute_activations(model: Any) -> None:
-    """Gradient checkpointing, under the name it has from transformers 5.2x on or the one before."""
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -22,7 +22,7 @@ from mdrbench.training.settings import RUN_ONLY, Settings
 
 Weights = Callable[[Key], float] | Mapping[Key, float] | None
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings give other weights."""
 
 
@@ -137,6 +137,8 @@ class Parts:
             "texts": {"queries": len(self.queries), "passages": len(self.passages)},
             "precision": self.precision,
             "without_padding": self.encoder.packed,
+            "dropout": "by text" if self.encoder.dropout_by_text else "by pass",
+            "threads": torch.get_num_threads(),
             "processes": self.accelerator.num_processes,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "versions": {name: environment.package_version(name) for name in ("torch", "transformers", "accelerate")},

@@ -118,9 +118,9 @@ def test_a_finished_training_is_returned_as_it_is_and_another_is_refused(tiny_mo
 
 @pytest.mark.parametrize("name", ["Bert", "DistilBert"])
 def test_micro_batches_and_checkpointing_train_the_same_model(tiny_models, tmp_path, name):
-    still = without_dropout(tiny_models[name], tmp_path / "still")
-    trained(tmp_path / "whole", still, plan=Plan(3))
-    trained(tmp_path / "pieces", still, settings(micro_batch=3, gradient_checkpointing=True), Plan(3))
+    facts = trained(tmp_path / "whole", tiny_models[name], plan=Plan(3))
+    assert facts["dropout"] == "by text"
+    trained(tmp_path / "pieces", tiny_models[name], settings(micro_batch=3, gradient_checkpointing=True), Plan(3))
     assert_same(tmp_path / "whole", tmp_path / "pieces", 2e-5)
 
 
@@ -293,9 +293,10 @@ def test_a_positive_of_the_query_is_no_negative_of_it_and_languages_are_apart():
             TrainingGroup("1", ("d1",), (found,)),
             TrainingGroup("2", ("d1", "d2"), (Negative("d3", 0.5, "mined", False),)),
         ],
-        dict.fromkeys(("d1", "d2", "d3"), "text"),
+        {docid: f"text {docid}" for docid in ("d1", "d2", "d3")},
     )
-    examples = Examples({"en": part, "fi": part}, 7, 3)
+    fi = part._replace(passages={docid: f"fi {text}" for docid, text in part.passages.items()})
+    examples = Examples({"en": part, "fi": fi}, 7, 3)
     batch = examples.draw(0, [("en", "1"), ("en", "2"), ("fi", "1")])
     rows = examples.ignored(batch)
     mine = {0: {("en", "d1")}, 1: {("en", "d1"), ("en", "d2")}, 2: {("fi", "d1")}}
@@ -304,6 +305,25 @@ def test_a_positive_of_the_query_is_no_negative_of_it_and_languages_are_apart():
             assert rows[i, j] == (passage in mine[i] and j != target)
     assert rows[1].sum() == 2  # the other one's positive or its own other one, and its other one as a hard negative
     assert batch.owners() == [0, 0, 1, 1, 2, 2]
+
+
+def test_equal_texts_of_two_docids_are_no_negatives_of_each_other():
+    """In another query's place, as a hard negative, and in another language."""
+    negative = Negative("copy", 0.5, "mined", False)
+    part = Material(
+        {"1": "a", "2": "b"},
+        [TrainingGroup("1", ("d1",), (negative,)), TrainingGroup("2", ("d2",), ())],
+        {"d1": "The Lake", "copy": "the  lake", "d2": "the lake", "d3": "other"},
+    )
+    other = Material({"3": "c"}, [TrainingGroup("3", ("d3",), ())], {"d3": "the lake"})
+    examples = Examples({"en": part, "fi": other}, 7, 3)
+    batch = examples.draw(0, [("en", "1"), ("en", "2"), ("fi", "3")])
+    assert [docid for _, docid in batch.passages] == ["d1", "copy", "d2", "d3"]
+    assert examples.ignored(batch).tolist() == [
+        [False, True, True, True],
+        [True, True, False, True],
+        [True, True, True, False],
+    ]
 
 
 def test_a_batch_is_shared_out_among_processes():
@@ -407,10 +427,9 @@ train(settings(validation=0.2, validate_every=2, micro_batch=int(sys.argv[4])), 
 
 @pytest.mark.slow
 def test_two_processes_train_the_same_model_as_one(tiny_model, tmp_path):
-    still = without_dropout(tiny_model, tmp_path / "still")
     tests = str(PROJECT / "tests")
     for world, micro_batch in ((1, 0), (2, 0), (2, 2)):
-        words = ["-c", TOGETHER, tests, str(still), str(tmp_path / f"{world}-{micro_batch}"), str(micro_batch)]
+        words = ["-c", TOGETHER, tests, str(tiny_model), str(tmp_path / f"{world}-{micro_batch}"), str(micro_batch)]
         assert [process.wait(timeout=240) for process in start(world, words)] == [0] * world
     for other in ("2-0", "2-2"):
         assert_same(tmp_path / "1-0", tmp_path / other, 2e-5)

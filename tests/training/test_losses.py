@@ -11,6 +11,7 @@ from support.process_groups import start
 from torch.nn.functional import normalize
 
 from mdrbench.training import caching
+from mdrbench.training.dropout import TextDropout
 from mdrbench.training.losses import contrastive
 from mdrbench.training.model import Encoder
 
@@ -118,9 +119,10 @@ def weighted_loss(embeddings: list[torch.Tensor]) -> torch.Tensor:
 
 
 def gradients(how, made: Encoder, at_once: int) -> tuple[float, dict[str, torch.Tensor]]:
-    sides = [caching.Side(side, made.pieces(side, at_once)) for side in (rows(1, 4), rows(2, 12))]
+    texts = rows(1, 4), rows(2, 12)
+    seeds = [[100 * side + i for i in range(len(part))] for side, part in enumerate(texts)]
+    sides = [caching.Side(part, made.pieces(part, at_once), of) for part, of in zip(texts, seeds, strict=True)]
     made.model.zero_grad()
-    torch.manual_seed(9)
     loss = how(made.embed, sides, torch.zeros(0, 32), weighted_loss, torch.Tensor.backward)
     return loss.item(), {n: p.grad.clone() for n, p in made.model.named_parameters() if p.grad is not None}
 
@@ -141,14 +143,60 @@ def test_gradient_caching_gives_the_gradient_of_the_whole_batch(tiny_models, arc
     assert_close(gradients(caching.plain, made, 0), gradients(caching.cached, made, at_once))
 
 
-@pytest.mark.parametrize("architecture", ["Bert", "DistilBert"])
-def test_gradient_caching_repeats_the_dropout(tiny_models, architecture):
+@pytest.mark.parametrize("architecture", ["Bert", "XLMRoberta", "DistilBert"])
+def test_dropout_is_the_same_however_a_batch_is_cut(tiny_models, architecture):
+    """In one pass, in pieces, in cached pieces, with blocks computed again; without padding and with it."""
     made = encoder(tiny_models[architecture])
     made.model.train()
-    plain = gradients(caching.plain, made, 5)
+    plain = gradients(caching.plain, made, 0)
+    assert_close(plain, gradients(caching.plain, made, 5))
     assert_close(plain, gradients(caching.cached, made, 5))
+    assert_close(plain, gradients(caching.cached, made, 1))
+    for ways in (
+        {"gradient_checkpointing": True},
+        {"packed": False},
+        {"packed": False, "gradient_checkpointing": True},
+    ):
+        other = encoder(tiny_models[architecture], **ways)
+        other.model.train()
+        assert_close(plain, gradients(caching.cached, other, 5))
+        assert other.dropout_by_text
     made.model.eval()
     assert abs(gradients(caching.plain, made, 5)[0] - plain[0]) > 0.01  # dropout was there
+
+
+def test_dropout_drops_as_often_as_asked_and_keeps_the_mean():
+    x = torch.ones(1, 30_000, 8)
+    seeds, lengths = list(range(100)), [300] * 100
+    with TextDropout(seeds, lengths, True, torch.device("cpu")):
+        first, second = (torch.nn.functional.dropout(x, 0.3) for _ in range(2))
+        kept = torch.nn.functional.dropout(x, 0.3, training=False)
+    assert torch.equal(kept, x)
+    assert first.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert first.mean().item() == pytest.approx(1, abs=0.01)
+    shares = first.bool().float().mean(dim=(0, 2)).unflatten(0, (100, 300)).mean(dim=1)  # of each text
+    assert shares.min() > 0.65
+    assert shares.max() < 0.75
+    same = [(first.bool() == second.bool()), (first[:, :300].bool() == first[:, 300:600].bool())]
+    assert [part.float().mean().item() for part in same] == pytest.approx([0.58, 0.58], abs=0.03)  # 0.7² + 0.3²
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_with_dropout_is_pytorchs_but_for_the_mask(causal):
+    """Many draws of the mask average to the attention without dropout; heads share keys in groups."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    padding = torch.ones(2, 1, 1, 5, dtype=torch.bool)
+    padding[1, ..., 3:] = False
+    chosen = {"is_causal": True} if causal else {"attn_mask": padding}
+    expected = attend(query, key, value, enable_gqa=True, **chosen)
+    total = torch.zeros_like(expected)
+    with TextDropout([1, 2], [5, 3], False, torch.device("cpu")):
+        for _ in range(4000):
+            total += attend(query, key, value, dropout_p=0.2, enable_gqa=True, **chosen)
+    assert (total / 4000 - expected)[0].abs().max() < 0.1
+    assert (total / 4000 - expected)[1, :, :3].abs().max() < 0.1
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -192,11 +240,10 @@ def test_attention_dropout_is_drawn_without_padding_too(tiny_model):
             module.p = 0.5 if module.p == 0.5 else 0.0
     made.model.train()
     batch = sorted(rows(2, 12), key=len)
-    torch.manual_seed(0)
-    one, two = made.embed(batch), made.embed(batch)
+    one, two = made.embed(batch, [1] * 12), made.embed(batch, [2] * 12)
     assert (one - two).abs().max() > 0.01
     made.model.eval()
-    assert torch.equal(made.embed(batch), made.embed(batch))
+    assert torch.equal(made.embed(batch, [1] * 12), made.embed(batch, [2] * 12))
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
@@ -241,5 +288,5 @@ def test_normalised_embeddings(tiny_model):
     made = encoder(tiny_model)
     batch = sorted(rows(2, 12), key=len)
     with torch.no_grad():
-        found = made.embed(batch)
+        found = made.embed(batch, [0] * 12)
     assert torch.allclose(found, normalize(found, dim=-1), atol=1e-6)
