@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from support.model_folders import copied, edit_json
 
 from mdrbench import recipe
 from mdrbench.core import registry
@@ -48,14 +49,17 @@ def test_every_shipped_recipe_opens_with_what_it_is_and_how_to_run_it():
             assert any(word in line for line in header), f"{path.name}: the header lacks '{word}'"
 
 
-def test_every_shipped_recipe_can_be_planned(store, tiny_model, monkeypatch):
-    """Weights are not needed for that: one small model stands in for all."""
+def test_every_shipped_recipe_can_be_planned(store, tiny_model, tmp_path, monkeypatch):
+    """Weights are not needed for that: one small model with many positions stands in for all."""
     from mdrbench.data.access import open_dataset
     from mdrbench.hub import models
     from mdrbench.pipeline import plan
 
+    folder = copied(tiny_model, tmp_path / "model")
+    edit_json(folder / "config.json", max_position_embeddings=8192)
+
     def stand_in(name, revision=None, source="auto"):
-        return models.LocalModel(tiny_model, name, "local", f"sha256:{name}", "")
+        return models.LocalModel(folder, name, "local", f"sha256:{name}", "")
 
     monkeypatch.setattr(models, "require", stand_in)
     sample = open_dataset("sample")
