@@ -49,11 +49,8 @@ def mteb(
 
     from mdrbench.commands.mteb import bridge as mteb_bridge
     from mdrbench.commands.mteb import tasks as mteb_tasks
-    from mdrbench.core.errors import UsageError
     from mdrbench.data.access import check_final
 
-    if bool(tasks) == bool(data):
-        raise UsageError("Give either --tasks or --data.", mend="add --tasks MIRACLRetrieval, or --data sample")
     if data:
         check_final(split or "dev", final)
     with _progress(quiet) as progress:

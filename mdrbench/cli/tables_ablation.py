@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 CELL = 9
-"""Characters of a language's column."""
+"""Width of a language's column in characters."""
 
 
 def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
-    """The complete recipe's scores, and each variant's difference: the average, then the languages."""
+    """Print the scores of the complete recipe and the difference of each variant: averages, then languages."""
     found = ablated.found
     _print_averages(out, found, measure, ablated.failed)
-    widest = max(len(one.label) for one in found.variants) if found.variants else 0
+    widest = max(len(variant.label) for variant in found.variants) if found.variants else 0
     at_once = max(1, (out.width - max(widest, len("complete")) - 1) // CELL)
     for begin in range(0, len(found.languages), at_once):
         _print_languages(out, found, measure, found.languages[begin : begin + at_once])
@@ -31,18 +31,18 @@ def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
         "* average: the interval leaves out 0; language: randomisation p < 0.05 after Holm's correction over the "
         "languages of a variant", highlight=False, soft_wrap=True,
     )  # fmt: skip
-    for one in (found.complete, *found.variants):
-        if len(one.names) > 1:
-            first, *others = [name.label for name in one.names]
+    for names in (found.complete.names, *(variant.names for variant in found.variants)):
+        if len(names) > 1:
+            first, *others = [name.label for name in names]
             out.print(f"{first}: also {'; '.join(others)}", highlight=False, soft_wrap=True)
-    for one in found.absent:
-        out.print(Text(f"not in this recipe: {one.label}: {one.why}", "dim"), soft_wrap=True)
+    for absent in found.absent:
+        out.print(Text(f"not in this recipe: {absent.label}: {absent.why}", "dim"), soft_wrap=True)
     for label, langs in ablated.failed.items():
         out.print(Text(f"failed: {label} ({', '.join(langs)})", "bold red"), soft_wrap=True)
 
 
 def _print_averages(out: Console, found: Ablation, measure: str, failed: dict[str, list[str]]) -> None:
-    title = f"{measure}: {found.recipe} and what each part is worth, on {found.dataset} ({found.split})"
+    title = f"{measure}: {found.recipe} and the effect of each part, on {found.dataset} ({found.split})"
     if found.overrides:
         title += f" --set {' '.join(found.overrides)}"
     seeds = [f"sd of {found.seeds} seeds"] if found.seeds > 1 else []
@@ -81,8 +81,8 @@ def _difference(cell: Effect) -> str:
 
 
 def print_explained(out: Console, rows: list[dict[str, Any]], absent: dict[str, str]) -> None:
-    """What each variant changes and which steps it adds; nothing was run."""
-    columns = ["steps", "hit", "shared", "to make", "of these"]
+    """Print what each variant changes and which steps it adds. Nothing was run."""
+    columns = ["steps", "hit", "shared", "to run", "of these"]
     table = new_table("", "variant", columns, left=("of these",))
     for row in rows:
         states = Counter(step["state"] for step in row["steps"])
@@ -95,8 +95,8 @@ def print_explained(out: Console, rows: list[dict[str, Any]], absent: dict[str, 
     for row in rows:
         changes = " ".join(f"--set '{item}'" for item in row["overrides"])
         others = f"  (also {'; '.join(row['names'][1:])})" if len(row["names"]) > 1 else ""
-        out.print(f"{row['variant']}: {changes or 'as it is'}{others}", highlight=False, soft_wrap=True)
+        out.print(f"{row['variant']}: {changes or 'unchanged'}{others}", highlight=False, soft_wrap=True)
     for slug, why in absent.items():
         out.print(Text(f"not in this recipe: {slug}: {why}", "dim"), soft_wrap=True)
     total = sum(step["state"] == "miss" for row in rows for step in row["steps"])
-    out.print(f"{len(rows)} recipes, {total} steps to make", highlight=False)
+    out.print(f"{len(rows)} recipes, {total} steps to run", highlight=False)

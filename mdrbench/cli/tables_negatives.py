@@ -12,7 +12,10 @@ from mdrbench.commands.negatives import Mined, Shown
 
 
 def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
-    """Language -> counts over all stages, with ``positives_among_them`` counted anew from the finished groups."""
+    """Return language -> counts over all stages.
+
+    ``positives_among_them`` is counted in the finished groups and must be 0.
+    """
     rows = {}
     for lang in mined.languages():
         facts, groups = mined.facts(lang), mined.groups(lang)
@@ -21,7 +24,7 @@ def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
         qrels = mined.qrels(lang)
         zeros = {(group.qid, docid) for group in groups for docid, grade in qrels[group.qid].items() if grade == 0}
         chosen = {(group.qid, negative.docid) for group in groups for negative in group.negatives}
-        size = mined.recipe.negatives.size
+        size = mined.settings.size
         rows[lang] = {
             "queries": len(groups),
             "mined": facts["mine"]["negatives"],
@@ -41,67 +44,67 @@ def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
 
 
 def print_statistics(out: Console, mined: Mined, rows: dict[str, dict[str, Any]]) -> None:
-    """Per language: what was mined, eliminated, generated, what is short, and how it meets the qrels."""
+    """Print per language what was mined, eliminated and generated, what is missing, and the overlap with the qrels."""
     columns = ["queries", "mined", "eliminated", "generated", "negatives", "short", "missing", "zeros", "positives"]
-    strategy = mined.recipe.negatives.mining["name"]
-    found = new_table(f"hard negatives of {mined.recipe.name} ({strategy}) on {mined.dataset.name}", "", columns)
+    strategy = mined.settings.mining["name"]
+    table = new_table(f"hard negatives of {mined.recipe.name} ({strategy}) on {mined.dataset.name}", "", columns)
     for lang, row in rows.items():
-        found.add_row(
+        table.add_row(
             lang, str(row["queries"]), str(row["mined"]), _share(row["eliminated_share"]),
             _share(row["generated_share"]), str(row["negatives"]), str(row["short"]), str(row["missing"]),
             f"{row['judged_zeros']} ({_share(row['judged_zeros_share'])})", str(row["positives_among_them"]),
         )  # fmt: skip
-    out.print(found)
-    size = mined.recipe.negatives.size
+    out.print(table)
+    size = mined.settings.size
     out.print(
-        f"short: queries with fewer than {size} negatives; missing: negatives they lack; zeros: negatives judged 0 "
-        "(share of all judged 0); positives: negatives judged positive, must be 0", highlight=False,
+        f"short: queries with fewer than {size} negatives; missing: how many they lack; zeros: negatives judged 0 "
+        "(and their share of all judged 0); positives: negatives judged positive, must be 0", highlight=False,
     )  # fmt: skip
     seconds = sum(usage["seconds"] for row in rows.values() for usage in row["usage"].values())
     peak = max((usage["peak_bytes"] for row in rows.values() for usage in row["usage"].values()), default=0)
-    out.print(f"all steps, as computed: {seconds:.1f} s, peak memory {human_bytes(peak)}", highlight=False)
+    out.print(f"all steps: {seconds:.1f} s, peak memory {human_bytes(peak)}", highlight=False)
 
 
-def print_agreement(out: Console, rows: dict[str, dict]) -> None:
-    """The judge against the qrels, per language."""
+def print_agreement(out: Console, rows: dict[str, dict[str, Any]]) -> None:
+    """Print the agreement of the judge with the qrels, per language."""
     ratios = ("precision", "recall", "f1", "accuracy", "kappa")
-    found = new_table("judge against qrels", "", ["pairs", "unreadable", *ratios])
+    table = new_table("judge against qrels", "", ["pairs", "unreadable", *ratios])
     for lang, row in rows.items():
         cells = ["-" if row[name] is None else f"{row[name]:.3f}" for name in ratios]
-        found.add_row(lang, str(row["n"]), str(row["unreadable"]), *cells)
-    out.print(found)
+        table.add_row(lang, str(row["n"]), str(row["unreadable"]), *cells)
+    out.print(table)
 
 
-def print_estimate(out: Console, rows: dict[str, dict]) -> None:
-    """What judging would ask of an endpoint, per language and in all."""
-    found = new_table(
+def print_estimate(out: Console, rows: dict[str, dict[str, Any]]) -> None:
+    """Print what judging would cost, per language and in total."""
+    table = new_table(
         "what judging would take", "", ["requests", "stored already", "input tokens", "output tokens", "cost"]
     )
     names = ("requests", "stored", "input_tokens", "output_tokens")
     for lang, row in rows.items():
-        found.add_row(lang, *(str(row[name]) for name in names), _cost(row["cost"]))
-    found.add_section()
+        table.add_row(lang, *(str(row[name]) for name in names), _cost(row["cost"]))
+    table.add_section()
     costs = [row["cost"] for row in rows.values()]
     total = None if None in costs else sum(costs)
-    found.add_row("all", *(str(sum(row[name] for row in rows.values())) for name in names), _cost(total))
-    out.print(found)
+    table.add_row("all", *(str(sum(row[name] for row in rows.values())) for name in names), _cost(total))
+    out.print(table)
 
 
 def print_shown(out: Console, shown: Shown) -> None:
-    """A query with its positives and negatives, a line of text each."""
+    """Print a query with its positives and negatives, a line for each passage."""
     out.print(Text(f"{shown.lang} {shown.qid}: {shown.query}", style="bold"), soft_wrap=True)
     for passage in shown.positives:
         out.print(Text(f"  positive  {passage.docid}  {passage.title}: {passage.text}"), soft_wrap=True)
     columns = ["score", "source", "grade", "judged", "text"]
-    found = new_table("", "docid", columns, left=("source", "text"))
+    table = new_table("", "docid", columns, left=("source", "text"))
     for negative, passage in shown.negatives:
         grade = "-" if negative.grade is None else str(negative.grade)
         text = Text(f"{passage.title}: {passage.text}" if passage.title else passage.text)
         text.truncate(100, overflow="ellipsis")
-        found.add_row(
+        table.add_row(
             negative.docid, f"{negative.score:.4f}", negative.source, grade, "0" if negative.judged else "no", text
         )
-    out.print(found)
+    out.print(table)
 
 
 def _share(value: float | None) -> str:

@@ -124,7 +124,7 @@ def verify(
         raise UsageError("--corpus needs a data set.", mend="add --data, such as --data sample")
     dataset = None
     if data:
-        from mdrbench.commands.run import open_dataset
+        from mdrbench.data.access import open_dataset
 
         dataset = open_dataset(data)
     progress = (lambda text: None) if quiet or as_json else say
@@ -179,8 +179,7 @@ def submit(
     """
     from mdrbench import results as store
     from mdrbench.commands.audit import submission
-    from mdrbench.commands.run import available, open_dataset, require
-    from mdrbench.data.access import check_final
+    from mdrbench.data.access import available, check_final, open_dataset, require
     from mdrbench.evaluation.measures import DEFAULT
 
     check_final(split, final)

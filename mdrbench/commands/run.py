@@ -1,4 +1,4 @@
-"""From the command line's words to plans, and from plans to result files."""
+"""Plan recipes, run the plans, and write result files."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from mdrbench.results import Result
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a command works on: checked recipes, the data set, languages that are on disk."""
+class Inputs:
+    """What a command works on: checked recipes, the data set, and languages that are on disk."""
 
     recipes: list[Recipe]
     dataset: MiraclFolder
     languages: list[str]
 
 
-def want(
+def load_inputs(
     names: list[str],
     data: str,
     langs: str,
@@ -41,12 +41,21 @@ def want(
     *,
     fetch: bool = False,
     quiet: bool = False,
-) -> Wanted:
-    """Load recipes and data set; with ``fetch`` what is lacking of the data is downloaded, else that is an error."""
+) -> Inputs:
+    """Load recipes and open the data set.
+
+    Args:
+        fetch: download what is missing of the data set.
+        quiet: hide the progress of downloads.
+
+    Raises:
+        UsageError: a recipe or a language does not exist, or two recipes have the same name.
+        DataError: the data set is malformed, or a part is missing and ``fetch`` is off.
+    """
     loaded = [recipe.load(name, overrides) for name in dict.fromkeys(names)]
-    by_name = Counter(one.name for one in loaded)
-    if (twice := by_name.most_common(1)) and twice[0][1] > 1:
-        raise UsageError(f"two of the recipes are called '{twice[0][0]}'", mend="give each a `name` of its own")
+    counts = Counter(recipe.name for recipe in loaded)
+    if (most_common := counts.most_common(1)) and most_common[0][1] > 1:
+        raise UsageError(f"Two of the recipes are called '{most_common[0][0]}'.", mend="give each its own `name`")
     dataset = open_dataset(data)
     languages = parse_langs(langs, available(dataset))
     if fetch and isinstance(dataset, DownloadedFolder):
@@ -54,7 +63,7 @@ def want(
             dataset.fetch(languages, splits, listen)
     for split in splits:
         require(dataset, languages, split)
-    return Wanted(loaded, dataset, languages)
+    return Inputs(loaded, dataset, languages)
 
 
 def plan_all(
@@ -69,40 +78,46 @@ def plan_all(
     quiet: bool = False,
     final: bool = False,
 ) -> list[RecipePlan]:
-    """One plan a recipe; nothing is run.
+    """Return a plan for each recipe. Nothing is run.
 
-    With ``fetch`` what the data set lacks, and the models of the recipes, are downloaded first; without it that is an
-    error. ``quiet`` downloads silently.
+    Args:
+        fetch: download what is missing of the data set, and the models of the recipes.
+        quiet: hide the progress of downloads.
+        final: allow a split that is kept for final figures.
+
+    Raises:
+        UsageError: see :func:`load_inputs`.
+        DataError: see :func:`load_inputs`.
     """
     if fetch:
         check_final(split, final)
-    wanted = want(names, data, langs, [split], overrides, fetch=fetch, quiet=quiet)
+    inputs = load_inputs(names, data, langs, [split], overrides, fetch=fetch, quiet=quiet)
     if fetch:
-        for one in wanted.recipes:
-            registry.build("retrievers", one.retriever).prepare(console.say)
-    return [plan_recipe(one, wanted.dataset, wanted.languages, split, store, overrides) for one in wanted.recipes]
+        for loaded in inputs.recipes:
+            registry.build("retrievers", loaded.retriever).prepare(console.say)
+    return [plan_recipe(loaded, inputs.dataset, inputs.languages, split, store, overrides) for loaded in inputs.recipes]
 
 
-def prepare_negatives(one: Recipe) -> None:
-    """Fetch and check what the negatives of a recipe need: models, the judge's endpoint, the generator's.
+def prepare_negatives(recipe: Recipe) -> None:
+    """Fetch and check what the negatives of a recipe need: models, and the endpoints of judge and generator.
 
     Raises:
-        SetupError: the judge or the generator cannot work here; what the choices are.
+        SetupError: the judge or the generator cannot work on this machine. The mend lists the choices.
     """
-    section = one.negatives
+    section = recipe.negatives
     if section is None:
         return
     registry.build("judges", section.judge).prepare(console.say)
     registry.build("generation", section.generation).prepare(console.say)
     miner = registry.build("mining", section.mining)
-    if (retriever := miner.retriever(section.retriever or one.retriever)) is not None:
+    if (retriever := miner.retriever(section.retriever or recipe.retriever)) is not None:
         registry.build("retrievers", retriever).prepare(console.say)
 
 
 def run_steps(
     steps: list[Step], targets: list[Step], store: Store, quiet: bool, executor_name: str = "local"
 ) -> runner.Outcome:
-    """Make the targets on an executor, with progress on the terminal."""
+    """Make the targets on an executor and show progress on the terminal."""
     by_ref = {step.ref: step for step in steps}
     member = registry.load("executors", executor_name)
     executor = member.build(member.Config())
@@ -114,13 +129,13 @@ def run_steps(
 def run_plans(
     plans: list[RecipePlan], store: Store, results_root: Path, command: str, quiet: bool, executor_name: str = "local"
 ) -> tuple[list[tuple[Path, Result]], MdrbenchError | None]:
-    """Run all plans together (shared steps once) and write a result for each that has a language to show.
+    """Run all plans together, shared steps once, and write a result for each plan with a finished language.
 
     Returns:
-        The written results, and the error to end with where a step failed: its own exit code tells the kind.
+        The written results, and the error to raise after showing them, or None if no step failed.
     """
     for plan in plans:
-        write_result.target(plan, results_root)  # refuse before the work, not after
+        write_result.target(plan, results_root)  # refuse before the work starts
     steps = [step for plan in plans for step in plan.steps()]
     targets = [step for plan in plans for step in plan.targets()]
     outcome = run_steps(steps, targets, store, quiet, executor_name)
@@ -130,14 +145,14 @@ def run_plans(
             held.enter_context(store.locked(step.key, shared=True))
         for plan in plans:
             _add_training(plan, outcome, store, held)
-            if any(one.evaluate.ref in outcome.artifacts for one in plan.by_language.values()):
+            if any(language.evaluate.ref in outcome.artifacts for language in plan.by_language.values()):
                 path = write_result.write(plan, outcome.artifacts, results_root, command)
                 written.append((path, results.read(path)))
     return written, failure(outcome, steps)
 
 
 def _add_training(plan: RecipePlan, outcome: runner.Outcome, store: Store, held: ExitStack) -> None:
-    """The artifacts of a plan's training where they are still there: nothing is trained anew for their record."""
+    """Add the artifacts of a plan's training if they are in the cache. Nothing is trained again for the record."""
     for step in plan.training:
         held.enter_context(store.locked(step.key, shared=True))
         if found := store.find(*step.ref):
@@ -145,7 +160,7 @@ def _add_training(plan: RecipePlan, outcome: runner.Outcome, store: Store, held:
 
 
 def failure(outcome: runner.Outcome, steps: list[Step]) -> MdrbenchError | None:
-    """One error for all failures, with the exit code of the first."""
+    """Return one error for all failures, with the exit code of the first, or None."""
     if not outcome.failures:
         return None
     first = next(iter(outcome.failures.values()))
@@ -153,6 +168,6 @@ def failure(outcome: runner.Outcome, steps: list[Step]) -> MdrbenchError | None:
     scopes = sorted({step.scope for step in steps if step.ref in outcome.failures} - {"all"})
     listed = "\n".join(f"  {text}" for text in dict.fromkeys(str(error) for error in outcome.failures.values()))
     return kind(
-        f"no result for {', '.join(scopes) or 'the average'}:\n{listed}",
-        mend="what is finished is kept; mend the above and run the same command again",
+        f"There is no result for {', '.join(scopes) or 'the average'}:\n{listed}",
+        mend="fix the errors above and run the same command again; finished steps are kept",
     )

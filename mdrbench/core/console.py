@@ -1,4 +1,4 @@
-"""What the commands share: JSON on standard output, news on standard error. Imports nothing heavy."""
+"""Print JSON to standard output and notes to standard error. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 
 def print_json(value: object) -> None:
-    """Indented JSON on standard output."""
+    """Print indented JSON to standard output."""
     import json
 
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def say(text: str) -> None:
-    """One line of news on standard error."""
+    """Print one line to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def shown(path: Path) -> str:
-    """A path as a reader of the log finds it: relative to the working folder where it lies there."""
+    """Return a path for messages: relative to the working folder if it is inside it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -1,18 +1,20 @@
-"""User mistakes and broken surroundings: what is wrong, where, and how to mend it.
+"""Errors for users: what is wrong, where, and how to mend it.
 
-Every error derived from :class:`MdrbenchError` is shown without a traceback and ends the process with its
-``exit_code`` (the table in ``docs/cli.md``). Anything else is a bug of mdrbench and keeps its traceback.
+The command line shows a :class:`MdrbenchError` without a traceback and exits with its ``exit_code`` (see
+``docs/cli.md``). Any other exception is a bug in mdrbench and keeps its traceback.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class MdrbenchError(Exception):
-    """Base of all errors meant for the user's eyes.
+    """Base of all errors that are shown to the user.
 
     Args:
         message: what is wrong, in one sentence.
-        where: the file, line or key it is about (``path:line`` where there is a line).
+        where: the file, line or key; ``path:line`` if there is a line.
         mend: what to do about it.
     """
 
@@ -28,7 +30,8 @@ class MdrbenchError(Exception):
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text}\n  mend: {self.mend}" if self.mend else text
 
-    def __reduce__(self):  # keyword-only arguments do not survive the default pickling between processes
+    def __reduce__(self) -> tuple[Callable[..., MdrbenchError], tuple[object, ...]]:
+        # The default pickling between processes loses keyword-only arguments.
         return _rebuild, (type(self), self.message, self.where, self.mend)
 
 
@@ -37,7 +40,7 @@ def _rebuild(kind: type[MdrbenchError], message: str, where: str | None, mend: s
 
 
 class UsageError(MdrbenchError):
-    """The command line or a recipe asks for something that does not exist or makes no sense."""
+    """The command line or a recipe is wrong."""
 
     exit_code = 2
 
@@ -49,7 +52,7 @@ class DataError(MdrbenchError):
 
 
 class SetupError(MdrbenchError):
-    """Java, a package or another part of the machine is missing or unusable."""
+    """Java, a package or another part of the machine is missing or does not work."""
 
     exit_code = 4
 
@@ -61,7 +64,7 @@ class StepError(MdrbenchError):
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """A hint with the nearest known names, e.g. ``did you mean 'bm25'? (known: bm25, mdpr)``."""
+    """Return a mend with the nearest known names: ``did you mean 'bm25'? (known: bm25, mdpr)``."""
     from difflib import get_close_matches
 
     folded = {known_name.lower(): known_name for known_name in known}

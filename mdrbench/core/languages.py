@@ -1,4 +1,4 @@
-"""The 16 languages of the benchmark, MIRACL's two surprise languages, and how ``--langs`` is read."""
+"""The 16 languages of the benchmark, MIRACL's two surprise languages, and the reader of ``--langs``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mdrbench.core.errors import UsageError, did_you_mean
 
 
 class Language(NamedTuple):
-    """One language: ISO 639-1 code, English and own name, ISO 15924 script, writing direction."""
+    """A language: ISO 639-1 code, English name, own name, ISO 15924 script, writing direction."""
 
     code: str
     name: str
@@ -49,26 +49,34 @@ SURPRISE: dict[str, Language] = {
         Language("yo", "Yoruba", "Yorùbá", "Latn", "ltr"),
     )
 }
-"""The surprise languages of the WSDM 2023 Cup on MIRACL: no training data, and part of no 16-language average."""
+"""The surprise languages of the WSDM 2023 Cup on MIRACL. They have no training data and are in no average."""
 
 
 def parse_langs(text: str, available: list[str]) -> list[str]:
-    """Read ``--langs``: ``all`` or codes separated by commas or spaces; ``available`` is what the data set holds.
+    """Return the language codes in a ``--langs`` text.
 
-    ``all`` stands for the benchmark languages that the data set holds; surprise languages are taken by their codes
-    only. The order is always that of :data:`ALL`, then of :data:`SURPRISE`.
+    Args:
+        text: ``all``, or codes separated by commas or spaces. ``all`` means the benchmark languages of the data set;
+            a surprise language must be named.
+        available: the languages of the data set.
+
+    Returns:
+        Codes in the order of :data:`ALL`, then of :data:`SURPRISE`.
+
+    Raises:
+        UsageError: the text is empty, or a code is unknown or not in the data set.
     """
     codes = text.replace(",", " ").split()
     if not codes:
-        raise UsageError("--langs is empty", mend="give codes such as --langs ar,bn, or --langs all")
+        raise UsageError("--langs is empty.", mend="give codes such as --langs ar,bn, or --langs all")
     if codes == ["all"]:
         codes = [code for code in available if code in LANGUAGES]
     known = (*ALL, *SURPRISE)
     for code in codes:
         if code not in known:
-            raise UsageError(f"unknown language '{code}' in --langs", mend=did_you_mean(code, [*known, "all"]))
+            raise UsageError(f"Unknown language '{code}' in --langs.", mend=did_you_mean(code, [*known, "all"]))
         if code not in available:
             raise UsageError(
-                f"the data set has no language '{code}'", mend=f"choose among {', '.join(available) or 'none'}"
+                f"The data set has no language '{code}'.", mend=f"choose from {', '.join(available) or 'none'}"
             )
     return [code for code in known if code in codes]

@@ -1,4 +1,4 @@
-"""The records of the field, as plain immutable tuples."""
+"""The records of the field, as immutable tuples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def is_blank(text: str) -> bool:
 
 
 class Passage(NamedTuple):
-    """One unit of retrieval. ``title`` may be empty."""
+    """A passage: the unit that is retrieved. ``title`` may be empty."""
 
     docid: str
     title: str
     text: str
 
     def joined(self, separator: str) -> str:
-        """Title, separator and text; the text alone where there is no title."""
+        """Return title, separator and text, or the text alone if there is no title."""
         return f"{self.title}{separator}{self.text}" if self.title else self.text
 
     @property
@@ -29,7 +29,7 @@ class Passage(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """One line of a run: a docid and its score, a finite number exactly representable in float32."""
+    """A line of a run: a docid and its score, a finite float32 number."""
 
     docid: str
     score: float
@@ -39,10 +39,10 @@ class Negative(NamedTuple):
     """A hard negative of a query: retrieved and not positive.
 
     Attributes:
-        score: of the retriever that found it, for the query it was found with.
-        source: ``mined``, or ``generated`` where a generated query found it.
-        judged: whether the qrels hold it (with grade 0); an unjudged one may be relevant.
-        grade: the judge's combined grade (see :class:`Judgment`); None where no judge was asked.
+        score: score of the retriever that found it, for the query that found it.
+        source: ``mined``, or ``generated`` if a generated query found it.
+        judged: True if the qrels judge it (with grade 0). An unjudged negative may be relevant.
+        grade: combined grade of the judge (see :class:`Judgment`). None if no judge was asked.
     """
 
     docid: str
@@ -61,7 +61,7 @@ class TrainingGroup(NamedTuple):
 
 
 class Example(NamedTuple):
-    """A training query as samplers see it; ``positives`` are docids of its language."""
+    """A training query for samplers. ``positives`` are docids of its language."""
 
     lang: str
     qid: str
@@ -70,7 +70,7 @@ class Example(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A query and a passage to be judged; ``reference`` is a positive of the query, None to judge without one."""
+    """A query and a passage to judge. ``reference`` is a positive of the query, or None to judge without a positive."""
 
     lang: str
     qid: str
@@ -80,11 +80,11 @@ class Pair(NamedTuple):
 
 
 class Judgment(NamedTuple):
-    """A judge's verdict on a pair; both grades are None where the judge gave no readable answer.
+    """A judge's verdict on a pair. Both grades are None if the judge gave no readable answer.
 
     Attributes:
-        accuracy: 0 nothing correct on what is asked, 1 partly relevant, 2 correct.
-        completeness: 0 no answer, 1 an answer in part, 2 in full.
+        accuracy: 0 if nothing about the question is correct, 1 if partly relevant, 2 if correct.
+        completeness: 0 for no answer, 1 for a part of the answer, 2 for the full answer.
     """
 
     qid: str
@@ -94,14 +94,14 @@ class Judgment(NamedTuple):
 
     @property
     def grade(self) -> int | None:
-        """The combined grade: the lower of the two."""
+        """The combined grade: the lower of the two grades."""
         if self.accuracy is None or self.completeness is None:
             return None
         return min(self.accuracy, self.completeness)
 
 
 class Source(NamedTuple):
-    """A training query and a positive of it, from which a new query is to be generated."""
+    """A training query and one of its positives, from which a new query is generated."""
 
     lang: str
     qid: str
@@ -110,9 +110,9 @@ class Source(NamedTuple):
 
 
 class Generation(NamedTuple):
-    """What was generated for a query: a summary of its positive, and a query written from the summary.
+    """A summary of a query's positive, and a new query written from the summary.
 
-    Both are None where the generator gave no readable answer.
+    Both are None if the generator gave no readable answer.
     """
 
     qid: str
@@ -121,7 +121,7 @@ class Generation(NamedTuple):
 
 
 Topics = dict[str, str]
-"""qid -> query text, in file order. Qids repeat across languages: key by (language, qid)."""
+"""qid -> query text, in file order. Qids repeat across languages, so use (language, qid) as a key."""
 
 Qrels = dict[str, dict[str, int]]
 """qid -> docid -> grade; a grade of 1 or more is a positive."""

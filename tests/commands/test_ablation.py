@@ -579,5 +579,5 @@ def test_the_command_on_the_sample(cli, me5_small):
     assert "without the judge and stage 2" in done.stdout
     assert "negatives.size=6" in done.stdout
     again = cli(*words, "--no-judge", "--stage-off", "2", "--dry-run", timeout=600)
-    assert "0 steps to make" in again.stdout, again.stderr
+    assert "0 steps to run" in again.stdout, again.stderr
     assert cli("verify", timeout=600).returncode == 0

@@ -224,7 +224,7 @@ def test_a_judgment_of_an_unknown_passage_is_named_not_scored(maker, words_recip
 
 
 def test_only_dense_recipes_have_an_encoder():
-    with pytest.raises(UsageError, match="'bm25' retrieves with bm25; mteb is handed an encoder"):
+    with pytest.raises(UsageError, match="The retriever of 'bm25' is bm25, but mteb needs an encoder"):
         load("bm25")
 
 
@@ -232,8 +232,8 @@ def test_only_dense_recipes_have_an_encoder():
     ("tasks", "langs", "split", "said"),
     [
         ("MIRACLRetreival", None, None, "no task 'MIRACLRetreival'\n  mend: Did you mean: 'MIRACLRetrieval'"),
-        ("STS12", None, None, "STS12 is no text retrieval task"),
-        ("MIRACLRetrieval", "xx", None, "unknown language 'xx'"),
+        ("STS12", None, None, "STS12 is not a text retrieval task"),
+        ("MIRACLRetrieval", "xx", None, "Unknown language 'xx'"),
         ("MIRACLRetrieval", None, "test", "no split 'test'\n  mend: one of dev"),
     ],
 )

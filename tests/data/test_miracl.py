@@ -419,7 +419,7 @@ def test_surprise_languages_are_named_to_be_had_and_have_no_train_split(data, ma
     assert parse_langs(f"{lang},sw", available(data)) == ["sw", lang]
     assert parse_langs("all", available(data)) == list(ALL)
     maker.whole("en")
-    with pytest.raises(UsageError, match=f"the data set has no language '{lang}'"):
+    with pytest.raises(UsageError, match=f"The data set has no language '{lang}'"):
         parse_langs(lang, available(maker.folder()))
     assert parse_langs(lang, available(maker.whole(lang))) == [lang]
     assert data._wanted([lang], None)[0].local.endswith("-dev.tsv")
@@ -468,7 +468,7 @@ def test_a_run_fetches_what_it_needs_and_the_commands_tell_what_is_there(fake, c
         ("data verify", 3, "Nothing is fetched"),
         ("data stats", 3, "mdrbench data fetch"),
         ("data fetch --langs de --split train", 3, "language 'de' has no train split in MIRACL"),
-        ("data fetch --langs sv", 2, "unknown language 'sv'"),
+        ("data fetch --langs sv", 2, "Unknown language 'sv'"),
         ("data fetch --jobs 0", 2, "--jobs"),
     ],
 )

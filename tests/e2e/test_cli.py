@@ -100,7 +100,7 @@ def test_a_recipe_of_ones_own_cannot_take_anothers_place(cli, tmp_path):
         (tmp_path / name).write_text("extends: bm25\nsummary: mine\nname: twin\n")
     done = cli("run", "a.yaml", "b.yaml", "--data", "sample", "--langs", "sw")
     assert done.returncode == 2
-    assert "two of the recipes are called 'twin'" in done.stderr
+    assert "Two of the recipes are called 'twin'" in done.stderr
 
 
 def test_set_marks_the_run_and_leaves_the_recipes_result_alone(cli, tmp_path):
@@ -171,7 +171,7 @@ def test_cache_commands(cli, tmp_path):
     ("words", "code", "said"),
     [
         (("run", "bm52", "--data", "sample"), 2, "unknown recipe 'bm52'"),
-        (("run", "bm25", "--data", "sample", "--langs", "sv"), 2, "unknown language 'sv' in --langs"),
+        (("run", "bm25", "--data", "sample", "--langs", "sv"), 2, "Unknown language 'sv' in --langs"),
         (("run", "bm25", "--data", "nowhere"), 3, "nowhere: no such folder"),
         (("run", "bm25", "--data", "."), 3, "holds no corpus in MIRACL's layout"),
         (("run", "bm25", "--data", "sample", "--split", "test-a"), 3, "no topics for language 'ar', split 'test-a'"),

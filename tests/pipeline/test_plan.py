@@ -51,7 +51,7 @@ def test_languages_and_files_that_are_missing_are_said_before_anything_runs(make
     maker.whole()
     with pytest.raises(DataError, match=r"no topics for language 'en', split 'test-a'"):
         planned(maker.folder(), store, split="test-a")
-    with pytest.raises(Exception, match="the data set has no language 'sw'"):
+    with pytest.raises(Exception, match="The data set has no language 'sw'"):
         plan_all(["bm25"], str(maker.root), "en,sw", "dev", [], store)
 
 

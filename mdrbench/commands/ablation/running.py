@@ -11,7 +11,7 @@ from mdrbench import recipe
 from mdrbench.commands.ablation import parts as ablation_parts
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.commands.ablation.variants import Choice, Variant
-from mdrbench.commands.run import prepare_negatives, run_plans, want
+from mdrbench.commands.run import load_inputs, prepare_negatives, run_plans
 from mdrbench.core import console, registry
 from mdrbench.core.errors import DataError, MdrbenchError, UsageError
 from mdrbench.core.store import Store, key_of
@@ -68,7 +68,7 @@ def plan(
         UsageError, DataError, SetupError: as for a run of each variant.
     """
     splits = list(dict.fromkeys([split, SPLIT])) if choice.complete.recipe.training is not None else [split]
-    wanted = want([choice.name], data, langs, splits, choice.overrides, fetch=fetch, quiet=quiet)
+    inputs = load_inputs([choice.name], data, langs, splits, choice.overrides, fetch=fetch, quiet=quiet)
     plans, prepared = [], set()
     for variant in (choice.complete, *choice.variants):
         needs = key_of(variant.recipe.model_dump(mode="json", include={"retriever", "negatives"}))
@@ -77,7 +77,7 @@ def plan(
             prepare_negatives(variant.recipe)
             prepared.add(needs)
         repeats = [
-            plan_recipe(recipe.load(choice.name, items), wanted.dataset, wanted.languages, split, store, items)
+            plan_recipe(recipe.load(choice.name, items), inputs.dataset, inputs.languages, split, store, items)
             for items in ablation.seeded(variant, choice.overrides, seeds)
         ]
         plans.append((variant, repeats))

@@ -1,15 +1,15 @@
-"""A dense recipe's encoder handed to mteb.
+"""Evaluate the encoder of a dense recipe with mteb.
 
-The encoder does everything itself: prefixes, lengths, pooling, normalisation. mteb tells it queries from documents by
-the prompt type; mteb's own prompts are never added. Scores are the inner product, as in our own search, of float32
-embeddings (ours are stored as float16), and the search is exact whatever the recipe's index.
+The encoder adds prefixes, cuts, pools and normalises. mteb's prompt type distinguishes queries from documents; mteb's
+prompts are never added. Scores are inner products of float32 embeddings (mdrbench stores float16), and the search is
+exact, whatever index the recipe names.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,13 @@ from mdrbench.recipe import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
-WINDOW = 16_384
-"""Passages encoded at once."""
+    from mdrbench.retrieval.encoders import Encoder
 
-SAID_ELSEWHERE = ("model", "model_revision", "torch", "transformers")
-"""Conventions that mteb notes in other places: name and revision, and versions in ``run_settings.jsonl``."""
+WINDOW = 16_384
+"""How many passages are encoded at once."""
+
+RECORDED_ELSEWHERE = ("model", "model_revision", "torch", "transformers")
+"""Conventions that mteb records elsewhere: name and revision, and versions in ``run_settings.jsonl``."""
 
 
 class MtebEncoder:
@@ -39,55 +41,61 @@ class MtebEncoder:
         progress: called with the documents encoded so far, and their number.
     """
 
-    def __init__(self, encoder: Any, recipe: Recipe, progress: Callable[[int, int], None] = lambda done, of: None):
-        self.encoder = encoder
+    def __init__(self, encoder: Encoder, recipe: Recipe, progress: Callable[[int, int], None] = lambda done, of: None):
+        self.encoder: Encoder = encoder
         self.recipe = recipe
         self.separator = recipe.retriever["title_separator"]
         self.progress = progress
 
     @cached_property
     def mteb_model_meta(self) -> Any:
-        """mteb's ModelMeta; ``loader_kwargs`` holds all that decides an embedding."""
+        """mteb's ModelMeta. ``loader_kwargs`` holds every setting that affects an embedding."""
         from mteb.models.model_meta import ModelMeta
 
         conventions = self.encoder.conventions()
         name, revision = identity(conventions, self.recipe)
         unknown = "release_date languages n_parameters memory_usage_mb license open_weights public_training_code"
-        return ModelMeta(
+        settings: dict[str, Any] = {
             **dict.fromkeys([*unknown.split(), "public_training_data", "training_datasets", "loader"]),
-            name=name,
-            revision=revision,
-            loader_kwargs={
-                **{key: value for key, value in conventions.items() if key not in SAID_ELSEWHERE},
+            "name": name,
+            "revision": revision,
+            "loader_kwargs": {
+                **{key: value for key, value in conventions.items() if key not in RECORDED_ELSEWHERE},
                 "title_separator": self.separator,
             },
-            max_tokens=conventions.get("passage_length"),
-            embed_dim=conventions.get("dim"),
-            framework=["PyTorch"],
-            similarity_fn_name="cosine" if conventions.get("normalize") else "dot",
-            use_instructions=bool(conventions.get("query_prefix") or conventions.get("passage_prefix")),
-        )
+            "max_tokens": conventions.get("passage_length"),
+            "embed_dim": conventions.get("dim"),
+            "framework": ["PyTorch"],
+            "similarity_fn_name": "cosine" if conventions.get("normalize") else "dot",
+            "use_instructions": bool(conventions.get("query_prefix") or conventions.get("passage_prefix")),
+        }
+        return ModelMeta(**settings)
 
     def encode(self, inputs: Any, *, prompt_type: Any = None, **_: Any) -> np.ndarray:
-        """Float32 embeddings of shape (texts, dim), in order.
+        """Return float32 embeddings of shape (texts, dim), in order.
 
         Args:
-            inputs: a DataLoader of batches, mappings with the list ``text``; documents may have ``title`` and ``body``.
+            inputs: a DataLoader of batches: mappings with the list ``text``; documents may have ``title`` and ``body``.
             prompt_type: ``query`` or ``document``.
+
+        Raises:
+            UsageError: the task has no prompt types.
         """
         import numpy as np
 
         if prompt_type not in ("query", "document"):
-            raise UsageError("the task does not tell queries from documents", mend="give a retrieval task")
+            raise UsageError("The task does not distinguish queries from documents.", mend="give a retrieval task")
         if prompt_type == "query":
             return self.encoder.encode_queries([text for batch in inputs for text in batch["text"]])
         total, done = len(inputs.dataset), 0
         documents, parts = self._documents(inputs), []
         while window := list(islice(documents, WINDOW)):
-            start = done
-            parts.append(self.encoder.encode_passages(window, lambda n, start=start: self.progress(start + n, total)))
+            parts.append(self.encoder.encode_passages(window, partial(self._report, done, total)))
             done += len(window)
         return np.concatenate(parts)
+
+    def _report(self, before: int, total: int, encoded: int) -> None:
+        self.progress(before + encoded, total)
 
     def _documents(self, inputs: Any) -> Iterator[str]:
         for batch in inputs:
@@ -98,20 +106,20 @@ class MtebEncoder:
                 yield f"{title}{self.separator}{body}" if title else body
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Inner products, shape (n, m), of embeddings of shapes (n, dim) and (m, dim)."""
+        """Return inner products of shape (n, m), for embeddings of shapes (n, dim) and (m, dim)."""
         from mteb.similarity_functions import dot_score
 
         return dot_score(embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Inner products, shape (n,), of embeddings of shape (n, dim) each."""
+        """Return inner products of shape (n,), for two arrays of embeddings of shape (n, dim)."""
         from mteb.similarity_functions import pairwise_dot_score
 
         return pairwise_dot_score(embeddings1, embeddings2)
 
 
 def identity(conventions: dict[str, Any], recipe: Recipe) -> tuple[str, str]:
-    """``ORG/NAME`` and revision; ``local/FOLDER`` of a local model, ``mdrbench/RECIPE`` where there is no model."""
+    """Return ``ORG/NAME`` and revision: ``local/FOLDER`` for a local model, ``mdrbench/RECIPE`` without a model."""
     name = conventions.get("model")
     if not name:
         return f"mdrbench/{recipe.name}", recipe.digest[:40]
@@ -121,15 +129,15 @@ def identity(conventions: dict[str, Any], recipe: Recipe) -> tuple[str, str]:
 
 
 def load_encoder(name: str, overrides: list[str], progress: Callable[[int, int], None]) -> MtebEncoder:
-    """The encoder of a dense recipe, its model fetched where it is not here yet.
+    """Return the encoder of a dense recipe. Its model is downloaded if it is missing.
 
     Raises:
-        UsageError: the recipe retrieves otherwise.
+        UsageError: the retriever of the recipe is not dense.
     """
     loaded = recipe.load(name, overrides)
     if (retriever := loaded.retriever["name"]) != "dense":
         raise UsageError(
-            f"'{loaded.name}' retrieves with {retriever}; mteb is handed an encoder",
+            f"The retriever of '{loaded.name}' is {retriever}, but mteb needs an encoder.",
             mend="give a recipe whose retriever is `dense`",
         )
     dense = registry.build("retrievers", loaded.retriever)
@@ -138,27 +146,27 @@ def load_encoder(name: str, overrides: list[str], progress: Callable[[int, int],
 
 
 def evaluate(encoder: MtebEncoder, task: Any, out: Path, predictions: Path | None = None) -> Path:
-    """Let mteb evaluate one task and write its results under ``out``; returns the TaskResult's path.
+    """Evaluate a task with mteb, write its results under ``out``, and return the path of the TaskResult.
 
-    What is there of the same model, conventions and data is kept, and the missing languages are added.
+    Results of the same model, conventions and data are kept, and missing languages are added.
 
     Raises:
-        UsageError: what is there was made otherwise.
-        SetupError: the data of one of mteb's tasks cannot be loaded.
+        UsageError: the existing results have another model, conventions or data.
+        SetupError: the data of a task of mteb cannot be loaded.
     """
     mteb = load_mteb()
     cache = mteb.ResultCache(out)
     meta = encoder.mteb_model_meta
-    path = cache.get_task_result_path(task.metadata.name, meta)
-    found = _same_as_there(path, task, meta)
-    missing = found is None or found.get_missing_evaluations(task)
+    path = Path(cache.get_task_result_path(task.metadata.name, meta))
+    existing = _existing_result(path, task, meta)
+    missing = existing is None or existing.get_missing_evaluations(task)
     if missing:
         try:
             task.load_data()
         except (OSError, ValueError, RuntimeError) as error:
             raise SetupError(
                 f"{task.metadata.name} cannot be loaded: {type(error).__name__}: {error}",
-                mend="mteb fetches its data from the hub: check the network, HF_ENDPOINT and HF_TOKEN; or use --data",
+                mend="check the network, HF_ENDPOINT and HF_TOKEN (mteb fetches data from the hub), or use --data",
             ) from error
     try:
         mteb.evaluate(
@@ -176,8 +184,13 @@ def evaluate(encoder: MtebEncoder, task: Any, out: Path, predictions: Path | Non
     return path
 
 
-def _same_as_there(path: Path, task: Any, meta: Any) -> Any:
-    """The TaskResult that is there, None where there is none; a UsageError where it cannot be added to."""
+def _existing_result(path: Path, task: Any, meta: Any) -> Any:
+    """Return the existing TaskResult, or None.
+
+    Raises:
+        UsageError: it has other data or conventions, so nothing can be added to it.
+        DataError: the file is not a TaskResult.
+    """
     from mteb import TaskResult
 
     if not path.exists():
@@ -186,16 +199,16 @@ def _same_as_there(path: Path, task: Any, meta: Any) -> Any:
     try:
         found = TaskResult.from_disk(path)
     except (ValueError, OSError) as error:
-        raise DataError(f"no TaskResult of mteb: {error}", where=str(path), mend=mend) from None
+        raise DataError(f"The file is not a TaskResult of mteb: {error}", where=str(path), mend=mend) from None
     if found.dataset_revision != task.metadata.revision:
         raise UsageError(
-            f"holds results on other data ({found.dataset_revision[:15]}, not {task.metadata.revision[:15]})",
+            f"The file holds results on other data ({found.dataset_revision[:15]}, not {task.metadata.revision[:15]})",
             where=str(path),
-            mend=f"{mend}; all languages of a folder go into one run",
+            mend=f"{mend}; evaluate all languages of a folder in one command",
         )
     kept = _read_meta(path.with_name("model_meta.json"))
     if changed := sorted(k for k, v in meta.loader_kwargs.items() if kept.get(k) != v):
-        raise UsageError(f"holds results made with another {', '.join(changed)}", where=str(path), mend=mend)
+        raise UsageError(f"The file holds results with another {', '.join(changed)}.", where=str(path), mend=mend)
     return found
 
 
@@ -203,4 +216,6 @@ def _read_meta(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8")).get("loader_kwargs") or {}
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), mend="give another folder with --out") from None
+        raise DataError(
+            f"The file cannot be read: {error}", where=str(path), mend="give another folder with --out"
+        ) from None

@@ -1,6 +1,6 @@
-"""Retrieval tasks for mteb: its own by name, and a data set of ours as a task.
+"""Retrieval tasks for mteb: its own tasks by name, and a data set of mdrbench as a task.
 
-A passage whose docid equals the qid is kept (MIRACL has such positives). A data set of ours needs no network.
+A passage whose docid equals the qid is kept, because MIRACL has such positives.
 """
 
 from __future__ import annotations
@@ -22,27 +22,37 @@ from mdrbench.formats.trec import read_qrels, read_topics
 
 
 def load_mteb() -> Any:
-    """mteb, quiet about its progress."""
+    """Import mteb, without the progress bars of its data sets.
+
+    Raises:
+        SetupError: mteb cannot be imported.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         import datasets
         import mteb
     except ImportError as error:
-        raise SetupError(f"mteb cannot be imported: {error}", mend="pip install 'mteb>=2.0'") from None
+        raise SetupError(f"mteb cannot be imported: {error}", mend="run `pip install 'mteb>=2.0'`") from None
     datasets.disable_progress_bars()
     return mteb
 
 
 def tasks_for(tasks: str | None, data: str | None, langs: str | None, split: str | None, store: Store) -> list[Any]:
-    """The tasks of the command line: mteb's by name, else a data set's."""
+    """Return the tasks of a command line: tasks of mteb by name, or a data set.
+
+    Raises:
+        UsageError: both or neither are given, or a task, split or language does not exist.
+    """
+    if bool(tasks) == bool(data):
+        raise UsageError("Give either --tasks or --data.", mend="add --tasks MIRACLRetrieval, or --data sample")
     if tasks:
         return hub_tasks(list(dict.fromkeys(tasks.replace(",", " ").split())), langs, split)
-    dataset = open_dataset(data)
+    dataset = open_dataset(data or "")
     return [folder_task(dataset, at_hand(dataset, langs, split or "dev"), split or "dev", store)]
 
 
 def hub_tasks(names: list[str], langs: str | None, split: str | None) -> list[Any]:
-    """mteb's retrieval tasks by name, cut to languages (default: all that each has) and a split (default: its own)."""
+    """Return retrieval tasks of mteb, cut to languages (default: all of a task) and a split (default: its own)."""
     mteb = load_mteb()
     from mteb.abstasks.retrieval import AbsTaskRetrieval
 
@@ -52,12 +62,16 @@ def hub_tasks(names: list[str], langs: str | None, split: str | None) -> list[An
             task = mteb.get_task(name)
         except KeyError as error:
             near = re.search("Did you mean.*", str(error.args[0]))
-            mend = near[0] if near else "`mteb available-tasks` lists them"
-            raise UsageError(f"mteb has no task '{name}'", mend=mend) from None
+            mend = near[0] if near else "`mteb available-tasks` lists the tasks"
+            raise UsageError(f"mteb has no task '{name}'.", mend=mend) from None
         if not isinstance(task, AbsTaskRetrieval) or task.metadata.modalities != ["text"]:
-            raise UsageError(f"{name} is no text retrieval task of mteb", mend="give tasks such as MIRACLRetrieval")
+            raise UsageError(
+                f"{name} is not a text retrieval task of mteb.", mend="give a task such as MIRACLRetrieval"
+            )
         if split and split not in task.metadata.eval_splits:
-            raise UsageError(f"{name} has no split '{split}'", mend=f"one of {', '.join(task.metadata.eval_splits)}")
+            raise UsageError(
+                f"{name} has no split '{split}'.", mend=f"choose from {', '.join(task.metadata.eval_splits)}"
+            )
         if split:
             task.filter_eval_splits([split])
         if langs:
@@ -67,18 +81,22 @@ def hub_tasks(names: list[str], langs: str | None, split: str | None) -> list[An
 
 
 def _subsets(task: Any, langs: str) -> list[str]:
-    """The subsets of a task that are in the languages of ``--langs``."""
+    """Return the subsets of a task that are in the languages of ``--langs``."""
     codes = {iso: code for code, iso in mteb_results.ISO_639_3.items()}
-    of = {
+    languages_of = {
         subset: {codes.get(script.split("-")[0]) for script in scripts}
         for subset, scripts in task.metadata.hf_subsets_to_langscripts.items()
     }
-    wanted = set(parse_langs(langs, [code for code in codes.values() if any(code in found for found in of.values())]))
-    return [subset for subset, found in of.items() if found & wanted]
+    chosen = set(
+        parse_langs(
+            langs, [code for code in codes.values() if any(code in languages for languages in languages_of.values())]
+        )
+    )
+    return [subset for subset, languages in languages_of.items() if languages & chosen]
 
 
 def folder_task(dataset: MiraclFolder, languages: list[str], split: str, store: Store) -> Any:
-    """A data set as a retrieval task of mteb: a subset a language; corpora are read when their turn comes."""
+    """Return a data set as a retrieval task of mteb: a subset for each language, read when mteb asks for it."""
     load_mteb()
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -104,7 +122,7 @@ def folder_task(dataset: MiraclFolder, languages: list[str], split: str, store: 
         )
 
         def load_data(self, *_: Any, **__: Any) -> None:
-            self.dataset = Languages(dataset, languages, split)
+            self.dataset: Any = Languages(dataset, languages, split)
             self.data_loaded = True
 
         def unload_data(self) -> None:
@@ -114,14 +132,14 @@ def folder_task(dataset: MiraclFolder, languages: list[str], split: str, store: 
     return FolderTask()
 
 
-class Languages(Mapping):
-    """language -> split -> corpus, queries and judgments for mteb; the one looked at last is on disk, no other."""
+class Languages(Mapping[str, dict[str, Any]]):
+    """language -> split -> corpus, queries and judgments for mteb. Only the last language is on disk."""
 
     def __init__(self, dataset: MiraclFolder, languages: list[str], split: str):
         self.dataset = dataset
         self.languages = languages
         self.split = split
-        self._held: tuple[str, tempfile.TemporaryDirectory, dict] | None = None
+        self._held: tuple[str, tempfile.TemporaryDirectory[str], dict[str, Any]] | None = None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.languages)
@@ -132,7 +150,7 @@ class Languages(Mapping):
     def __contains__(self, lang: object) -> bool:
         return lang in self.languages
 
-    def __getitem__(self, lang: str) -> dict[str, dict]:
+    def __getitem__(self, lang: str) -> dict[str, Any]:
         if lang not in self.languages:
             raise KeyError(lang)
         if self._held is None or self._held[0] != lang:
@@ -143,13 +161,13 @@ class Languages(Mapping):
         return {self.split: self._held[2]}
 
     def close(self) -> None:
-        """Delete what is on disk."""
+        """Delete the language that is on disk."""
         if self._held:
             self._held[1].cleanup()
             self._held = None
 
     def _load(self, lang: str, work: Path) -> dict[str, Any]:
-        """Checked as in a run of ours: judgments must be of topics and passages that are there."""
+        """Read a language and check it as a run does: judgments must name existing topics and passages."""
         from datasets import Dataset, Features, Value
 
         report = check_corpus(self.dataset, lang, work / "docids")
