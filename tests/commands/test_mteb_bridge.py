@@ -207,7 +207,7 @@ def test_results_are_added_to_but_never_mixed(maker, words_recipe, store, tmp_pa
     again = json.loads(mteb_bridge.evaluate(encoder, task(), out).read_text())
     assert [entry["hf_subset"] for entry in again["scores"]["dev"]] == ["fi", "sw"]
     assert again["scores"]["dev"][0]["ndcg_at_10"] == 0.125  # what was there was not computed again
-    with pytest.raises(UsageError, match="made with another pooling"):
+    with pytest.raises(UsageError, match="results with another pooling"):
         mteb_bridge.evaluate(load(words_recipe, ["retriever.encoder.pooling=cls"]), task(), out)
     maker.split("topics", "q1\twhere is the seal\nq2\tlake\n", "fi")
     with pytest.raises(UsageError, match="holds results on other data"):
@@ -231,10 +231,10 @@ def test_only_dense_recipes_have_an_encoder():
 @pytest.mark.parametrize(
     ("tasks", "langs", "split", "said"),
     [
-        ("MIRACLRetreival", None, None, "no task 'MIRACLRetreival'\n  mend: Did you mean: 'MIRACLRetrieval'"),
+        ("MIRACLRetreival", None, None, "no task 'MIRACLRetreival'.\n  mend: Did you mean: 'MIRACLRetrieval'"),
         ("STS12", None, None, "STS12 is not a text retrieval task"),
         ("MIRACLRetrieval", "xx", None, "Unknown language 'xx'"),
-        ("MIRACLRetrieval", None, "test", "no split 'test'\n  mend: one of dev"),
+        ("MIRACLRetrieval", None, "test", "no split 'test'.\n  mend: choose from dev"),
     ],
 )
 def test_mistakes_in_tasks_are_named(tasks, langs, split, said):
