@@ -49,7 +49,8 @@ def check_values(parameters: dict) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_commands_of_the_documentation_exist(command: Command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "FIGURES.csv").touch()
+    for name in ("FIGURES.csv", "VERSIONS.tsv"):
+        (tmp_path / name).touch()
     _, parameters = parse(command.words[1:])
     check_values(parameters)
 

@@ -8,8 +8,22 @@ from typing import Annotated
 import typer
 
 from mdrbench import __version__
-from mdrbench.cli import ablation, cache, data, generator, inspect, models, mteb, negatives, published, run, site, trust
-from mdrbench.cli.help import DATA, INSPECT, NEGATIVES, PUBLISH, RUN, PanelGroup
+from mdrbench.cli import (
+    ablation,
+    audit,
+    cache,
+    data,
+    generator,
+    inspect,
+    models,
+    mteb,
+    negatives,
+    published,
+    run,
+    site,
+    trust,
+)
+from mdrbench.cli.help import DATA, INSPECT, NEGATIVES, PUBLISH, RUN, TRUST, PanelGroup
 
 EPILOG = (
     "Exit codes: 0 success, 1 a bug in mdrbench, 2 wrong command or recipe, 3 wrong data, 4 the machine is not ready, "
@@ -38,6 +52,8 @@ app.command(rich_help_panel=NEGATIVES)(negatives.agreement)
 app.add_typer(negatives.app, name="negatives", rich_help_panel=NEGATIVES)
 app.command(rich_help_panel=NEGATIVES)(generator.tune_generator)
 app.add_typer(trust.app)
+app.command(rich_help_panel=TRUST)(audit.audit)
+app.command("pool-to-full", rich_help_panel=TRUST)(audit.pool_to_full)
 app.command(rich_help_panel=PUBLISH)(site.report)
 app.command(rich_help_panel=PUBLISH)(site.serve)
 app.command(rich_help_panel=PUBLISH)(mteb.export_mteb)
