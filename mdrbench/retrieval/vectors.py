@@ -42,38 +42,92 @@ class Shard:
     docids: list[str]
 
 
-def write_shard(folder: Path, number: int, docids: list[str], matrix: np.ndarray) -> None:
+def write_shard(folder: Path, number: int, docids: list[str], matrix: np.ndarray, precision: str = "fp32") -> None:
     """Write one shard; ``matrix`` has shape (len(docids), dim) and is stored as float16.
 
+    Args:
+        precision: what the embeddings were computed in, for the advice in an error.
+
     Raises:
-        StepError: a value is not finite in float16, which would poison every ranking.
+        StepError: a value is not a finite number in float16, which would spoil every ranking.
     """
     import numpy as np
 
-    with np.errstate(over="ignore"):  # what overflows is found below and named
+    check_finite(docids, matrix, precision)
+    with np.errstate(over="ignore"):  # an overflow is found below and named
         half = matrix.astype(np.float16)
     if not np.isfinite(half).all():
         row = int(np.argwhere(~np.isfinite(half).all(axis=1))[0][0])
-        raise StepError(f"the embedding of '{docids[row]}' is not finite in float16", mend="try --set with fp32")
+        raise StepError(
+            f"the embedding of '{docids[row]}' holds {np.abs(matrix[row]).max():g}, and float16 ends at 65504",
+            mend="set normalize: true, so that embeddings have length 1",
+        )
     path = folder / f"shard-{number:05}.npy"
     np.save(path, half)
     note = {"docids": docids, "sha256": file_sha256(path)}
     write_atomically(path.with_suffix(".json"), json.dumps(note, ensure_ascii=False))
 
 
-def shards(folder: Path, *, check: bool = False) -> Iterator[Shard]:
-    """The finished shards in order, up to the first gap; with ``check`` a shard whose bytes changed ends them too."""
+def check_finite(names: list[str], matrix: np.ndarray, precision: str) -> None:
+    """Raise a StepError for an embedding that is no finite number, shape (len(names), dim); it names the text."""
+    import numpy as np
+
+    if np.isfinite(matrix).all():
+        return
+    row = int(np.argwhere(~np.isfinite(matrix).all(axis=1))[0][0])
+    weights = "look for numbers that are not finite in the model's weights, or download the model again"
+    raise StepError(
+        f"the embedding of '{names[row]}' is not finite in {precision}",
+        mend=weights if precision == "fp32" else "set precision: fp32",
+    )
+
+
+def finished_shards(folder: Path) -> Iterator[Shard]:
+    """Yield the shards that an interrupted encoding finished, in order, up to the first that is missing or damaged."""
     number = 0
     while True:
         path = folder / f"shard-{number:05}.npy"
         try:
             note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            if check and file_sha256(path) != note["sha256"]:
+            if file_sha256(path) != note["sha256"]:
                 return
-        except (OSError, ValueError):
+            yield Shard(path, note["docids"])
+        except (OSError, ValueError, KeyError, TypeError):
             return
-        yield Shard(path, note["docids"])
         number += 1
+
+
+def shards(folder: Path) -> Iterator[Shard]:
+    """Yield all shards of a finished index in order.
+
+    Raises:
+        StepError: there is no shard, one is missing, or a file is damaged.
+    """
+    count = sum(1 for path in folder.glob("shard-*.json"))
+    if not count:
+        raise StepError("the index holds no embeddings", where=str(folder), mend=ANEW)
+    for number in range(count):
+        path = folder / f"shard-{number:05}.npy"
+        yield _shard(path)
+
+
+ANEW = "the index is damaged: remove it with `mdrbench cache rm KEY` and run the command again"
+
+
+def _shard(path: Path) -> Shard:
+    import numpy as np
+
+    try:
+        docids = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["docids"]
+        matrix = np.load(path, mmap_mode="r")
+        whole = (
+            isinstance(docids, list) and matrix.ndim == 2 and matrix.dtype == np.float16 and len(matrix) == len(docids)
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise StepError(f"the shard cannot be read: {error}", where=str(path), mend=ANEW) from None
+    if not whole:
+        raise StepError("the matrix does not fit the docids beside it", where=str(path), mend=ANEW)
+    return Shard(path, docids)
 
 
 def docids(folder: Path, rows: np.ndarray) -> dict[int, str]:

@@ -143,10 +143,10 @@ def test_an_interrupted_encoding_goes_on_after_the_last_whole_shard(maker, tmp_p
     plan = planned(maker, tmp_path, store, tiny_model, shard_size=1)
     honest = vectors.write_shard
 
-    def fails_on_the_third(folder, number, docids, matrix):
+    def fails_on_the_third(folder, number, docids, matrix, precision):
         if number == 2:
             raise StepError("the power went out")
-        honest(folder, number, docids, matrix)
+        honest(folder, number, docids, matrix, precision)
 
     with monkeypatch.context() as patch:
         patch.setattr(vectors, "write_shard", fails_on_the_third)

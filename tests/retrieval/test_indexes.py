@@ -233,7 +233,7 @@ def test_broken_surroundings_are_errors_with_a_mend(name, embeddings, built, que
     with pytest.raises(StepError, match="queries have 16 dimensions, the search structure 32"):
         searcher.search(embeddings, built[name], queries[:, :16].copy(), 10)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StepError, match="there is no embedding"):
+    with pytest.raises(StepError, match="the index holds no embeddings"):
         searcher.build(tmp_path / "empty", tmp_path, lambda done: None)
 
 

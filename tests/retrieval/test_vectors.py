@@ -64,7 +64,7 @@ def test_pairs_are_scored_as_search_scores_them(tmp_path, matrix):
 
 def test_embeddings_that_are_not_finite_are_an_error_that_names_the_passage(tmp_path, matrix):
     matrix[3, 5] = 1e6  # beyond float16
-    with pytest.raises(StepError, match="embedding of 'd3' is not finite"):
+    with pytest.raises(StepError, match="embedding of 'd3' holds 1e\\+06, and float16 ends at 65504"):
         write(tmp_path, matrix, [10])
 
 
@@ -74,6 +74,55 @@ def test_a_shard_counts_only_when_it_is_whole_and_unchanged(tmp_path, matrix):
     with (tmp_path / "shard-00001.npy").open("r+b") as file:
         file.seek(-2, 2)
         file.write(b"\x00\x3c")
-    assert len(list(vectors.shards(tmp_path, check=True))) == 1
+    assert len(list(vectors.finished_shards(tmp_path))) == 1
     (tmp_path / "shard-00000.json").unlink()
-    assert list(vectors.shards(tmp_path)) == []
+    assert list(vectors.finished_shards(tmp_path)) == []
+
+
+def cut(folder):
+    path = folder / "shard-00001.npy"
+    path.write_bytes(path.read_bytes()[:-64])
+
+
+def shorten(folder):
+    np.save(folder / "shard-00001.npy", np.zeros((99, 32), np.float16))
+
+
+def in_another_type(folder):
+    np.save(folder / "shard-00001.npy", np.zeros((100, 32), np.float32))
+
+
+def as_a_folder(folder):
+    (folder / "shard-00001.npy").unlink()
+    (folder / "shard-00001.npy").mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(cut, shorten, in_another_type, as_a_folder),
+        lambda folder: (folder / "shard-00001.npy").unlink(),
+        lambda folder: (folder / "shard-00001.json").unlink(),
+        lambda folder: (folder / "shard-00001.json").write_text("[]"),
+        lambda folder: (folder / "shard-00001.json").write_text('{"docids": 3}'),
+    ],
+)
+def test_a_search_over_damaged_shards_is_an_error_and_never_a_smaller_index(tmp_path, matrix, damage):
+    write(tmp_path, matrix, [100, 100, 100])
+    damage(tmp_path)
+    with pytest.raises(StepError, match=r"shard-0000[12]\.npy: ") as error:
+        vectors.top(tmp_path, matrix[:2], 10)
+    assert "mdrbench cache rm" in error.value.mend
+
+
+def test_a_search_without_any_shard_is_an_error(tmp_path, matrix):
+    with pytest.raises(StepError, match="the index holds no embeddings"):
+        vectors.top(tmp_path, matrix[:2], 10)
+
+
+@pytest.mark.parametrize(("precision", "mend"), [("fp16", "set precision: fp32"), ("fp32", "the model's weights")])
+def test_the_advice_for_numbers_that_are_not_finite_fits_the_precision(tmp_path, matrix, precision, mend):
+    matrix[3, 5] = np.nan
+    with pytest.raises(StepError, match=f"embedding of 'd3' is not finite in {precision}") as error:
+        vectors.write_shard(tmp_path, 0, [f"d{i}" for i in range(1000)], matrix, precision)
+    assert mend in error.value.mend

@@ -247,13 +247,15 @@ def test_what_cannot_fill_a_batch_is_refused_with_the_size_that_works():
     shared = [Example("sw", str(i), "a", (str(i % 3),)) for i in range(30)]
     assert refusal("homogeneous", shared, 8) == (
         "the examples of 'sw' cannot fill a batch of 8 without a query or a positive twice: of 30 at most 3 can be "
-        "together\n  mend: set the batch size to 3 or less, or leave a language out"
+        "together\n  mend: set training.batch_size to 3 or less, or leave 'sw' out"
     )
     assert refusal("uniform", shared, 8).startswith("the training examples cannot fill a batch of 8 without")
-    assert "of 1 at most 1 can be together" in refusal("homogeneous", plain({("sw", "a"): 1, ("en", "a"): 9}), 4)
+    single = refusal("homogeneous", plain({("sw", "a"): 1, ("en", "a"): 9}), 4)
+    assert "of 1 at most 1 can be together" in single
+    assert single.endswith("mend: use more training queries, or leave 'sw' out")  # a batch has two queries at least
     few = refusal("homogeneous", plain({("sw", "a"): 3, ("en", "a"): 9}), 8, 4)
-    assert "with equal parts for 4 processes" in few
-    assert few.endswith("mend: use fewer processes, or leave a language out")
+    assert "in equal parts for 4 processes" in few
+    assert few.endswith("mend: use more training queries, or leave 'sw' out")
     assert refusal("uniform", [], 8).startswith("there is no training example")
     assert registry.build("samplers", {"name": "homogeneous"}).count(shared, 3) == 10
 

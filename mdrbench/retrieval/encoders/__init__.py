@@ -10,7 +10,25 @@ if TYPE_CHECKING:
 
 
 class Encoder(Protocol):
-    """What a member's ``build(config)`` returns."""
+    """What a member's ``build(config)`` returns.
+
+    Attributes:
+        dim: width of an embedding.
+        device: where the model runs: ``cpu`` or ``cuda``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+    """
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch what is needed before planning, and tell ``say`` about it."""
 
     def conventions(self) -> dict[str, Any]:
         """All that decides an embedding (model, source, revision, pooling, prefixes, lengths, precision), as JSON."""

@@ -26,12 +26,10 @@ def conventions(kind: str, settings: dict) -> dict:
 
 
 def shape(embeddings: Path) -> tuple[int, int]:
-    """Number and width of the vectors; a StepError where there is none."""
+    """Return number and width of the vectors; a StepError if there are none."""
     count, dim = 0, 0
     for start, matrix in vectors.matrices(embeddings):
         count, dim = start + len(matrix), matrix.shape[1]
-    if not count:
-        raise StepError("there is no embedding to build a search structure over", where=str(embeddings))
     return count, dim
 
 

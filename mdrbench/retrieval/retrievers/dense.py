@@ -96,7 +96,7 @@ class Dense:
         out.mkdir(exist_ok=True)
         stream = iter(passages)
         number = resumed = 0
-        for shard in vectors.shards(out, check=True):
+        for shard in vectors.finished_shards(out):
             if [passage.docid for passage in islice(stream, len(shard.docids))] != shard.docids:
                 raise ValueError("the shards found are of another corpus")  # the key makes this impossible
             number += 1
@@ -105,7 +105,7 @@ class Dense:
         while window := list(islice(stream, self.config.shard_size)):
             texts = [passage.joined(self.config.title_separator) for passage in window]
             matrix = self.encoder.encode_passages(texts, lambda n, before=total: progress(before + n))
-            vectors.write_shard(out, number, [passage.docid for passage in window], matrix)
+            vectors.write_shard(out, number, [passage.docid for passage in window], matrix, self.encoder.precision)
             number += 1
             total += len(window)
         return {"indexed": total, "skipped": 0, "resumed_after": resumed, **self.encoder.facts()}
@@ -131,7 +131,9 @@ class Dense:
 
     def encode(self, topics: Topics) -> np.ndarray:
         """Embeddings of the topics in their order: float32, shape (topics, dim)."""
-        return self.encoder.encode_queries(list(topics.values()))
+        queries = self.encoder.encode_queries(list(topics.values()))
+        vectors.check_finite(list(topics), queries, self.encoder.precision)
+        return queries
 
     def score(self, lang: str, index: Path, topics: Topics, wanted: dict[str, list[str]]) -> Scores:
         """The inner product of each topic in ``wanted`` with the passages listed for it."""

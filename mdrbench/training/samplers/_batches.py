@@ -34,13 +34,13 @@ class Pool:
         if len(self.core) >= size or (len(members) < size and self.width >= 2):
             return
         whose = "the training examples" if label is None else f"the examples of '{label}'"
-        parts = "" if world == 1 else f" with equal parts for {world} processes"
+        parts = "" if world == 1 else f" in equal parts for {world} processes"
         works = len(self.core) // world * world
-        mend = f"set the batch size to {works} or less" if works else "use fewer processes"
+        mend = f"set training.batch_size to {works} or less" if works >= max(2, world) else "use more training queries"
         raise DataError(
             f"{whose} cannot fill a batch of {size}{parts} without a query or a positive twice: of {len(members)} at "
             f"most {len(self.core)} can be together",
-            mend=f"{mend}, or leave a language out",
+            mend=mend if label is None else f"{mend}, or leave '{label}' out",
         )
 
     def _apart(self, size: int) -> list[int]:
