@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,12 @@ def test_rooms_import_only_the_rooms_below_them():
         for room in imported_rooms(path) - MAY_IMPORT[room_of(path)] - {room_of(path)}
     }
     assert upward == set()
+
+
+def test_the_table_of_rooms_in_the_documentation_is_the_rule():
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \|.*\| ([a-z, -]+) \|$", page, flags=re.MULTILINE)
+    assert {room: set(below.replace("-", "").split(", ")) - {""} for room, below in rows} == MAY_IMPORT
 
 
 @pytest.mark.parametrize(
