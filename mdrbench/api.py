@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 from mdrbench import results as result_files
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import Cell, Result
 from mdrbench.results.comparison import Comparison
 
@@ -221,7 +222,7 @@ def compare(
     *,
     results: Pathlike = "results",
     top: int = 10,
-    seed: int = 42,
+    seed: int = PROTOCOL.seed,
 ) -> Comparison:
     """Compare two results with paired tests, as ``mdrbench compare`` does.
 

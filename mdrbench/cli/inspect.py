@@ -12,6 +12,7 @@ import typer
 
 from mdrbench.cli.options import AsJson, Cache, Results, Set, complete_recipe
 from mdrbench.core.console import print_json
+from mdrbench.evaluation.statistics import PROTOCOL
 
 
 def list_(
@@ -73,7 +74,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="The result to compare it with.")],
     measure: Annotated[str, typer.Option(help="The measure to compare.")] = "nDCG@10",
     top: Annotated[int, typer.Option(min=0, help="How many of the topics that moved most are listed.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of the randomisation test.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of the randomisation test.")] = PROTOCOL.seed,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:

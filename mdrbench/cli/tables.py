@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mdrbench.core.store import Store
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import Cell, Result
 from mdrbench.results.comparison import Comparison
@@ -152,7 +153,7 @@ def print_comparison(out: Console, compared: Comparison) -> None:
     for row in compared.languages:
         t = row.test
         ps = [t.p_t, row.p_t_holm, t.p_randomisation, row.p_randomisation_holm]
-        mark = "*" if row.p_randomisation_holm < 0.05 else ""
+        mark = "*" if row.p_randomisation_holm < PROTOCOL.level else ""
         table.add_row(
             f"{row.lang}{mark}", str(t.topics), f"{t.mean_a:.4f}", f"{t.mean_b:.4f}", f"{t.difference:+.4f}",
             f"{t.wins}/{t.ties}/{t.losses}", *(f"{p:.4f}" for p in ps),
@@ -161,7 +162,8 @@ def print_comparison(out: Console, compared: Comparison) -> None:
     mean = compared.average
     out.print(
         f"{compared.average_label}: {mean.value:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]   "
-        "* randomisation p < 0.05 after Holm's correction over the languages", highlight=False,
+        f"* randomisation p < {PROTOCOL.level:g} after {PROTOCOL.correction}'s correction over the languages",
+        highlight=False,
     )  # fmt: skip
     if compared.only_in_one:
         out.print(f"left out, because only one of the two has them: {', '.join(compared.only_in_one)}")

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from mdrbench.cli.tables import new_table
+from mdrbench.evaluation.statistics import PROTOCOL
 
 if TYPE_CHECKING:
     from mdrbench.commands.ablation.running import Ablated
     from mdrbench.results.ablations import Ablation, Effect
 
-ALPHA = 0.05
+ALPHA = PROTOCOL.level
 CELL = 9
 """Width of a language's column in characters."""
 
@@ -28,7 +29,7 @@ def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
     for begin in range(0, len(found.languages), at_once):
         _print_languages(out, found, measure, found.languages[begin : begin + at_once])
     out.print(
-        "* average: the interval leaves out 0; language: randomisation p < 0.05 after Holm's correction over the "
+        f"* average: the interval leaves out 0; language: randomisation p < {ALPHA:g} after Holm's correction over the "
         "languages of a variant", highlight=False, soft_wrap=True,
     )  # fmt: skip
     for names in (found.complete.names, *(variant.names for variant in found.variants)):

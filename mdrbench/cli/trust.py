@@ -11,6 +11,7 @@ import typer
 from mdrbench.cli.help import TRUST
 from mdrbench.cli.options import AsJson, Cache, Final, Quiet, Results, Split, open_store, recorded_command
 from mdrbench.core.console import print_json, say
+from mdrbench.evaluation.statistics import PROTOCOL
 
 if TYPE_CHECKING:
     from mdrbench.data.miracl_layout import MiraclFolder
@@ -44,8 +45,10 @@ def check(
     statistical: Annotated[
         bool, typer.Option("--statistical", help="Count a difference only if the paired test confirms it.")
     ] = False,
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5, help="Significance level after Holm's correction.")] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the randomisation test.")] = 42,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Significance level after Holm's correction.")
+    ] = PROTOCOL.level,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the randomisation test.")] = PROTOCOL.seed,
     allow_changed: Annotated[
         Optional[list[str]], typer.Option(help="What changed on purpose: recipe, conventions or data. Repeatable.")
     ] = None,

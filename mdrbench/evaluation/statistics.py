@@ -1,41 +1,120 @@
-"""Bootstrap intervals, paired tests and Holm's correction."""
+"""State the one protocol of the statistics; compute intervals, paired tests and Holm's correction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mdrbench.core.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
+    Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The figures of every interval and test. Commands, results and pages take their defaults from here.
+
+    Attributes:
+        confidence: coverage of intervals.
+        resamples: bootstrap resamples of an interval.
+        flips: random sign flips of a randomisation test, a multiple of 1,000.
+        seed: of resamples and flips.
+        level: a corrected p value below it is significant.
+        correction: for several languages or pairs of systems.
+    """
+
+    confidence: float = 0.95
+    resamples: int = 2000
+    flips: int = 10_000
+    seed: int = 42
+    level: float = 0.05
+    correction: str = "Holm"
+
+
+PROTOCOL = Protocol()
 
 BOOTSTRAP_BLOCK = 400_000
 """Scores that are resampled at once: a few megabytes, within the processor's cache. No result depends on it."""
 
+FEWEST = 5
+"""An interval is bootstrapped if at least so many topics stand away from the edge (see :func:`bootstrap`)."""
+
+EQUAL = 1e-12
+"""Differences this close to each other are equal: they differ by rounding alone."""
+
 
 class Interval(NamedTuple):
-    """A mean with the ends of its bootstrap interval."""
+    """A mean with the ends of its interval."""
 
     value: float
     low: float
     high: float
 
 
-def bootstrap(groups: list[np.ndarray], *, confidence: float, resamples: int, seed: int) -> list[Interval]:
-    """Mean over groups of the mean over each group's topics, with percentile bootstrap intervals.
+def bootstrap(groups: Sequence[Floats], *, confidence: float, resamples: int, seed: int) -> list[Interval]:
+    """Average each group's mean over the groups, with an interval for the same languages and other topics.
 
-    Topics are resampled with replacement within each group (language), so the interval of a macro average speaks of
-    these languages and other topics. Efron and Tibshirani 1993, chapter 13.
+    Topics are resampled with replacement within each group (language); the ends are percentiles (Efron and Tibshirani
+    1993, chapter 13). Near an edge, where nearly all topics score 1 (or 0), a bootstrap cannot see what it did not
+    draw: its interval has little or no width. If fewer than :data:`FEWEST` topics stand away from an edge, the ends
+    are those of Clopper and Pearson (1934) for the mean of scores between 0 and 1. They hold for every such score and
+    are wide. Topics are counted as (sum of distances)^2 / sum of squared distances from the edge: 5 topics that score
+    0 beside 95 that score 1 count as 5.
 
     Args:
-        groups: one array a language, each of shape (topics, measures).
+        groups: one array a language, each of shape (topics, measures), of scores between 0 and 1.
+        confidence: coverage, such as 0.95.
 
     Returns:
         One interval for each measure.
     """
+    import numpy as np
+
+    found = _percentiles(groups, confidence, resamples, seed)
+    size = len(groups) * min(map(len, groups))
+    at_edge = np.minimum(_away(groups), _away([1 - scores for scores in groups])) < FEWEST
+    return [
+        interval._replace(**_ends(interval.value, size, confidence)) if edge else interval
+        for interval, edge in zip(found, at_edge, strict=True)
+    ]
+
+
+def bootstrap_differences(groups: Sequence[Floats], *, confidence: float, resamples: int, seed: int) -> list[Interval]:
+    """Do what :func:`bootstrap` does for differences of scores, which lie between -1 and 1.
+
+    The edge is no difference at all. Near it, gains and losses get the interval of Clopper and Pearson each, and the
+    two are combined as Zou and Donner (Statistics in Medicine, 2008) combine the intervals of a difference.
+
+    Args:
+        groups: one array a language, each of shape (topics, columns).
+
+    Returns:
+        One interval for each column.
+    """
+    import numpy as np
+
+    found = _percentiles(groups, confidence, resamples, seed)
+    size = len(groups) * min(map(len, groups))
+    at_edge = _away([np.abs(scores) for scores in groups]) < FEWEST
+    gains = np.mean([np.maximum(scores, 0).mean(axis=0) for scores in groups], axis=0)
+    losses = np.mean([np.maximum(-scores, 0).mean(axis=0) for scores in groups], axis=0)
+    for column in np.flatnonzero(at_edge):
+        gain, loss = (_ends(float(part[column]), size, confidence) for part in (gains, losses))
+        value = found[column].value
+        below = np.hypot(gains[column] - gain["low"], loss["high"] - losses[column])
+        above = np.hypot(gain["high"] - gains[column], losses[column] - loss["low"])
+        found[column] = Interval(value, float(value - below), float(value + above))
+    return found
+
+
+def _percentiles(groups: Sequence[Floats], confidence: float, resamples: int, seed: int) -> list[Interval]:
+    """Bootstrap the mean over groups of the mean over topics."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -52,53 +131,27 @@ def bootstrap(groups: list[np.ndarray], *, confidence: float, resamples: int, se
     return [Interval(float(m), float(low), float(high)) for m, low, high in zip(means, *ends, strict=True)]
 
 
-def bootstrap_each(
-    columns: Sequence[Sequence[np.ndarray]], *, confidence: float, resamples: int, seed: int
-) -> list[Interval]:
-    """What :func:`bootstrap` gives for each column by itself, to the last bit; topics are drawn once for all of them.
-
-    Args:
-        columns: for each its scores by language, arrays of shape (topics,); every column has as many topics.
-    """
+def _away(groups: Sequence[Floats]) -> Floats:
+    """Count the topics that stand away from 0, by column; topics of a small language weigh more, as in the mean."""
     import numpy as np
 
-    rng = np.random.default_rng(seed)
-    total = np.zeros((resamples, len(columns)))
-    for scores in zip(*columns, strict=True):  # of one language
-        topics = len(scores[0])
-        if not topics:
-            raise DataError("no judged topic to average over", mend="check the qrels")
-        table = np.stack(scores, axis=1)
-        at_once = max(1, BOOTSTRAP_BLOCK // table.size)
-        for start in range(0, resamples, at_once):
-            picks = rng.integers(0, topics, (min(at_once, resamples - start), topics))
-            total[start : start + len(picks)] += _row_sums(table, picks) / topics
-    means = [np.mean([values[:, None].mean(axis=0) for values in column], axis=0)[0] for column in columns]
-    ends = [np.quantile(row / len(columns[0]), [(1 - confidence) / 2, (1 + confidence) / 2]) for row in total.T.copy()]
-    return [Interval(float(m), float(low), float(high)) for m, (low, high) in zip(means, ends, strict=True)]
+    weighted = [scores / len(scores) for scores in groups]
+    total = np.sum([scores.sum(axis=0) for scores in weighted], axis=0)
+    squares = np.sum([(scores**2).sum(axis=0) for scores in weighted], axis=0)
+    counts: Floats = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
+    return counts
 
 
-def _row_sums(table: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """``table[picks].sum(axis=1)``, added up as numpy adds up each column by itself: eight partial sums, then theirs.
+def _ends(mean: float, size: int, confidence: float) -> dict[str, float]:
+    """Return Clopper and Pearson's ends for the mean of ``size`` scores between 0 and 1."""
+    from scipy.stats import beta
 
-    Args:
-        table: shape (topics, columns).
-        picks: rows of it, shape (resamples, topics).
-    """
-    import numpy as np
-
-    whole = picks.shape[1] // 8 * 8
-    if not 8 <= picks.shape[1] <= 128:  # other orders
-        return np.stack([column.take(picks, mode="clip").sum(axis=1) for column in table.T.copy()], axis=1)
-    values = table.take(picks.T, axis=0, mode="clip")  # (topics, resamples, columns)
-    part = values[:8].copy()
-    for start in range(8, whole, 8):
-        part += values[start : start + 8]
-    pairs = part[0::2] + part[1::2]
-    total = (pairs[0] + pairs[1]) + (pairs[2] + pairs[3])
-    for last in range(whole, len(values)):
-        total += values[last]
-    return total
+    mean = min(max(mean, 0.0), 1.0)
+    hits, misses, tail = size * mean, size * (1 - mean), (1 - confidence) / 2
+    return {
+        "low": float(beta.ppf(tail, hits, misses + 1)) if mean > 0 else 0.0,
+        "high": float(beta.isf(tail, hits + 1, misses)) if mean < 1 else 1.0,
+    }
 
 
 class PairedTest(NamedTuple):
@@ -115,42 +168,47 @@ class PairedTest(NamedTuple):
     p_randomisation: float
 
 
-def paired_test(a: np.ndarray, b: np.ndarray, *, seed: int, resamples: int = 10_000) -> PairedTest:
-    """Two-sided paired t test and Fisher's randomisation test on per-topic scores of shape (topics,).
+def paired_test(a: Floats, b: Floats, *, seed: int = PROTOCOL.seed, resamples: int = PROTOCOL.flips) -> PairedTest:
+    """Test per-topic scores of shape (topics,) with a paired t test and Fisher's randomisation test, two-sided.
 
-    The randomisation test flips the signs of the differences at random; its p value counts the observed assignment
+    The randomisation test flips the signs of the differences at random. Its p value counts the observed assignment
     among the resampled ones, so it is never 0 (Smucker, Allan and Carterette, CIKM 2007; Phipson and Smyth 2010).
-    Where all differences are equal, t is undefined: p is 1 when they are all zero, and otherwise 0.
+    If all differences are equal, t is undefined: ``p_t`` is 1 if they are zero, otherwise the p value of the exact sign
+    test, 2^(1 - topics).
+
+    Raises:
+        DataError: fewer than two topics.
     """
     import numpy as np
 
     d = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     if len(d) < 2:
-        raise DataError(f"a paired test needs two topics, there are {len(d)}", mend="compare on more topics")
-    p_t = _t_test(d) if np.ptp(d) else float(d[0] == 0)
+        raise DataError(f"a paired test needs two topics, but there are {len(d)}", mend="compare on more topics")
     nonzero = d[d != 0]
     batches = -(-resamples // 1000) * 1000
     extreme = int((np.abs(_flipped(nonzero, seed, batches)) >= abs(nonzero.sum()) - 1e-12).sum())
     p_r = (extreme + 1) / (batches + 1)
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     means = float(np.mean(a)), float(np.mean(b))
-    return PairedTest(len(d), *means, float(d.mean()), wins, len(d) - wins - losses, losses, p_t, p_r)
+    return PairedTest(len(d), *means, float(d.mean()), wins, len(d) - wins - losses, losses, _t_test(d), p_r)
 
 
-def _t_test(d: np.ndarray) -> float:
-    """The two-sided p of ``scipy.stats.ttest_1samp(d, 0)``, to the last bit; its module takes a second to load."""
+def _t_test(d: Floats) -> float:
+    """Return the two-sided p value of Student's t test of differences against 0.
+
+    The same as ``scipy.stats.ttest_1samp(d, 0)``, which takes 1 ms a call; the site makes thousands.
+    """
     import numpy as np
     from scipy.special import stdtr
 
-    n, mean = len(d), d.mean()
-    variance = ((d - mean) ** 2).mean() * (n / (n - 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(2 * stdtr(n - 1, -np.abs(mean / np.sqrt(variance / n))))
+    if np.ptp(d) < EQUAL:
+        return 1.0 if abs(d[0]) < EQUAL else 2.0 ** (1 - len(d))
+    t = d.mean() / (d.std(ddof=1) / np.sqrt(len(d)))
+    return float(2 * stdtr(len(d) - 1, -abs(t)))
 
 
-def _flipped(d: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """The sums of ``d`` with signs flipped at random, shape (resamples,): what eight neighbours add up to is looked up
-    in a table of their 256 cases."""
+def _flipped(d: Floats, seed: int, resamples: int) -> Floats:
+    """Sum ``d`` with signs flipped at random, shape (resamples,); the sums of eight neighbours come from a table."""
     import numpy as np
 
     flips = _flips(seed, resamples, len(d))
@@ -164,9 +222,8 @@ def _flipped(d: np.ndarray, seed: int, resamples: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def _flips(seed: int, resamples: int, topics: int) -> np.ndarray:
-    """The random bits of a randomisation test, eight topics a byte, shape (bytes, resamples); drawn once for tests
-    alike."""
+def _flips(seed: int, resamples: int, topics: int) -> NDArray[np.uint8]:
+    """Draw the random bits of a randomisation test, eight topics a byte, shape (bytes, resamples)."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -175,8 +232,8 @@ def _flips(seed: int, resamples: int, topics: int) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(drawn).T)
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Step-down adjusted p values that bound the family-wise error (Holm 1979), in the order given."""
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return step-down adjusted p values that bound the family-wise error (Holm 1979), in the order given."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, running = [0.0] * len(p_values), 0.0
     for step, index in enumerate(order):

@@ -15,6 +15,7 @@ from mdrbench.core import registry
 from mdrbench.core.errors import MdrbenchError, UsageError
 from mdrbench.core.store import key_of
 from mdrbench.evaluation import measures
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.recipe import members
 from mdrbench.recipe.yaml_files import merge, parse_overrides, read_yaml
 from mdrbench.training.settings import RUN_ONLY, Settings
@@ -42,8 +43,10 @@ class Evaluation(_Section):
     """What is measured and how sure we are of it."""
 
     measures: tuple[Annotated[str, AfterValidator(_measure)], ...] = Field(default=measures.DEFAULT, min_length=1)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="coverage of the bootstrap intervals")
-    resamples: int = Field(default=2000, ge=100, le=100_000, description="bootstrap resamples")
+    confidence: float = Field(
+        default=PROTOCOL.confidence, gt=0.5, lt=1, description="coverage of the bootstrap intervals"
+    )
+    resamples: int = Field(default=PROTOCOL.resamples, ge=100, le=100_000, description="bootstrap resamples")
 
 
 class Published(_Section):
@@ -101,7 +104,7 @@ class Recipe(_Section):
     training: Training | None = None
     search: Search = Search()
     evaluation: Evaluation = Evaluation()
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=PROTOCOL.seed, ge=0)
     published: Published | None = None
     extends: str | None = None
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mdrbench.core.atomic_files import write_atomically
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import RelativePath, StrictModel, read_stored
 
 SCHEMA_VERSION = 1
@@ -100,10 +101,10 @@ class Absent(StrictModel):
 class Tested(StrictModel):
     """How intervals and p values were computed; the defaults are `mdrbench compare`'s."""
 
-    confidence: float = 0.95
-    resamples: int = 2000
-    randomisations: int = 10_000
-    seed: int = 42
+    confidence: float = PROTOCOL.confidence
+    resamples: int = PROTOCOL.resamples
+    randomisations: int = PROTOCOL.flips
+    seed: int = PROTOCOL.seed
 
 
 class Ablation(StrictModel):

@@ -13,7 +13,7 @@ from mdrbench.core.errors import DataError
 from mdrbench.core.store import file_sha256
 from mdrbench.core.types import Topics
 from mdrbench.evaluation import measures, statistics
-from mdrbench.evaluation.statistics import PairedTest
+from mdrbench.evaluation.statistics import PROTOCOL, PairedTest
 from mdrbench.results import Result
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -55,7 +55,9 @@ class Comparison:
     only_in_one: list[str]
 
 
-def compare(path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, resamples: int = 10_000) -> Comparison:
+def compare(
+    path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, resamples: int = PROTOCOL.flips
+) -> Comparison:
     """Compare two result files on the languages that both have.
 
     Raises:
@@ -98,7 +100,7 @@ def paired_tests(scored: Mapping[str, Pair], *, seed: int, resamples: int) -> li
 
 
 def difference(scored: Iterable[Pair], *, seed: int) -> statistics.Interval:
-    """The mean over languages of A - B, with its bootstrap interval over topics."""
+    """The mean over languages of A - B, with its interval over topics."""
     [average] = differences([scored], seed=seed)
     return average
 
@@ -106,7 +108,10 @@ def difference(scored: Iterable[Pair], *, seed: int) -> statistics.Interval:
 def differences(several: Iterable[Iterable[Pair]], *, seed: int) -> list[statistics.Interval]:
     """:func:`difference` of each, all over as many topics; faster than one after the other."""
     columns = [[x - y for x, y in scored] for scored in several]
-    return statistics.bootstrap_each(columns, confidence=0.95, resamples=2000, seed=seed)
+    groups = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]  # (topics, several) a language
+    return statistics.bootstrap_differences(
+        groups, confidence=PROTOCOL.confidence, resamples=PROTOCOL.resamples, seed=seed
+    )
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

@@ -105,7 +105,7 @@ def _effects(
     names, tested = tuple(found.measures), found.tested
     settings = tested.model_dump(include={"confidence", "resamples", "seed"})
     differences = {lang: scores.matrices[lang] - complete.matrices[lang] for lang in found.languages}
-    ends = {lang: statistics.bootstrap([differences[lang]], **settings) for lang in found.languages}
+    ends = {lang: statistics.bootstrap_differences([differences[lang]], **settings) for lang in found.languages}
     rows: dict[str, dict[str, Effect]] = {lang: {} for lang in found.languages}
     for at, name in enumerate(names):
         both = {lang: (scores.matrices[lang][:, at], complete.matrices[lang][:, at]) for lang in found.languages}
@@ -113,7 +113,7 @@ def _effects(
             p, p_holm = row.test.p_randomisation, row.p_randomisation_holm
             rows[row.lang][name] = _effect(row.test.mean_a, ends[row.lang][at], p=p, p_holm=p_holm)
     spread = _spread(scores, names)
-    intervals = statistics.bootstrap(list(differences.values()), **settings)
+    intervals = statistics.bootstrap_differences(list(differences.values()), **settings)
     means = scores.averages.mean(axis=0).tolist()
     return rows, {
         name: _effect(mean, interval, spread=spread[name])

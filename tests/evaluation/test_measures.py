@@ -3,13 +3,11 @@ from __future__ import annotations
 import random
 
 import ir_measures
-import numpy as np
 import pytest
-from scipy import stats
 
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.types import Hit, Qrels, Run
-from mdrbench.evaluation import measures, statistics
+from mdrbench.evaluation import measures
 from mdrbench.formats import trec
 
 
@@ -103,57 +101,6 @@ def test_scores_that_cannot_be_ranked_are_an_error(hits, said):
 def test_an_unknown_measure_is_named(text):
     with pytest.raises(UsageError, match=text):
         measures.parse_measure(text)
-
-
-def test_the_bootstrap_interval_agrees_with_scipys_percentile_interval():
-    rng = np.random.default_rng(1)
-    groups = [rng.beta(2, 3, 80)[:, None], rng.beta(5, 2, 40)[:, None]]
-    [found] = statistics.bootstrap(groups, confidence=0.95, resamples=4000, seed=7)
-    mean_of_means = stats.bootstrap(
-        [g[:, 0] for g in groups],
-        lambda x, y, axis=-1: (x.mean(axis=axis) + y.mean(axis=axis)) / 2,
-        method="percentile",
-        n_resamples=4000,
-        rng=np.random.default_rng(7),
-    ).confidence_interval
-    assert found.value == pytest.approx((groups[0].mean() + groups[1].mean()) / 2)
-    assert (found.low, found.high) == pytest.approx((mean_of_means.low, mean_of_means.high), abs=0.004)
-
-
-def test_the_bootstrap_repeats_itself_and_a_constant_has_no_width():
-    groups = [np.full((30, 2), [0.25, 0.5])]
-    first = statistics.bootstrap(groups, confidence=0.9, resamples=100, seed=3)
-    assert first == [(0.25, 0.25, 0.25), (0.5, 0.5, 0.5)]
-    noisy = [np.random.default_rng(0).random((50, 1))]
-    settings = {"confidence": 0.95, "resamples": 500}
-    assert statistics.bootstrap(noisy, seed=1, **settings) == statistics.bootstrap(noisy, seed=1, **settings)
-    assert statistics.bootstrap(noisy, seed=1, **settings) != statistics.bootstrap(noisy, seed=2, **settings)
-
-
-def test_paired_tests_agree_with_scipy():
-    rng = np.random.default_rng(5)
-    a = np.round(rng.random(40), 1)
-    b = np.clip(a + np.round(rng.normal(0.05, 0.15, 40), 1), 0, 1)
-    found = statistics.paired_test(a, b, seed=1, resamples=20_000)
-    assert found.p_t == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    reference = stats.permutation_test(
-        (a, b), lambda x, y, axis: (x - y).mean(axis=axis), permutation_type="samples", n_resamples=20_000,
-        vectorized=True, rng=np.random.default_rng(2),
-    ).pvalue  # fmt: skip
-    assert found.p_randomisation == pytest.approx(reference, abs=0.01)
-    assert (found.wins, found.ties, found.losses) == (int((a > b).sum()), int((a == b).sum()), int((a < b).sum()))
-    assert found.difference == pytest.approx(found.mean_a - found.mean_b)
-
-
-def test_identical_systems_do_not_differ():
-    scores = np.array([0.1, 0.5, 0.9])
-    found = statistics.paired_test(scores, scores, seed=0, resamples=1000)
-    assert (found.p_t, found.p_randomisation, found.ties) == (1.0, 1.0, 3)
-
-
-def test_holm_on_a_worked_example():
-    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert statistics.holm([0.6, 0.7]) == [1.0, 1.0]
 
 
 def test_reading_a_run_and_scoring_it_keeps_trec_evals_order(tmp_path, trec_eval):

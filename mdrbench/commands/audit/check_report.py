@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.evaluation import measures
+from mdrbench.evaluation.statistics import PROTOCOL
 
 TOLERANCE = 0.001
 """What a score may differ by, unless told otherwise."""
@@ -29,9 +30,9 @@ class Settings:
     tolerance: float = TOLERANCE
     tolerances: dict[str, float] = field(default_factory=dict)
     statistical: bool = False
-    alpha: float = 0.05
-    seed: int = 42
-    resamples: int = 10_000
+    alpha: float = PROTOCOL.level
+    seed: int = PROTOCOL.seed
+    resamples: int = PROTOCOL.flips
     allowed: frozenset[str] = frozenset()
     langs: frozenset[str] = frozenset()
 

@@ -19,6 +19,7 @@ from mdrbench.core.errors import DataError
 from mdrbench.core.store import file_sha256
 from mdrbench.evaluation import measures, statistics
 from mdrbench.evaluation.measures import TopicScores
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import Average, LanguageResult, Result, comparison
 
 NOISE = 1e-9
@@ -187,7 +188,9 @@ class _Check:
             if self.settings.statistical and abs(found.scores[measure].value - cell.value) > NOISE:
                 groups = [(a - b)[:, None] for a, b in (self.paired(lang, measure) for lang in before.languages)]
                 confidence = 1 - self.settings.alpha
-                [ends] = statistics.bootstrap(groups, confidence=confidence, resamples=2000, seed=self.settings.seed)
+                [ends] = statistics.bootstrap_differences(
+                    groups, confidence=confidence, resamples=PROTOCOL.resamples, seed=self.settings.seed
+                )
                 confirmed = ends.high < 0 or ends.low > 0
                 told = f", {confidence:.0%} interval of the difference {ends.low:+.4f} to {ends.high:+.4f}"
             self.judge(before.label, measure, cell.value, found.scores[measure].value, confirmed, told, None)

@@ -24,6 +24,7 @@ from mdrbench.data import miracl_layout
 from mdrbench.data.access import FINAL_SPLITS
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures, statistics
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.formats import trec
 from mdrbench.pipeline import write_result
 from mdrbench.pipeline.plan import Planner
@@ -41,7 +42,7 @@ from mdrbench.results import (
     System,
 )
 
-SEED = 42
+SEED = PROTOCOL.seed
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ VERSIONS = {
     "search": 3,
     "fuse": 1,
     "evaluate": 2,
-    "average": 1,
+    "average": 2,
     "positives": 1,
     "draw": 1,
     "mine": 1,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mdrbench.core import registry
 from mdrbench.core.errors import DataError
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import ablations as ablation_results
 from mdrbench.results import published
 from mdrbench.results.ablations import Ablation, Complete, Effect, Name, Variant
@@ -15,7 +16,7 @@ from mdrbench.results.published import PublishedAblation
 from mdrbench.site.engine.page import slug
 from mdrbench.site.model.board import Board, Collection, Entry
 
-ALPHA = 0.05
+ALPHA = PROTOCOL.level
 """Corrected p values below it are called significant."""
 COMPLETE = "complete"
 

@@ -13,7 +13,7 @@ from mdrbench import results
 from mdrbench.core.errors import DataError
 from mdrbench.core.store import key_of
 from mdrbench.evaluation import measures
-from mdrbench.evaluation.statistics import Interval, PairedTest
+from mdrbench.evaluation.statistics import PROTOCOL, Interval, PairedTest
 from mdrbench.results import comparison
 from mdrbench.results.comparison import LanguageComparison, Moved
 from mdrbench.site.engine.memo import Memo
@@ -23,10 +23,10 @@ from mdrbench.site.model.scores import Scored, ScoreReader
 
 FORMAT = 2
 
-SEED = 42
+SEED = PROTOCOL.seed
 """Of the randomisation test and the bootstrap, as in ``mdrbench compare``."""
 
-RESAMPLES = 10_000
+RESAMPLES = PROTOCOL.flips
 """Random sign flips of the randomisation test, as in ``mdrbench compare``."""
 
 ALL_PAIRS_OF = 8
@@ -38,7 +38,7 @@ MOST_PAIRS = 24
 AT_ONCE = 12
 """Pairs whose bootstraps share their draws."""
 
-ALPHA = 0.05
+ALPHA = PROTOCOL.level
 
 Compared = tuple[Entry, Entry, dict[str, tuple[Scored, Scored]]]
 """Two systems and the topic-level scores of both by language."""

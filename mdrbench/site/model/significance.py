@@ -11,10 +11,12 @@ from functools import lru_cache
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, NamedTuple
 
+from mdrbench.evaluation.statistics import EQUAL, PROTOCOL
+
 if TYPE_CHECKING:
     import numpy as np
 
-LEVEL = 0.05
+LEVEL = PROTOCOL.level
 """Two systems differ where the corrected p value is below this."""
 
 
@@ -63,7 +65,8 @@ def p_values(languages: Sequence[Spread], exact_below: float = 1.0) -> np.ndarra
 
     With one language it is the test of ``mdrbench compare``. With several the tested quantity is the difference of the
     macro averages: topics are paired within each language, the variances of the languages' mean differences are summed,
-    and the degrees of freedom are Satterthwaite's. Where no difference varies, p is 1 for equal means and otherwise 0.
+    and the degrees of freedom are Satterthwaite's. If no difference varies, p is 1 for equal means, otherwise that of
+    the exact sign test (see :func:`mdrbench.evaluation.statistics.paired_test`).
 
     Args:
         languages: the same systems in each.
@@ -81,12 +84,13 @@ def p_values(languages: Sequence[Spread], exact_below: float = 1.0) -> np.ndarra
         mean += language.difference / len(languages)
         variance += part
         weights += part**2 / (language.topics - 1)
-    varies = variance > 0
+    varies = variance > EQUAL**2
     freedom = np.divide(variance**2, weights, out=np.ones_like(variance), where=varies)
     t = np.divide(np.abs(mean), np.sqrt(variance), out=np.zeros_like(mean), where=varies)
     # a t as small as the normal distribution's quantile has a larger p than that, whatever its degrees of freedom
     asked = varies & (t >= -ndtri(exact_below / 2))
-    found = np.where(varies, 1.0, np.abs(mean) < 1e-12)
+    constant = 2.0 ** (1 - sum(language.topics for language in languages))
+    found = np.where(varies | (np.abs(mean) < EQUAL), 1.0, constant)
     found[asked] = 2 * stdtr(freedom[asked], -t[asked])
     count = len(languages[0].means)
     p = np.ones((count, count))
