@@ -117,17 +117,19 @@ def _percentiles(groups: Sequence[Floats], confidence: float, resamples: int, se
     """Bootstrap the mean over groups of the mean over topics."""
     import numpy as np
 
+    if not all(map(len, groups)):
+        raise DataError("no judged topic to average over", mend="check the qrels")
     rng = np.random.default_rng(seed)
     total = np.zeros((resamples, groups[0].shape[1]))
-    for scores in groups:
-        if not len(scores):
-            raise DataError("no judged topic to average over", mend="check the qrels")
-        at_once = max(1, BOOTSTRAP_BLOCK // scores.size)
+    tables = [np.ascontiguousarray(scores.T) for scores in groups]  # sums of a row do not depend on the other rows
+    for columns in tables:
+        topics = columns.shape[1]
+        at_once = max(1, BOOTSTRAP_BLOCK // columns.size)
         for start in range(0, resamples, at_once):
-            picks = rng.integers(0, len(scores), (min(at_once, resamples - start), len(scores)))
-            total[start : start + len(picks)] += scores[picks].mean(axis=1)
+            picks = rng.integers(0, topics, (min(at_once, resamples - start), topics))
+            total[start : start + len(picks)] += np.take(columns, picks, axis=1).mean(axis=2).T
     ends = np.quantile(total / len(groups), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    means = np.mean([scores.mean(axis=0) for scores in groups], axis=0)
+    means = np.mean([columns.mean(axis=1) for columns in tables], axis=0)
     return [Interval(float(m), float(low), float(high)) for m, low, high in zip(means, *ends, strict=True)]
 
 
@@ -203,8 +205,9 @@ def _t_test(d: Floats) -> float:
 
     if np.ptp(d) < EQUAL:
         return 1.0 if abs(d[0]) < EQUAL else 2.0 ** (1 - len(d))
-    t = d.mean() / (d.std(ddof=1) / np.sqrt(len(d)))
-    return float(2 * stdtr(len(d) - 1, -abs(t)))
+    n = len(d)
+    t = d.mean() / np.sqrt(d.var() * (n / (n - 1)) / n)
+    return float(2 * stdtr(n - 1, -abs(t)))
 
 
 def _flipped(d: Floats, seed: int, resamples: int) -> Floats:

@@ -195,9 +195,9 @@ def test_the_average_of_languages_is_tested_with_their_summed_variances():
     assert p_values(*tables)[0, 1] == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-9)
 
 
-def test_differences_that_do_not_vary_are_certain():
+def test_differences_that_do_not_vary_get_the_p_value_of_the_sign_test():
     table = np.array([[0.5, 0.25], [0.5, 0.25], [0.75, 0.5]])
-    assert p_values(table).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert p_values(table).tolist() == [[1, 1, 0.5], [1, 1, 0.5], [0.5, 0.5, 1]]
 
 
 def test_which_pairs_differ_is_holms_correction_over_all_pairs():
