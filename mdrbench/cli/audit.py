@@ -57,8 +57,12 @@ def audit(
 def pool_to_full(
     scores: Annotated[
         Optional[list[str]],
-        typer.Argument(help="nDCG@10 on the pool of hard negatives: LANG=SCORE, such as sw=.71.", show_default=False),
+        typer.Argument(
+            help="nDCG@10 on the pool of hard negatives: LANG=SCORE, such as sw=.71, or a result file of the pool.",
+            show_default=False,
+        ),
     ] = None,
+    model: Annotated[Optional[str], typer.Option(help="Instead: a model among mteb's results, ORG/NAME.")] = None,
     fit: Annotated[
         bool, typer.Option("--fit", help="Fit the calibration to the published figures and write it.")
     ] = False,
@@ -73,22 +77,30 @@ def pool_to_full(
     from mdrbench.cli import tables_audit
     from mdrbench.results import pool_to_full as calibrations
 
-    calibration = _fitted(results) if fit else calibrations.read(_published_root(results))
-    pools = _parse_scores(scores or [])
+    root = _published_root(results)
+    calibration = _fitted(results) if fit else calibrations.read(root)
+    pools = _pool_figures(scores or [], model, root)
     if not pools:
         if as_json:
             print_json(calibration.model_dump(mode="json"))
         else:
             tables_audit.print_calibration(calibration)
         return
-    predictions = {lang: calibration.predict(lang, pool) for lang, pool in pools.items()}
-    average = calibration.predict_average(pools)
-    if average:
-        predictions["average of 16"] = average
+    predicted = calibration.predict_all(pools)
     if as_json:
-        print_json({name: prediction._asdict() for name, prediction in predictions.items()})
+        print_json(predicted.as_json())
     else:
-        tables_audit.print_predictions(predictions, pools)
+        tables_audit.print_predictions(predicted, pools)
+
+
+def _pool_figures(words: list[str], model: str | None, root: Path) -> dict[str, float]:
+    """Collect nDCG@10 on the pool by language, from LANG=SCORE, a result file or a model's published figures."""
+    from mdrbench.results import pool_to_full as calibrations
+
+    pools = calibrations.published_figures(root, model) if model else {}
+    for word in words:
+        pools |= calibrations.figures_of(Path(word)) if word.endswith(".json") else _parse_score(word)
+    return pools
 
 
 def _published_root(results: Path) -> Path:
@@ -114,17 +126,14 @@ def _fitted(root: Path) -> Calibration:
     return calibration
 
 
-def _parse_scores(words: list[str]) -> dict[str, float]:
+def _parse_score(word: str) -> dict[str, float]:
     from mdrbench.core.errors import UsageError
 
-    pools = {}
-    for word in words:
-        lang, _, text = word.partition("=")
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1:
-            raise UsageError(f"'{word}' is not LANG=SCORE with a score from 0 to 1", mend="write sw=.71")
-        pools[lang] = value
-    return pools
+    lang, _, text = word.partition("=")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"'{word}' is not LANG=SCORE with a score from 0 to 1", mend="write sw=.71")
+    return {lang: value}

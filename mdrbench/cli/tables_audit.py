@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from rich.table import Table
 from rich.text import Text
 
 from mdrbench.cli.tables import console, new_table
+from mdrbench.core.languages import ALL
 from mdrbench.results.audit.findings import Finding, three
 from mdrbench.results.audit.rules import RULES
-from mdrbench.results.pool_to_full import Calibration, Prediction
+from mdrbench.results.pool_to_full import Calibration, Predictions
 
 STYLES = {"error": "bold red", "not comparable": "yellow", "disagreement": "yellow", "note": "dim"}
 
@@ -68,10 +71,13 @@ def print_calibration(calibration: Calibration) -> None:
     console().print(table)
 
 
-def print_predictions(predictions: dict[str, Prediction], pools: dict[str, float]) -> None:
-    """Print predicted full-corpus figures with their intervals."""
+def print_predictions(predicted: Predictions, pools: dict[str, float]) -> None:
+    """Print predicted full-corpus figures with their intervals, and the languages that were refused."""
     table = new_table("predicted on the full corpus, not measured", "", ["pool", "full", "95% interval"])
-    for name, prediction in predictions.items():
-        pool = three(pools[name]) if name in pools else ""
+    rows = {**predicted.languages, **({"avg of 16": predicted.average} if predicted.average else {})}
+    for name, prediction in rows.items():
+        pool = three(pools[name]) if name in pools else three(fmean(pools[lang] for lang in ALL))
         table.add_row(name, pool, three(prediction.value), f"{three(prediction.low)}-{three(prediction.high)}")
     console().print(table)
+    for reason in predicted.refused.values():
+        console().print(f"refused: {reason}", highlight=False, soft_wrap=True)

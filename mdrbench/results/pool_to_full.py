@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from mdrbench import results
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import ALL, SURPRISE
-from mdrbench.results import StrictModel
+from mdrbench.results import StrictModel, mteb_tables
 
 PATH = Path(results.PUBLISHED, "mteb", "calibration", "pool-to-full.json")
 """Where the calibration lies below a results folder."""
@@ -73,6 +73,22 @@ class Prediction(NamedTuple):
     high: float
 
 
+class Predictions(NamedTuple):
+    """Predicted figures by language, why others were refused, and the 16-language average if all 16 were predicted."""
+
+    languages: dict[str, Prediction]
+    refused: dict[str, str]
+    average: Prediction | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, for scripts; every number is marked as predicted."""
+        return {
+            "predicted": {lang: prediction._asdict() for lang, prediction in self.languages.items()},
+            "refused": self.refused,
+            "average_of_16": self.average._asdict() if self.average else None,
+        }
+
+
 class LeftOut(StrictModel):
     """How predictions of organisations that were left out agree with their figures."""
 
@@ -123,12 +139,59 @@ class Calibration(StrictModel):
             )
         return line.predict(pool)
 
-    def predict_average(self, pools: Mapping[str, float]) -> Prediction | None:
-        """Predict the 16-language average; None if a language is missing."""
-        if any(lang not in pools for lang in ALL):
-            return None
-        value = fmean(self.predict(lang, pools[lang]).value for lang in ALL)
-        return Prediction(value, value - self.average_half_width, value + self.average_half_width)
+    def predict_all(self, pools: Mapping[str, float]) -> Predictions:
+        """Predict every language that can be predicted, and the 16-language average if all 16 can.
+
+        Raises:
+            UsageError: no language can be predicted; it says why.
+        """
+        predicted: dict[str, Prediction] = {}
+        refused: dict[str, UsageError] = {}
+        for lang, pool in pools.items():
+            try:
+                predicted[lang] = self.predict(lang, pool)
+            except UsageError as error:
+                refused[lang] = error
+        if refused and not predicted:
+            raise next(iter(refused.values()))
+        average = None
+        if all(lang in predicted for lang in ALL):
+            value = fmean(predicted[lang].value for lang in ALL)
+            average = Prediction(value, value - self.average_half_width, value + self.average_half_width)
+        reasons = {lang: str(error).partition("\n")[0] for lang, error in refused.items()}
+        return Predictions(predicted, reasons, average)
+
+
+def figures_of(path: Path) -> dict[str, float]:
+    """Read nDCG@10 by language from a result file of a pool.
+
+    Raises:
+        DataError: no such result, or it is not of a pool of hard negatives.
+    """
+    result = results.read(path)
+    if not result.evaluated.corpus_variant.startswith("hard-negatives"):
+        raise DataError(
+            "the result is not of a pool of hard negatives",
+            where=f"{path}: evaluated.corpus_variant",
+            mend="give a result of MIRACLRetrievalHardNegatives",
+        )
+    scores = {lang: entry.scores.get("nDCG@10") for lang, entry in result.languages.items()}
+    return {lang: cell.value for lang, cell in scores.items() if cell}
+
+
+def published_figures(root: Path, model: str) -> dict[str, float]:
+    """Look up a model's nDCG@10 by language on the pool, in mteb's tables.
+
+    Raises:
+        UsageError: the tables have no figures of the model on the pool.
+    """
+    tables = [table for table in mteb_tables.read_tables(root).values() if table.corpus_variant == "hard-negatives"]
+    rows = {row.model: (table, row) for table in tables for row in table.rows}
+    if model not in rows:
+        raise UsageError(f"no figures of '{model}' on the pool", mend=did_you_mean(model, list(rows)))
+    table, row = rows[model]
+    column = table.measures.index("nDCG@10")
+    return {lang: value for lang, scores in row.scores.items() if (value := scores[column]) is not None}
 
 
 def read(root: Path) -> Calibration:

@@ -13,7 +13,7 @@ from mdrbench import results
 from mdrbench.cli.app import app
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.languages import ALL, SURPRISE
-from mdrbench.results import comparable, pool_to_full
+from mdrbench.results import comparable, mteb_tables, pool_to_full
 from mdrbench.results.audit import audit_rows
 from mdrbench.results.audit.calibration import points
 from mdrbench.results.audit.rows import read_rows
@@ -32,7 +32,7 @@ def test_the_committed_calibration_is_the_one_that_the_figures_give():
 
 def test_left_out_organisations_are_predicted_within_a_hundredth():
     check = pool_to_full.read(PROJECT / "results").validation["all"]
-    assert (check.points, check.organisations, check.refused) == (416, 41, 42)
+    assert (check.points, check.organisations, check.refused) == (418, 41, 42)
     assert check.error == pytest.approx(0.0083, abs=5e-5)
     assert abs(check.bias) < 0.0005
     assert check.coverage == pytest.approx(0.933, abs=5e-4)
@@ -89,10 +89,12 @@ def test_intervals_hold_what_they_promise():
 
 def test_an_average_needs_all_16_languages():
     fitted = pool_to_full.fit(made_up(organisations=30, noise=0.005), "nDCG@10", "pool", "full")
-    assert fitted.predict_average(dict.fromkeys(ALL[:15], 0.5)) is None
-    average = fitted.predict_average(dict.fromkeys(ALL, 0.5))
+    assert fitted.predict_all(dict.fromkeys(ALL[:15], 0.5)).average is None
+    average = fitted.predict_all(dict.fromkeys(ALL, 0.5)).average
     assert average.value == pytest.approx(0.47, abs=0.002)
     assert 0 < average.high - average.low < 0.02  # narrower than one language's
+    some = fitted.predict_all({**dict.fromkeys(ALL, 0.5), "sw": 0.1})
+    assert (some.average, list(some.refused), len(some.languages)) == (None, ["sw"], 15)
 
 
 def test_too_few_models_are_refused_and_a_missing_calibration_is_named(tmp_path):
@@ -106,12 +108,35 @@ def test_the_command_predicts_refuses_and_prints_the_lines(monkeypatch):
     monkeypatch.chdir(PROJECT)
     answer = json.loads(CliRunner().invoke(app, ["pool-to-full", "sw=.69", "--json"]).stdout)
     expected = {"value": 0.685, "low": 0.661, "high": 0.710}
-    assert answer["sw"] == pytest.approx(expected, abs=6e-4)
+    assert answer["predicted"]["sw"] == pytest.approx(expected, abs=6e-4)
+    assert (answer["refused"], answer["average_of_16"]) == ({}, None)
     for words, said in ((["sw=.1"], "outside the fitted range"), (["sw=71"], "is not LANG=SCORE")):
         with pytest.raises(UsageError, match=said):
             CliRunner().invoke(app, ["pool-to-full", *words], catch_exceptions=False)
+    model = json.loads(
+        CliRunner().invoke(app, ["pool-to-full", "--model", "intfloat/multilingual-e5-small", "--json"]).stdout
+    )
+    assert set(model["predicted"]) == {*ALL, *SURPRISE}
+    average = model["average_of_16"]
+    assert average["low"] < 0.6084 < average["high"]  # its published average on the full corpus
+    with pytest.raises(UsageError, match="no figures of 'me5' on the pool"):
+        CliRunner().invoke(app, ["pool-to-full", "--model", "me5"], catch_exceptions=False)
     shown = CliRunner().invoke(app, ["pool-to-full"])
     assert "in interval" in shown.stdout
+
+
+def test_a_result_of_a_pool_is_read_and_one_of_the_full_corpus_refused(tmp_path):
+    carried = next(
+        c.result for c in mteb_tables.read_results(PROJECT / "results") if c.result.languages.keys() >= {"sw"}
+    )
+    path = tmp_path / "result.json"
+    path.write_text(results.dump(carried))
+    assert carried.evaluated.corpus_variant.startswith("hard-negatives")
+    assert pool_to_full.figures_of(path)["sw"] == carried.languages["sw"].scores["nDCG@10"].value
+    full = carried.model_copy(update={"evaluated": carried.evaluated.model_copy(update={"corpus_variant": "full"})})
+    path.write_text(results.dump(full))
+    with pytest.raises(DataError, match=r"result\.json: evaluated\.corpus_variant: the result is not of a pool"):
+        pool_to_full.figures_of(path)
 
 
 # -- what may be ranked together ---------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ class Finding:
 
     ``system`` is a name, or says how many systems are meant; ``language`` is a code or empty. ``rows`` are the ids of
     the published rows that the finding marks (see :attr:`PublishedRow.id`), and ``languages`` the marked languages of
-    these rows; empty means all of them.
+    these rows; empty means all of them. ``suspects`` are the rows of an error whose figure is probably the wrong one.
     """
 
     rule: str
@@ -37,6 +37,7 @@ class Finding:
     figures: tuple[Figure, ...] = ()
     languages: tuple[str, ...] = ()
     rows: tuple[str, ...] = field(default=(), compare=False)
+    suspects: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def language(self) -> str:
@@ -53,8 +54,8 @@ class Finding:
 
 
 def wrong_cells(findings: list[Finding]) -> set[tuple[str, str]]:
-    """Return (row id, language) of every figure that an error marks; such figures must not be ranked."""
-    return {(row, lang) for f in findings if f.kind == "error" for row in f.rows for lang in f.languages}
+    """Return (row id, language) of every figure that an error suspects; such figures must not be ranked."""
+    return {(row, lang) for f in findings if f.kind == "error" for row in f.suspects for lang in f.languages}
 
 
 def three(value: float) -> str:

@@ -1,7 +1,8 @@
 """Contradictions between the figures of one encoder on the full corpus and on a pool of hard negatives.
 
 A pool is a part of the corpus that keeps every judged passage. A passage that is left out can only move relevant
-passages up, so the same encoder scores at least as much on the pool, and only a little more.
+passages up, so the same encoder scores at least as much on the pool, and only a little more. Of two figures that
+contradict each other the lower one is the suspect: a run that goes wrong loses relevant passages and finds no others.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def _against_pool(full: PublishedRow, pool: PublishedRow, kind: Kind) -> Iterato
                 figures=(Figure(full.main[lang], full.origin), Figure(pool.main[lang], pool.origin)),
                 languages=(lang,),
                 rows=(full.id, pool.id),
+                suspects=((full if full.main[lang] < pool.main[lang] else pool).id,) if kind == "error" else (),
             )
 
 
@@ -116,6 +118,7 @@ def _between_pools(pools: list[PublishedRow]) -> Iterator[Finding]:
             figures=(Figure(before.main[lang], before.origin), Figure(after.main[lang], after.origin)),
             languages=(lang,),
             rows=(before.id, after.id),
+            suspects=(after.id,) if fell else (),
         )
 
 
