@@ -7,8 +7,10 @@ from collections import Counter
 
 import pytest
 from support.project import PROJECT
+from typer.testing import CliRunner
 
 from mdrbench import results
+from mdrbench.cli.app import app
 from mdrbench.commands.mteb import tables
 from mdrbench.commands.mteb.imported import Model
 from mdrbench.core.errors import DataError
@@ -150,3 +152,19 @@ def test_a_table_whose_rows_do_not_fit_its_measures_is_refused(tmp_path):
     path.write_text(path.read_text().replace("[0.5,null,null,null,null]", "[0.5]"))
     with pytest.raises(DataError, match="org/model has 1 scores in ar, not 5"):
         mteb_tables.read_tables(tmp_path / "results")
+
+
+def test_the_command_writes_tables_and_names_where_the_files_are_from(tmp_path, monkeypatch):
+    registry = {"org/model": {"embed_dim": 384, "training_datasets": ["NQ"], "model_type": ["dense"]}}
+    monkeypatch.setattr(tables, "registry_lookup", lambda: (registry.get, "mteb 9"))
+    task_file(tmp_path / "theirs", "MIRACLRetrievalHardNegatives.v2", name="org/model (dim=1)", sw=0.5)
+    words = ["import-mteb", str(tmp_path / "theirs"), "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(app, [*words, "--table", "--origin", "there @ 1234, CC0", "--json"])
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "results" / "published" / "mteb" / "tables"
+    names = ["miracl-hard-negatives-v2.json", "models.json"]
+    assert json.loads(done.stdout) == {"written": [str(folder / name) for name in names], "passed_over": []}
+    models = json.loads((folder / "models.json").read_text())
+    assert (models["origin"], models["registry"]) == ("there @ 1234, CC0", "mteb 9")
+    [facts] = mteb_tables.read_models(tmp_path / "results").values()
+    assert (facts.dimension, facts.miracl, facts.from_registry) == (384, "declared not", ["dimension"])
