@@ -159,7 +159,7 @@ class _Client(Transfer):
         """Ask for commit, checksum and size, following redirects within the hub but not to its content network."""
         import requests
 
-        known = requests.structures.CaseInsensitiveDict()
+        known: requests.structures.CaseInsensitiveDict[str] = requests.structures.CaseInsensitiveDict()
         at = url
         for _ in range(10):
             try:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from mdrbench.core.atomic_files import write_atomically
@@ -94,7 +94,15 @@ def _noted(event: Event) -> str:
 
 def _live() -> Iterator[Listen]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -104,7 +112,7 @@ def _live() -> Iterator[Listen]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
         left = 0
 
         def listen(event: Event) -> None:
@@ -136,8 +144,8 @@ class Manifest:
         self._lock = threading.Lock()
         try:
             read = json.loads(self.path.read_text(encoding="utf-8"))
-            self.repos: dict[str, dict] = read["repos"]
-            self.files: dict[str, dict] = read["files"]
+            self.repos: dict[str, dict[str, Any]] = read["repos"]
+            self.files: dict[str, dict[str, Any]] = read["files"]
         except FileNotFoundError:
             self.repos, self.files = {}, {}
         except (ValueError, KeyError, TypeError) as error:
@@ -153,7 +161,7 @@ class Manifest:
 
     def revision(self, remote: Remote) -> str:
         """What to ask for: the recorded commit, before the first answer the remote's own revision."""
-        return self.repos.get(remote.repo, {}).get("commit", remote.revision)
+        return str(self.repos.get(remote.repo, {}).get("commit", remote.revision))
 
     def settle(self, remote: Remote, commit: str) -> None:
         """Note a repository's commit; a DataError where the pin or an earlier answer says another."""
@@ -170,7 +178,7 @@ class Manifest:
             mend="results of two commits are not comparable: fetch into an empty folder (MDRBENCH_DATA=DIR)",
         )
 
-    def record(self, local: str, entry: dict) -> None:
+    def record(self, local: str, entry: dict[str, Any]) -> None:
         """Add a file and save."""
         with self._lock:
             self.files[local] = entry

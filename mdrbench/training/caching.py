@@ -62,5 +62,12 @@ def cached(embed: Embed, sides: list[Side], empty: torch.Tensor, loss: Loss, bac
     backward(value)
     for side, embedding in zip(sides, embeddings, strict=True):
         for piece, texts in zip(side.pieces, side.passes(), strict=True):
-            embed(*texts).backward(embedding.grad[piece])
+            torch.autograd.backward(embed(*texts), _gradient(embedding)[piece])
     return value.detach()
+
+
+def _gradient(embeddings: torch.Tensor) -> torch.Tensor:
+    """The gradient (texts, dim) that the loss left; zeros where no loss went through the embeddings."""
+    import torch
+
+    return torch.zeros_like(embeddings) if embeddings.grad is None else embeddings.grad

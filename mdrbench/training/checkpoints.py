@@ -73,7 +73,8 @@ def best(out: Path, step: int, device: Any) -> dict[str, Any]:
     state = _load(path, device)
     if state["step"] != step:
         raise StepError(f"holds the weights of step {state['step']}, not {step}", where=str(path), mend=_AFRESH)
-    return state["weights"]
+    weights: dict[str, Any] = state["weights"]
+    return weights
 
 
 _AFRESH = "delete the folder `checkpoints` and train again"
@@ -85,7 +86,8 @@ def _load(path: Path, device: Any) -> dict[str, Any]:
     import torch
 
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return state
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise StepError(f"cannot be read: {error}", where=str(path), mend=_AFRESH) from None
 

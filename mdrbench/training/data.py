@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.texts import text_digest
@@ -123,7 +123,7 @@ class Tokens:
         return digest.hexdigest()
 
 
-def tokenise(tokenizer, prefix: str, texts: dict[Key, str], length: int) -> Tokens:
+def tokenise(tokenizer: Any, prefix: str, texts: dict[Key, str], length: int) -> Tokens:
     """Token ids of each text behind the prefix, cut to ``length``, as the encoder makes them."""
     import numpy as np
 
@@ -139,7 +139,7 @@ def tokenise(tokenizer, prefix: str, texts: dict[Key, str], length: int) -> Toke
     return Tokens(flat, np.cumsum(np.asarray(lengths, dtype=np.int64)), {name: i for i, name in enumerate(names)})
 
 
-def tokens(tokenizer, encoder: EncoderSettings, data: dict[str, Material]) -> tuple[Tokens, Tokens]:
+def tokens(tokenizer: Any, encoder: EncoderSettings, data: dict[str, Material]) -> tuple[Tokens, Tokens]:
     """Token ids of the queries and of the passages that the groups name, each text once.
 
     Raises:

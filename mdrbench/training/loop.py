@@ -104,7 +104,7 @@ def _silent(text: str) -> None:
 def _finished(out: Path, identity: str) -> dict[str, Any] | None:
     """The record of a finished training with this identity; a UsageError where the folder holds another."""
     try:
-        facts = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     if facts["identity"] != identity:
@@ -155,7 +155,7 @@ class _Loop:
             "seconds": {"tokenise": self.parts.tokenise_seconds, "train": time.perf_counter() - start},
         }
 
-    def _step(self, step: int, steps: int, meter: _Meter) -> dict[str, float]:
+    def _step(self, step: int, steps: int, meter: _Meter) -> dict[str, Any]:
         """One step of the optimiser: loss, learning rate and the norm of the gradient before it is clipped."""
         import torch
 

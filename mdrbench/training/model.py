@@ -58,7 +58,7 @@ class Encoder:
             loading.check_first_token(config, folder)
         self._dropout = _set_attention_dropout(config, attention_dropout, folder)
         self.packed = device.type == "cpu" and unpadded_bert.suits(config)
-        chosen = {"attn_implementation": unpadded_bert.register()} if self.packed else {}
+        chosen: dict[str, Any] = {"attn_implementation": unpadded_bert.register()} if self.packed else {}
         self.model = loading.load_model(folder, config=config, dtype=torch.float32, **chosen).to(device)
         for name, parameter in self.model.named_parameters():
             if name.startswith("pooler."):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +18,10 @@ class VectorIndex(Protocol):
     structure does not depend on: changing them searches the same one).
     """
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """``index`` (the kind), parameters and library version, as JSON: part of the artifacts' keys."""
 
-    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Build the structure over the shards in ``embeddings`` into ``out``; facts."""
 
     def search(

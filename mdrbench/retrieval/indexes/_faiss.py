@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdrbench.core.atomic_files import whole
 from mdrbench.core.environment import package_version
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE = "structure.faiss"
 
 
-def conventions(kind: str, settings: dict) -> dict:
+def conventions(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Kind, parameters and the version of faiss."""
     return {"index": kind, **settings, "faiss": package_version("faiss-cpu")}
 
@@ -35,7 +35,7 @@ def shape(embeddings: Path) -> tuple[int, int]:
 
 def build(
     index: faiss.Index, embeddings: Path, out: Path, count: int, trained_on: int, progress: Callable[[int], None]
-) -> dict:
+) -> dict[str, Any]:
     """Add all vectors to a trained index and write it as ``structure.faiss``, whole or not at all.
 
     Memory holds the structure and one block.
@@ -86,9 +86,15 @@ def read(structure: Path | None, queries: np.ndarray) -> faiss.Index:
     return index
 
 
-def padded(scores: np.ndarray, found: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (float32) and rows (int64) of shape (queries, depth); what is no hit has row -1 and score -inf."""
+def padded(hits: tuple[Any, ...], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores (float32) and rows (int64) of shape (queries, depth); a place without a hit has row -1, score -inf.
+
+    Args:
+        hits: scores and rows, both of shape (queries, any width).
+    """
     import numpy as np
+
+    scores, found = hits
 
     missing = max(0, depth - found.shape[1])
     found = np.pad(found[:, :depth].astype(np.int64), ((0, 0), (0, missing)), constant_values=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,11 +37,11 @@ def build(config: Config) -> Exact:
 class Exact:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Only the kind."""
         return {"index": "exact"}
 
-    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Nothing is built."""
         return {}
 
@@ -49,4 +49,4 @@ class Exact:
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """See :func:`mdrbench.retrieval.vectors.top`."""
-        return _faiss.padded(*vectors.top(embeddings, queries, depth), depth)
+        return _faiss.padded(vectors.top(embeddings, queries, depth), depth)

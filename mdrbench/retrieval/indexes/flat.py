@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,11 +39,11 @@ def build(config: Config) -> Flat:
 class Flat:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Kind and version of faiss."""
         return _faiss.conventions("flat", {})
 
-    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Write the float32 matrix as a faiss file."""
         import faiss
 
@@ -54,4 +54,4 @@ class Flat:
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """All inner products."""
-        return _faiss.padded(*_faiss.read(structure, queries).search(queries, depth), depth)
+        return _faiss.padded(_faiss.read(structure, queries).search(queries, depth), depth)

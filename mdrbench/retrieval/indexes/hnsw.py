@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,14 +55,15 @@ class Hnsw:
     def __init__(self, config: Config):
         self.config = config
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Kind, parameters and version of faiss."""
         return _faiss.conventions("hnsw", self.config.model_dump(mode="json"))
 
-    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Link all vectors, in blocks of a fixed size."""
-        import faiss
+        import faiss as faiss_module
 
+        faiss: Any = faiss_module  # its type stubs lack what is used here
         count, dim = _faiss.shape(embeddings)
         if self.config.storage == "float16":
             kind = faiss.ScalarQuantizer.QT_fp16  # needs no training
@@ -79,6 +80,6 @@ class Hnsw:
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Walk the graph with ``ef_search`` candidates, or ``depth`` where that is more."""
-        index = _faiss.read(structure, queries)
+        index: Any = _faiss.read(structure, queries)
         index.hnsw.efSearch = max(self.config.ef_search, depth)
-        return _faiss.padded(*index.search(queries, depth), depth)
+        return _faiss.padded(index.search(queries, depth), depth)

@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -59,7 +59,7 @@ class Config(BaseModel):
     seed: int = Field(default=42, ge=0, lt=2**31)
 
     @model_validator(mode="after")
-    def _probes(self):
+    def _probes(self) -> Config:
         if self.nlist is not None and self.nprobe > self.nlist:
             raise ValueError(f"nprobe = {self.nprobe} is more than nlist = {self.nlist}; lower nprobe")
         return self
@@ -76,11 +76,11 @@ class IvfPq:
     def __init__(self, config: Config):
         self.config = config
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Kind, parameters and version of faiss."""
         return _faiss.conventions("ivf-pq", self.config.model_dump(mode="json"))
 
-    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict:
+    def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Train on a seeded sample, then add all vectors.
 
         Raises:
@@ -96,7 +96,7 @@ class IvfPq:
         start = time.perf_counter()
         chosen = np.sort(np.random.default_rng(self.config.seed).choice(count, sample, replace=False))
         description = f"IVF{nlist},PQ{self.config.m}x{self.config.nbits}"
-        index = faiss.index_factory(dim, description, faiss.METRIC_INNER_PRODUCT)
+        index: Any = faiss.index_factory(dim, description, faiss.METRIC_INNER_PRODUCT)
         index.do_polysemous_training = False  # takes most of the training's time, and only Hamming filters use it
         index.cp.seed = index.pq.cp.seed = self.config.seed
         index.train(vectors.rows(embeddings, chosen))
@@ -137,12 +137,12 @@ class IvfPq:
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Search ``nprobe`` cells; re-rank from the shards where ``refine`` is set."""
-        index = _faiss.read(structure, queries)
+        index: Any = _faiss.read(structure, queries)
         index.nprobe = self.config.nprobe
         if not self.config.refine:
-            return _faiss.padded(*index.search(queries, depth), depth)
+            return _faiss.padded(index.search(queries, depth), depth)
         _, rows = index.search(queries, depth * self.config.refine)
-        return _faiss.padded(*_reranked(embeddings, queries, rows), depth)
+        return _faiss.padded(_reranked(embeddings, queries, rows), depth)
 
 
 def _reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,6 +163,6 @@ def _reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[
             wanted, place = np.unique(flat[pairs] - start, return_inverse=True)
             found = matrix[wanted].astype(np.float32)  # (<= PAIRS, dim)
             scores[pairs] = np.einsum("pd,pd->p", found[place], queries[pairs // rows.shape[1]])
-    scores = scores.reshape(rows.shape)
-    best = np.argsort(-scores, axis=1, kind="stable")
-    return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    by_query = scores.reshape(rows.shape)
+    best = np.argsort(-by_query, axis=1, kind="stable")
+    return np.take_along_axis(by_query, best, axis=1), np.take_along_axis(rows, best, axis=1)

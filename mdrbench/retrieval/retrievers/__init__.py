@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mdrbench.core.types import Passage, Run, Topics
 
@@ -26,13 +26,15 @@ class Retriever(Protocol):
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch what is needed before planning (a model), telling ``say`` about it."""
 
-    def conventions(self, lang: str) -> dict:
+    def conventions(self, lang: str) -> dict[str, Any]:
         """All that decides how this language is indexed and searched, as JSON: part of the artifacts' keys."""
 
     def estimate(self, corpus_bytes: int) -> int:
         """Rough size in bytes of the index of a corpus whose compressed files have ``corpus_bytes``."""
 
-    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
+    def index(
+        self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
+    ) -> dict[str, Any]:
         """Index a stream of passages into the folder ``out``.
 
         Returns:

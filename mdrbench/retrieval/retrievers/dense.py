@@ -22,6 +22,9 @@ from mdrbench.retrieval import vectors
 if TYPE_CHECKING:
     import numpy as np
 
+    from mdrbench.retrieval.encoders import Encoder
+    from mdrbench.retrieval.indexes import VectorIndex
+
 VERSION = 1
 
 PARTS = {"encoder": "encoders", "index": "indexes"}
@@ -62,20 +65,22 @@ class Dense:
         self.config = config
 
     @cached_property
-    def encoder(self):
+    def encoder(self) -> Encoder:
         """The encoder, built from its part of the configuration."""
-        return registry.build("encoders", self.config.encoder)
+        encoder: Encoder = registry.build("encoders", self.config.encoder)
+        return encoder
 
     @cached_property
-    def vector_index(self):
+    def vector_index(self) -> VectorIndex:
         """What searches the embeddings, built from its part of the configuration."""
-        return registry.build("indexes", self.config.index)
+        index: VectorIndex = registry.build("indexes", self.config.index)
+        return index
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the encoder's model where it is not here yet."""
         self.encoder.prepare(say)
 
-    def conventions(self, lang: str) -> dict:
+    def conventions(self, lang: str) -> dict[str, Any]:
         """The encoder's, how title and text are joined, and how is searched; the same in every language."""
         index = self.vector_index.conventions()
         return {
@@ -91,7 +96,9 @@ class Dense:
         """Two bytes a dimension for each passage."""
         return corpus_bytes // COMPRESSED_BYTES_PER_PASSAGE * self.encoder.dim * 2
 
-    def index(self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]) -> dict:
+    def index(
+        self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
+    ) -> dict[str, Any]:
         """Encode the corpus into shards; those that an earlier attempt finished are kept."""
         out.mkdir(exist_ok=True)
         stream = iter(passages)
@@ -104,7 +111,7 @@ class Dense:
         total = resumed
         while window := list(islice(stream, self.config.shard_size)):
             texts = [passage.joined(self.config.title_separator) for passage in window]
-            matrix = self.encoder.encode_passages(texts, lambda n, before=total: progress(before + n))
+            matrix = self.encoder.encode_passages(texts, _counted_from(total, progress))
             vectors.write_shard(out, number, [passage.docid for passage in window], matrix, self.encoder.precision)
             number += 1
             total += len(window)
@@ -114,7 +121,7 @@ class Dense:
         """Exact search of all topics over all shards."""
         return vectors.hits(index, topics, *vectors.top(index, self.encode(topics), depth))
 
-    def search_structure(self, index: Path, structure: Path, topics: Topics, depth: int) -> tuple[Run, dict]:
+    def search_structure(self, index: Path, structure: Path, topics: Topics, depth: int) -> tuple[Run, dict[str, Any]]:
         """Search through a structure that was built over the index.
 
         Returns:
@@ -140,3 +147,8 @@ class Dense:
         queries = self.encode({qid: topics[qid] for qid in wanted})
         found = vectors.score(index, queries, list(wanted.values()))
         return {qid: dict(zip(wanted[qid], scores, strict=True)) for qid, scores in zip(wanted, found, strict=True)}
+
+
+def _counted_from(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:
+    """A progress function for a window of passages, after ``done`` passages before it."""
+    return lambda n: progress(done + n)

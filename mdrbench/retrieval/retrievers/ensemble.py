@@ -9,7 +9,7 @@ encoder's embeddings are an index of their own, shared with the recipe it is fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,7 +81,7 @@ class Ensemble:
         for part in self.parts.values():
             part.prepare(say)
 
-    def conventions(self, lang: str) -> dict:
+    def conventions(self, lang: str) -> dict[str, Any]:
         """Weights, projection, and each part's conventions under its label."""
         return {
             "similarity": "weighted sum of cosines",
@@ -105,7 +105,7 @@ class Ensemble:
                 indexes[label],
                 self._shaped(label, part.encode(asked)),
                 list(wanted.values()),
-                lambda matrix, label=label: self._shaped(label, matrix),
+                partial(self._shaped, label),
             )
             for label, part in self.parts.items()
         ]
@@ -130,13 +130,13 @@ class Ensemble:
         import numpy as np
 
         if self.config.projection:
-            matrix = matrix @ self._projection(label, matrix.shape[1])
+            matrix = matrix @ self._projection(self.config.projection, label, matrix.shape[1])
         norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-        return (matrix / np.maximum(norms, 1e-12) * sqrt(self.weights[label])).astype(np.float32)
+        weighted: np.ndarray = matrix / np.maximum(norms, 1e-12) * sqrt(self.weights[label])
+        return weighted.astype(np.float32)
 
-    def _projection(self, label: str, width: int) -> np.ndarray:
+    def _projection(self, wanted: Projection, label: str, width: int) -> np.ndarray:
         import numpy as np
 
-        wanted = self.config.projection
         rng = np.random.default_rng([wanted.seed, list(self.config.of).index(label)])
         return rng.standard_normal((width, wanted.dim), dtype=np.float32)

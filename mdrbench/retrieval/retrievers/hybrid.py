@@ -56,7 +56,7 @@ class Hybrid:
         for settings in self.config.of.values():
             registry.build("retrievers", settings).prepare(say)
 
-    def conventions(self, lang: str) -> dict:
+    def conventions(self, lang: str) -> dict[str, Any]:
         """The way of fusing, and each part's conventions under its label."""
         by_method = {"interpolation": "alpha", "reciprocal-rank": "rrf_k"}
         parameter = by_method[self.config.fusion]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mdrbench.core.types import Passage
 
@@ -40,7 +40,7 @@ class Labeller(Protocol):
     def prepare(self, say: Callable[[str], None]) -> None:
         """Check before anything runs that the labeller can work (a package, a file); errors say the mend."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """All that decides a label beyond the passages and their embeddings, as JSON: part of the artifacts' keys."""
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
@@ -54,7 +54,7 @@ class Labeller(Protocol):
             UsageError: the member needs embeddings and ``embed`` is None.
         """
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """How the labels of the last call are distributed, for the manifest."""
 
 
@@ -66,7 +66,7 @@ def distribution(labels: dict[str, list[str]]) -> dict[str, dict[str, int]]:
     return {lang: {name: count[name] for name in names} for lang, count in counts.items()}
 
 
-def shares(labels: dict[str, list[str]]) -> dict:
+def shares(labels: dict[str, list[str]]) -> dict[str, Any]:
     """Facts on labels: how many, how distributed, and the share of the domain that most were given."""
     total = Counter(name for names in labels.values() for name in names)
     labelled = total.total()

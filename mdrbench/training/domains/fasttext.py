@@ -123,7 +123,7 @@ class FastText:
         paths = {"dbpedia_sha256": self.config.dbpedia, "yahoo_sha256": self.config.yahoo}
         return {name: file_sha256(_present(path)) for name, path in paths.items()}
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """SHA-256 of the model files, the mapping, and how title and text are joined."""
         separator = self.config.title_separator
         return {"domains": "fasttext", **self._digests, "mapping": self.mapping, "title_separator": separator}
@@ -143,13 +143,13 @@ class FastText:
     def domain(self, yahoo: str | None, dbpedia: str | None) -> str:
         """The domain of a pair of classes; None is for a text in which a classifier knows no word."""
         for classifier, name in (("yahoo", yahoo), ("dbpedia", dbpedia)):
-            if found := self.mapping.get(name):
+            if found := self.mapping.get(name or ""):
                 self._decided[classifier] += 1
                 return found
         self._decided["neither"] += 1
         return "Others"
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Number of passages by language and domain, and by the classifier that decided."""
         return {**shares(self._labels), "decided_by": dict(self._decided)}
 

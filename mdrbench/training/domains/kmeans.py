@@ -6,7 +6,7 @@ Spherical k-means of faiss, seeded: the same embeddings give the same clusters. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -49,7 +49,7 @@ class KMeans:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to fetch: the encoder is the recipe's."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """The settings and the version of faiss."""
         return {"domains": "kmeans", **self.config.model_dump(mode="json"), "faiss": package_version("faiss-cpu")}
 
@@ -89,8 +89,9 @@ class KMeans:
         kmeans.train(np.ascontiguousarray(vectors))
         nearest = kmeans.index.search(vectors, 1)[1][:, 0]  # (passages,)
         by_size = np.argsort(-np.bincount(nearest, minlength=self.config.k), kind="stable")
-        return np.argsort(by_size)[nearest].tolist()
+        clusters: list[int] = np.argsort(by_size)[nearest].tolist()
+        return clusters
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Number of passages by language and cluster, and the share of the largest cluster."""
         return shares(self._labels)

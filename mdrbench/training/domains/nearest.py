@@ -8,6 +8,7 @@ of English text (the domains ``fasttext``); the descriptions are ours.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -80,7 +81,7 @@ class Nearest:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to fetch: the encoder is the recipe's."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """The descriptions, in order, and what is done to the embeddings."""
         return {"domains": "nearest", **self.config.model_dump(mode="json")}
 
@@ -89,7 +90,7 @@ class Nearest:
         config, names = self.config, list(self.config.descriptions)
         vectors = _embedding.passages("nearest", passages, config.title_separator, embed, config.centre)
         self._labels = {lang: [] for lang in passages}
-        if not any(passages.values()):
+        if embed is None or not any(passages.values()):
             return self._labels
         described = _embedding.unit(_embedding.embedded(embed, list(config.descriptions.values())))
         if config.centre != "none":
@@ -100,6 +101,6 @@ class Nearest:
                 self._labels[lang] = [names[i] for i in best]
         return self._labels
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Number of passages by language and domain, and the share of the largest domain."""
         return shares(self._labels)

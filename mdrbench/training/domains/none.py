@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,7 +35,7 @@ class NoDomains:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to check."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """That there is one domain."""
         return {"domains": "none"}
 
@@ -43,6 +44,6 @@ class NoDomains:
         self._labels = {lang: [NAME] * len(found) for lang, found in passages.items()}
         return self._labels
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Number of examples by language."""
         return shares(self._labels)

@@ -76,7 +76,8 @@ def encode(
     if not tokenizer.chat_template:
         say("the tokenizer has no chat template: Alpaca's prompt is used and saved with the adapter")
         tokenizer.chat_template = ALPACA
-    examples, too_long = [], Counter()
+    examples: list[Example] = []
+    too_long: Counter[str] = Counter()
     for row in rows:
         asked = [{"role": "user", "content": f"{row.instruction}\n\n{row.input}" if row.input else row.instruction}]
         prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -145,7 +145,7 @@ def _settings(config: Config, base: models.LocalModel) -> dict[str, Any]:
 def _finished(out: Path, identity: str, merge: bool) -> dict[str, Any] | None:
     """The record of a finished run with this identity; a UsageError where the folder holds another run."""
     try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     if record["identity"] != identity:
@@ -178,7 +178,7 @@ def _with_lora(base: models.LocalModel, config: Config) -> Any:
     torch.manual_seed(config.seed)
     lora = LoraConfig(
         r=config.rank,
-        lora_alpha=config.alpha,
+        lora_alpha=cast(Any, config.alpha),  # peft takes fractions, and its type says whole numbers
         lora_dropout=config.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
@@ -260,7 +260,7 @@ def _backward(model: Any, batch: list[Example], micro_batch: int) -> tuple[float
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), labels[:, 1:].flatten().to(device), ignore_index=-100, reduction="sum"
         )
-        (loss / tokens).backward()
+        torch.autograd.backward(loss / tokens)
         total += loss.item()
     return total / tokens, tokens
 
@@ -307,7 +307,8 @@ def _log(path: Path) -> list[dict[str, Any]]:
 
 def _loss_by_epoch(path: Path) -> list[float]:
     """Mean loss a token in each epoch."""
-    loss, tokens = Counter(), Counter()
+    loss: Counter[int] = Counter()
+    tokens: Counter[int] = Counter()
     for entry in _log(path):
         loss[entry["epoch"]] += entry["loss"] * entry["tokens"]
         tokens[entry["epoch"]] += entry["tokens"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mdrbench.core.types import Example
 
@@ -19,7 +19,7 @@ class Sampler(Protocol):
     ``world`` is the number of processes that share each batch; all batches can be divided by it.
     """
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """All that decides the batches beyond the arguments below, as JSON."""
 
     def sizes(self, examples: Sequence[Example], size: int, world: int = 1) -> dict[str, int]:

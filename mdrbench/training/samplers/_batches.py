@@ -6,7 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.types import Example
@@ -174,7 +174,7 @@ def marks(examples: Iterable[Example]) -> list[frozenset[int]]:
     ]
 
 
-def shuffled(items: Sequence[Item], seed: str) -> list[Item]:
+def shuffled(items: Sequence[Any], seed: str) -> list[Any]:
     """The items in an order that the seed decides, in every process alike."""
     order = list(items)
     random.Random(seed).shuffle(order)

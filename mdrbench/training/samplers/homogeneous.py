@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,7 +49,7 @@ class Homogeneous(Batches):
         self.config = config
         self.same_language = config.same_language
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """The settings."""
         return {"sampler": "homogeneous", **self.config.model_dump(mode="json")}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,7 +37,7 @@ def build(config: Config) -> Uniform:
 class Uniform(Batches):
     """See :class:`mdrbench.training.samplers.Sampler`."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """That batches are random."""
         return {"sampler": "uniform"}
 
@@ -66,7 +67,9 @@ def _packed(
     coming, waiting = deque(order), deque[int]()
     batches = []
     for _ in range(count):
-        batch, used, put_off = [], set(), []
+        batch: list[int] = []
+        used: set[int] = set()
+        put_off: list[int] = []
         while len(batch) < width and (waiting or coming):
             i = waiting.popleft() if waiting else coming.popleft()
             if used.isdisjoint(marks[i]):
