@@ -1,18 +1,23 @@
-"""News of a run for people: a live display on a terminal, one line a step elsewhere, failures only when quiet.
+"""Show what a run does: a live display on a terminal, one line per step elsewhere, failures only with ``--quiet``.
 
-Everything goes to standard error; standard output is for results.
+Everything goes to standard error. Standard output is for results.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mdrbench.pipeline.runner import Event
 
+if TYPE_CHECKING:
+    from rich.progress import Task, TaskID
+
 _WORDS = {
-    "wait": "another run is making it; waiting",
-    "damaged": "the artifact is damaged; making it again",
+    "wait": "another run computes it; waiting",
+    "damaged": "the artifact is damaged; computing it again",
     "skipped": "skipped: a step before it failed",
 }
 
@@ -22,9 +27,11 @@ def _name(event: Event) -> str:
 
 
 @contextmanager
-def listener(quiet: bool, planned: int):
-    """A callable for pipeline events, chosen by ``quiet``, by whether there is anything to make and by whether standard
-    error is a terminal."""
+def listener(quiet: bool, planned: int) -> Iterator[Callable[[Event], None]]:
+    """Give a listener for the events of a run of ``planned`` steps.
+
+    It depends on ``quiet``, on whether there is anything to compute, and on whether standard error is a terminal.
+    """
     if quiet or not planned:
         yield _quiet
     elif sys.stderr.isatty():
@@ -50,32 +57,35 @@ def _plain(event: Event) -> None:
     print(f"{_name(event)} {text}", file=sys.stderr, flush=True)
 
 
-def _live(planned: int):
+def count_text(done: float, total: float | None) -> str:
+    """Return ``12/100``, or the count alone while the total is unknown."""
+    return f"{done:,.0f}" if total is None else f"{done:,.0f}/{total:,.0f}"
+
+
+def _live(planned: int) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Count(TextColumn):
+        def render(self, task: Task) -> Text:
+            return Text(count_text(task.completed, task.total))
 
     class Rate(TextColumn):
-        def render(self, task):
-            return f"{task.speed:,.0f}/s" if task.speed else ""
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        Count(""),
         Rate(""),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         overall = progress.add_task("steps", total=planned)
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def listen(event: Event) -> None:
             key = event.step.key

@@ -44,6 +44,7 @@ def index(job: Job) -> dict:
     """Index the corpus with the recipe's retriever; every passage of the corpus must be in the index."""
     corpus_facts = job.facts["corpus"]
     total = corpus_facts["passages"]
+    job.progress(0, total)
     retriever = registry.build("retrievers", job.retriever())
     passages = job.dataset.passages(job.scope, corpus_facts["duplicates"])
     facts = retriever.index(job.scope, passages, job.out / "index", lambda done: job.progress(done, total))
@@ -67,6 +68,7 @@ def structure(job: Job) -> dict:
 def search(job: Job) -> dict:
     """Search every topic of a split; the run is the artifact."""
     queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
+    job.progress(0, len(queries))
     retriever, depth = registry.build("retrievers", job.retriever()), job.params["depth"]
     facts: dict = {}
     if not queries:
