@@ -23,7 +23,9 @@ def audit(
     system: Annotated[Optional[str], typer.Option(help="Show findings whose system contains this text.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find published figures that contradict each other or cannot be compared.
+    """Find published figures that contradict each other.
+
+    Also finds figures that cannot be compared.
 
     Prints a summary by rule, then the errors. With --kind, --rule or --system it prints those findings.
     """
@@ -69,7 +71,9 @@ def pool_to_full(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Predict full-corpus figures from figures on the pool of hard negatives.
+    """Predict figures on the full corpus from pool figures.
+
+    The pool is that of mteb's hard negatives.
 
     Each prediction has a 95% interval. Figures outside the fitted range are refused. Without scores, the lines and
     their validation are printed.
