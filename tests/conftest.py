@@ -159,11 +159,8 @@ def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture
 def own_store(tmp_path, monkeypatch):
-    """An artifact store for this test, and no topic-level scores that an earlier test has read."""
-    from mdrbench.site.model import scores
-
+    """An artifact store for this test."""
     monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
-    scores.reader.cache_clear()
 
 
 # -- pages in a browser ------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Annotated
 
 import typer
@@ -86,7 +85,4 @@ def main() -> None:
     """Run the command line; every outcome has the exit code of ``docs/cli.md``."""
     from mdrbench.cli import ending
 
-    try:
-        ending.run(app)
-    finally:
-        gc.freeze()  # the process ends: to search its memory for garbage would take a second after `report`
+    ending.run(app)

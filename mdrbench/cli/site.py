@@ -54,9 +54,9 @@ def serve(
 
     Runs until it is interrupted.
     """
-    from mdrbench.site.engine import serving
+    from mdrbench.site.engine.serve import SiteServer
 
-    with serving.Site(results, out, data or (), port, watch) as server:
+    with SiteServer(results, out, data or (), port, watch) as server:
         print(f"site: {server.address}" + ("; watching" if watch else ""), flush=True)
         if open_:
             _open(server.address)

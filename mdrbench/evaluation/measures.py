@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,22 +98,41 @@ def write_topic_scores(path: Path, scores: TopicScores, queries: Topics, names: 
 
 
 def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
-    """The scores and queries that :func:`write_topic_scores` wrote."""
+    """Read the scores and queries that :func:`write_topic_scores` wrote.
+
+    Raises:
+        DataError: the file is not such a table; the error names the line.
+    """
     scores: TopicScores = {}
     queries: Topics = {}
     names: list[str] = []
     for number, line in lines(path):
-        fields = line.split("\t")
+        qid, *values, query = line.split("\t") if "\t" in line else (line, "")
         if number == 1:
-            names = fields[1:-1]
+            if qid != "qid" or query != "query" or not values:
+                raise _not_a_score_table("the header is not `qid`, measures, `query`", f"{path}:1")
+            names = values
             continue
-        if len(fields) != len(names) + 2:
-            raise DataError(
-                f"{len(fields)} columns, not {len(names) + 2}", where=f"{path}:{number}", mend="run the recipe again"
-            )
-        scores[fields[0]] = dict(zip(names, map(float, fields[1:-1]), strict=True))
-        queries[fields[0]] = json.loads(fields[-1])
+        if len(values) != len(names):
+            raise _not_a_score_table(f"{len(values) + 2} columns, not {len(names) + 2}", f"{path}:{number}")
+        if qid in scores:
+            raise _not_a_score_table(f"topic {qid!r} is there twice", f"{path}:{number}")
+        try:
+            scores[qid] = dict(zip(names, map(float, values), strict=True))
+            queries[qid] = json.loads(query)
+            queries[qid].encode("utf-8")
+        except (ValueError, AttributeError, RecursionError):
+            problem = "a score is not a number, or the query is not a JSON string"
+            raise _not_a_score_table(problem, f"{path}:{number}") from None
+        if not all(map(isfinite, scores[qid].values())):
+            raise _not_a_score_table("a score is not finite", f"{path}:{number}")
+    if not names:
+        raise _not_a_score_table("the file is empty", f"{path}:1")
     return scores, queries
+
+
+def _not_a_score_table(problem: str, where: str) -> DataError:
+    return DataError(f"not a table of topic-level scores: {problem}", where=where, mend="run the recipe again")
 
 
 def matrix(scores: TopicScores, measures: tuple[str, ...]) -> np.ndarray:

@@ -19,7 +19,8 @@ from mdrbench.data.access import open_dataset
 from mdrbench.data.datasets.sample import ROOT
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures
-from mdrbench.site.model import board, scores, standings
+from mdrbench.site.cache import Cache
+from mdrbench.site.model import site_model
 
 SAMPLE = open_dataset("sample")
 SHALLOW = "nDCG@10"
@@ -79,8 +80,9 @@ def test_a_submission_verifies_and_stands_in_the_table_of_its_like(submit, runs,
     assert [(one.path.name, one.problems, one.unchecked) for one in found] == [
         (name, [], []) for name in ("one-language.json", "quick.json", "theirs.json")
     ]
-    [collection] = [c for c in board.load(root).collections if c.measured]
-    found = standings.of(collection, "nDCG@10", scores.reader(tmp_path / "scores"), tmp_path / "memo")
+    model = site_model.load(root, (), Cache(tmp_path / "cache"))
+    [collection] = [c for c in model.collections if c.measured]
+    found = model.leaderboards[collection]["nDCG@10"]
     [group] = [group for group in found.groups if group.measured]
     assert [(row.name, row.origin, row.complete) for row in group.rows] == [
         ("quick", "measured", True),
@@ -88,7 +90,7 @@ def test_a_submission_verifies_and_stands_in_the_table_of_its_like(submit, runs,
         ("one-language", "submitted", False),
     ]
     page = site.build(root, tmp_path / "site").parent / collection.folder / "index.html"
-    assert "handed in" in page.read_text(encoding="utf-8")
+    assert "submitted" in page.read_text(encoding="utf-8")
 
 
 def test_the_order_of_lines_and_the_packing_do_not_matter(submit, runs, tmp_path):

@@ -119,7 +119,7 @@ def test_letters_intervals_and_submissions_are_shown(open_page):
     assert page.locator("td .interval").first.is_visible()
     assert "show=rank%2Cletters%2Cinterval%2Cheat" in page.url
     row = page.locator("tr", has_text="theirs <b>")
-    assert row.locator(".tag").inner_text() == "handed in"
+    assert row.locator(".tag").inner_text() == "submitted"
     assert row.locator("td.average").inner_text().split() == ["0.500", "of", "2", "only"]
 
 

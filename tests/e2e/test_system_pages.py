@@ -57,7 +57,7 @@ def test_all_of_it_can_be_read_without_scripts(open_page):
     assert page.locator("h1").inner_text() == "mine"
     page.get_by_text("Data of this figure").click()
     assert page.get_by_role("cell", name="0.125").is_visible()
-    page.get_by_text("The whole recipe, defaults written out").click()
+    page.get_by_text("The whole recipe with all defaults").click()
     assert page.get_by_text("model: bge-m3").is_visible()
     assert page.locator(".command").inner_text() == "mdrbench run mine --data tiny --langs all"
 
@@ -78,7 +78,7 @@ def test_files_are_offered_as_they_were_recorded(open_page, built):
 def test_a_system_leads_to_its_ablation_and_back_and_to_what_it_extends(open_page):
     page = open_page(SYSTEM)
     page.get_by_role("link", name="mine", exact=True).click()
-    assert page.locator("h1").inner_text() == "What each part of mine is worth"
+    assert page.locator("h1").inner_text() == "The effect of each part of mine"
     page.get_by_role("link", name="the complete recipe").click()
     assert page.locator("h1").inner_text() == "mine"
     page.get_by_role("link", name="base").click()
@@ -99,7 +99,7 @@ def test_the_colours_of_a_heat_map_differ_and_its_numbers_stay_legible(open_page
 
 def test_tables_that_scroll_can_be_reached_by_keyboard(open_page):
     page = open_page(ABLATION, width=390)
-    region = page.get_by_role("region", name="Differences of nDCG@10 by language")
+    region = page.get_by_role("region", name="Differences in nDCG@10 by language")
     region.focus()
     before = region.evaluate("one => one.scrollLeft")
     page.keyboard.press("ArrowRight")

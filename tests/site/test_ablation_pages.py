@@ -7,14 +7,15 @@ import pytest
 from support.project import PROJECT
 from support.results import measured
 from support.site_ablations import made_up, save
-from support.site_systems import Read, rendered
+from support.site_pages import model, rendered
+from support.site_systems import Read
 from support.site_systems import save as save_result
 
 from mdrbench.core.errors import DataError
 from mdrbench.results import published
 from mdrbench.results.ablations import Name
-from mdrbench.site.model import ablation_data, board
-from mdrbench.site.pages import ablation_pages, system_pages
+from mdrbench.site.model.collection import read_collections
+from mdrbench.site.pages import ablation, system
 
 PAGE = "tiny/ablations/mine.html"
 
@@ -31,18 +32,22 @@ def result(root, name="mine", variant_of=None, digest="0", value=0.7):
 
 
 def pages(tmp_path, *makers):
-    return rendered(tmp_path / "results", tmp_path / "charts", *(makers or (ablation_pages.pages,)))[0]
+    return rendered(tmp_path / "results", tmp_path / "cache", *(makers or (ablation.pages,)))
+
+
+def ablations(tmp_path):
+    return model(tmp_path / "results", tmp_path / "cache").ablations
 
 
 def shown(tmp_path, one=None):
     result(tmp_path / "results")
     save(tmp_path / "results", one or made_up())
-    return next(one for one in ablation_data.load(board.load(tmp_path / "results")) if one.collection.name == "tiny")
+    return next(recipe for recipe in ablations(tmp_path) if recipe.collection.name == "tiny")
 
 
 def test_parts_are_sorted_by_what_they_lose_and_each_figure_has_words_and_a_table(tmp_path):
     found = shown(tmp_path)
-    rows = found.rows("nDCG@10")
+    rows = found.effects("nDCG@10")
     assert [row.name.label for row in rows] == [
         "without stage 1", "without hard negatives", "without stage 2", "without stage 3", "without the judge",
         "without weights", "without generated queries", "without batches of one language",
@@ -51,7 +56,7 @@ def test_parts_are_sorted_by_what_they_lose_and_each_figure_has_words_and_a_tabl
     text = pages(tmp_path)[PAGE]
     drawings = [attrs["aria-label"] for tag, attrs in Read(text).tags if attrs.get("role") == "img"]
     assert drawings[0].startswith(
-        "What nDCG@10 loses or gains when a part is taken away, with intervals. "
+        "Differences in nDCG@10 when a part is removed, with intervals. "
         "The largest loss is without stage 1: −0.037. Intervals that exclude 0: without stage 1, without hard negatives"
     )
     assert len(drawings) == 4  # effects, waterfall, two sweeps
@@ -78,10 +83,10 @@ def test_other_recipes_stand_apart_from_the_recipes_own_parts(tmp_path):
     text = pages(tmp_path)[PAGE]
     found = Read(text)
     drawings = [attrs["aria-label"] for tag, attrs in found.tags if attrs.get("role") == "img"]
-    assert drawings[1].startswith("What nDCG@10 loses or gains with another recipe in its place, with intervals. ")
+    assert drawings[1].startswith("Differences in nDCG@10 with another recipe in its place, with intervals. ")
     assert "naive" in drawings[1]
     assert "naive" not in drawings[0]
-    assert "Below zero: worse than mine. The same retriever, data, measures and seeds." in found.text
+    assert "Below zero: worse than mine. The retriever, data, measures and seeds are the same." in found.text
     assert any(row[:1] == ["naive"] and row[1].startswith("the recipe naive") for row in found.rows)
 
 
@@ -96,14 +101,14 @@ def test_a_sweep_has_the_complete_recipes_own_value_in_its_place(tmp_path):
 
 
 def test_the_heat_map_is_centred_on_zero_and_marks_what_is_significant(tmp_path):
-    found = ablation_pages.heat(shown(tmp_path), "nDCG@10")
-    cells = [cell for _, _, row in found.rows for cell in row]
-    assert max(abs(cell.difference) for cell in cells) == found.most
+    found = ablation.heat_map(shown(tmp_path), "nDCG@10")
+    cells = [cell for _, row in found.rows for cell in row]
+    assert max(abs(cell.difference) for cell in cells) == found.largest
     assert all((cell.shade > 0) == (cell.difference > 0) for cell in cells if cell.shade)
-    assert {abs(cell.shade) for cell in cells} <= set(range(ablation_pages.LEVELS + 1))
-    averages = [row[0].difference for _, _, row in found.rows]
+    assert {abs(cell.shade) for cell in cells} <= set(range(ablation.SHADES + 1))
+    averages = [row[0].difference for _, row in found.rows]
     assert averages == sorted(averages)
-    for variant, _, row in found.rows:
+    for variant, row in found.rows:
         for lang, cell in zip(found.languages, row[1:], strict=True):
             assert cell.significant == (variant.languages[lang]["nDCG@10"].p_holm < 0.05)
     head = Read(pages(tmp_path)[PAGE]).row("Variant")
@@ -116,18 +121,13 @@ def test_variants_lead_to_their_systems_pages_and_back(tmp_path):
     one.variants[0].runs[0].result = "variants/mine-0000000000.json"
     result(tmp_path / "results")
     save(tmp_path / "results", one)
-    found = pages(tmp_path, ablation_pages.pages, system_pages.pages)
-    system = "tiny/systems/mine-0000000000.html"
-    assert ("a", {"href": f"../../{system}"}) in Read(found[PAGE]).tags
+    found = pages(tmp_path, ablation.pages, system.pages)
+    variant = "tiny/systems/mine-0000000000.html"
+    assert ("a", {"href": f"../../{variant}"}) in Read(found[PAGE]).tags
     assert ("a", {"href": "../../tiny/systems/mine.html"}) in Read(found[PAGE]).tags
-    shown_on = [one for one in ablation_data.load(board.load(tmp_path / "results")) if one.ablation]
-    entries = {entry.slug: entry for entry in shown_on[0].collection.entries}
-    assert all(shown_on[0].uses(entries[name]) for name in ("mine", "mine-0000000000"))
-    other = result(tmp_path / "results", "other")
-    fresh = board.load(tmp_path / "results")
-    [again] = [one for one in ablation_data.load(fresh) if one.ablation]
-    entry = next(entry for entry in again.collection.entries if entry.path == other)
-    assert not again.uses(entry)
+    result(tmp_path / "results", "other")
+    [measured_one] = [recipe for recipe in ablations(tmp_path) if recipe.ablation]
+    assert {entry.slug for entry in measured_one.entries} == {"mine", "mine-0000000000"}
 
 
 def test_the_papers_ablation_is_on_miracls_page_from_the_first_day(tmp_path):
@@ -137,14 +137,14 @@ def test_the_papers_ablation_is_on_miracls_page_from_the_first_day(tmp_path):
     assert found.row("without stage 1")[:3] == ["without stage 1", "0.669", "−0.037"]
     assert found.row("without stage 3")[:3] == ["without stage 3", "0.688", "−0.018"]
     assert "Huang et al.: Boosting Data Utilization for Multilingual Dense Retrieval. EMNLP 2025." in found.text
-    assert "Nothing was measured on miracl (dev) yet" in found.text
+    assert "This ablation was not measured on miracl (dev) yet" in found.text
 
 
 def test_beside_what_was_measured_it_says_that_the_collection_differs(tmp_path):
     result(tmp_path / "results")
     save(tmp_path / "results", made_up())
     found = Read(pages(tmp_path)[PAGE])
-    assert "The published figures are of another collection than tiny (dev)" in found.text
+    assert "The published figures belong to another collection than tiny (dev)" in found.text
     row = next(row for row in found.rows if row[:2] == ["without stage 2", "0.685"] and len(row) == 6)
     assert row[2:] == ["−0.021", "0.685", "−0.021", "−0.029 to −0.013"]
 
@@ -152,7 +152,7 @@ def test_beside_what_was_measured_it_says_that_the_collection_differs(tmp_path):
 def test_the_published_ablation_agrees_with_the_papers_other_tables():
     [path] = published.ablation_files(PROJECT / "results")
     found = published.read_ablation(path)
-    entries = board.load(PROJECT / "results").collections[0].published
+    entries = read_collections(PROJECT / "results")[0][0].published
     same = [entry for entry in entries if entry.result.system.name == found.system]
     averages = [average[1].value for entry in same if (average := entry.average("nDCG@10"))]
     assert averages == [found.complete, found.complete]
@@ -230,7 +230,7 @@ def test_the_same_ablation_gives_the_same_page(tmp_path):
 
 def test_a_variant_is_called_what_its_ablation_calls_it(tmp_path):
     shutil.copytree(PROJECT / "results" / "sample", tmp_path / "sample")
-    [sample] = [one for one in board.load(tmp_path).collections if one.name == "sample"]
+    [sample] = [collection for collection in read_collections(tmp_path)[0] if collection.name == "sample"]
     names = {entry.name for entry in sample.measured}
     assert {"bm25", "boosted-sample", "boosted-sample without the judge"} <= names
     assert not [name for name in names if "=" in name]

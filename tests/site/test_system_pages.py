@@ -4,22 +4,30 @@ import json
 
 import pytest
 from support.results import measured
-from support.site_systems import KEY, LOG, RECIPE, Read, language, rendered, save, trained
+from support.site_pages import model, rendered
+from support.site_systems import KEY, LOG, RECIPE, Read, language, save, trained
 
 from mdrbench.core.errors import DataError
 from mdrbench.results import Result
-from mdrbench.site.model import recipe_diff, system_facts, units
-from mdrbench.site.pages import system_pages
+from mdrbench.site.model import number_format, recipe_diff, system_facts
+from mdrbench.site.pages import system
+from mdrbench.site.pages.page import Copy
 
 PAGE = "tiny/systems/mine.html"
 
 
 def pages(tmp_path):
-    return rendered(tmp_path / "results", tmp_path / "charts", system_pages.pages)
+    return rendered(tmp_path / "results", tmp_path / "cache", system.pages)
+
+
+def offered(tmp_path) -> dict[str, Copy]:
+    """Address -> file that the pages of measured systems offer."""
+    files = system.pages(model(tmp_path / "results", tmp_path / "cache"))
+    return {file.path: file for file in files if isinstance(file, Copy)}
 
 
 def page(tmp_path, address=PAGE) -> Read:
-    return Read(pages(tmp_path)[0][address])
+    return Read(pages(tmp_path)[address])
 
 
 def test_a_page_says_what_a_system_is_how_well_it_does_and_what_it_took(tmp_path):
@@ -31,7 +39,7 @@ def test_a_page_says_what_a_system_is_how_well_it_does_and_what_it_took(tmp_path
     assert found.row("Arabic")[1:3] == ["0.500 0.400–0.600", "0.900 0.800–1.000"]
     assert found.terms["time of all steps"] == "11 min 47 s"  # 5 + 600 + 2 * 51
     assert found.terms["peak memory"] == "4.0 GB"
-    assert found.terms["requests of the judge"] == "238 and 2 answered before"
+    assert found.terms["requests of the judge"] == "238 and 2 answered from the store"
     assert found.terms["price of the judge"] == "0.50"
     stages = found.rows[found.rows.index(["Stage", "Steps", "Peak memory", "Time"]) + 1 :][:5]
     assert [row[0] for row in stages] == ["corpus", "judge training groups", "label", "train", "index"]
@@ -71,7 +79,7 @@ def test_hard_negatives_are_counted_by_language():
 
 def test_a_step_that_languages_share_costs_once():
     found = system_facts.cost(Result.model_validate(trained()))
-    assert {one.stage: (one.steps, one.seconds) for one in found.stages} == {
+    assert {row.stage: (row.steps, row.seconds) for row in found.stages} == {
         "corpus": (2, 2.0), "groups/judge": (2, 60.0), "label": (1, 5.0), "train": (1, 600.0), "index": (2, 40.0),
     }  # fmt: skip
     assert system_facts.cost(Result.model_validate(measured())) is None
@@ -92,7 +100,7 @@ def test_a_recipe_is_held_against_its_parent_key_by_key(tmp_path):
     found = page(tmp_path)
     assert found.row("training.batch_size") == ["training.batch_size", "24", "8"]
     assert found.row("seed") == ["seed", "1", "not set"]
-    variant = next(name for name in pages(tmp_path)[0] if name.startswith("tiny/systems/mine-3"))
+    variant = next(name for name in pages(tmp_path) if name.startswith("tiny/systems/mine-3"))
     of_variant = page(tmp_path, variant)
     assert of_variant.row("negatives.size") == ["negatives.size", "20", "not set"]
     assert ("a", {"href": "../../tiny/systems/mine.html"}) in of_variant.tags
@@ -106,7 +114,7 @@ def test_a_parent_without_a_result_is_read_from_the_recipe_that_is_shipped(tmp_p
     found = page(tmp_path)
     assert found.row("negatives.size") == ["negatives.size", "30", "12"]
     assert "negatives.unreadable" not in [row[0] for row in found.rows if row]
-    assert "keys that it leaves at their defaults are not compared" in found.text
+    assert "Keys that this file leaves at their defaults are not compared" in found.text
 
 
 def test_changes_of_a_recipe():
@@ -122,7 +130,7 @@ def test_changes_of_a_recipe():
 
 def test_files_are_offered_only_where_they_are_those_recorded(tmp_path):
     path = save(tmp_path / "results", trained(), LOG)
-    _, files = pages(tmp_path)
+    files = offered(tmp_path)
     log = f"tiny/files/mine/training-{KEY[:12]}.jsonl.gz"
     assert set(files) == {"tiny/files/mine/mine.json", log}
     assert files[log].source == path.parent / "mine" / f"training-{KEY[:12]}.jsonl.gz"
@@ -136,13 +144,13 @@ def test_files_are_offered_only_where_they_are_those_recorded(tmp_path):
     }
     data["trainings"][KEY[:12]]["log"]["bytes"] += 1
     path.write_text(json.dumps(data))
-    assert set(pages(tmp_path)[1]) == {"tiny/files/mine/mine.json"}
-    assert page(tmp_path).text.count("not at hand") == 3
+    assert set(offered(tmp_path)) == {"tiny/files/mine/mine.json"}
+    assert page(tmp_path).text.count("not present") == 3
 
 
 def test_a_log_that_is_none_stops_the_build(tmp_path):
     save(tmp_path / "results", trained(), [{"kind": "train", "step": "one", "loss": 1.0}])
-    with pytest.raises(DataError, match="is no log of a training"):
+    with pytest.raises(DataError, match="not a log of a training"):
         pages(tmp_path)
 
 
@@ -150,8 +158,8 @@ def test_published_figures_name_their_source_and_the_recipe_that_reproduces_them
     save(tmp_path / "results", measured())
     found = page(tmp_path, "miracl/systems/huang2025boosting-table-1-bge-boosted-dev.html")
     assert "Huang et al.: Boosting Data Utilization" in found.terms["source"]
-    assert found.terms["reproduced by"].startswith("mdrbench run boosted --data miracl , not measured here yet")
-    assert "table 2" in found.terms["also printed in"]
+    assert found.terms["reproduced by"].startswith("mdrbench run boosted --data miracl ; not measured yet")
+    assert "table 2" in found.terms["also in"]
     assert found.row("16-language average, as printed")[1] == "0.706"
     claim = {**RECIPE, "published": {"systems": ["BGE + boosted"]}}
     data = measured(
@@ -179,23 +187,23 @@ def test_hostile_words_are_inert_text(tmp_path):
     assert all(attrs.get("src", "").endswith(".js") for tag, attrs in found.tags if tag == "script")
     assert not any(str(attrs.get("href", "")).startswith("javascript") for _, attrs in found.tags)
     assert evil in found.text
-    assert "mdrbench checked and scored run files that were handed in." in found.text
+    assert "mdrbench checked and scored run files that were submitted." in found.text
 
 
 def test_the_same_result_gives_the_same_pages(tmp_path):
     save(tmp_path / "results", trained(), LOG)
-    assert pages(tmp_path)[0] == pages(tmp_path)[0]
+    assert pages(tmp_path) == pages(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.031, "0.03 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (3600, "1 h 00 min")]
 )
 def test_durations(seconds, said):
-    assert units.duration(seconds).replace(units.NARROW, " ") == said
+    assert number_format.duration(seconds).replace(number_format.NARROW_SPACE, " ") == said
 
 
 @pytest.mark.parametrize(
     ("number", "said"), [(0, "0 B"), (999, "999 B"), (1400, "1.4 kB"), (5.8e9, "5.8 GB"), (2e12, "2.0 TB")]
 )
 def test_sizes(number, said):
-    assert units.size(number).replace(units.NARROW, " ") == said
+    assert number_format.size(number).replace(number_format.NARROW_SPACE, " ") == said

@@ -14,11 +14,6 @@ from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures
 from mdrbench.formats import trec
 from mdrbench.results import Average, Cell, DatasetRecord, Evaluated, File, LanguageResult, Result, System
-from mdrbench.site.engine.page import Asset, Page
-from mdrbench.site.engine.rendering import Rendering
-from mdrbench.site.model import board
-from mdrbench.site.model.board import Board
-from mdrbench.site.pages.charts import Drawing
 
 DEPTH = 100
 
@@ -122,17 +117,3 @@ class Html(HTMLParser):
     def rows(self) -> list[list[str]]:
         """The words of every cell of every row."""
         return [[" ".join(cell.split()) for cell in row] for row in self._rows]
-
-
-def rendered(maker, root: Path, tmp_path: Path, data: list[str] | None = None) -> tuple[Board, dict[str, str]]:
-    """What a maker of pages makes of results: path -> text of each page and asset."""
-    shown = board.load(root)
-    shown.data = data or []
-    items = list(maker(shown, Drawing(tmp_path / "cache" / "charts")))
-    rendering = Rendering(registry.resource("site") / "templates", shown)
-    rendering.know(item.path for item in items)
-    return shown, {item.path: _text(rendering, item) for item in items}
-
-
-def _text(rendering: Rendering, item: Page | Asset) -> str:
-    return item.data.decode() if isinstance(item, Asset) else rendering.render(item)

@@ -1,13 +1,20 @@
-"""Built pages read back: rows, tags and links of a page, and results to build from."""
+"""Results to build a site from, pages rendered one kind at a time, and built pages read back."""
 
 from __future__ import annotations
 
 import json
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 
+from mdrbench.core import registry
 from mdrbench.core.store import file_sha256
 from mdrbench.evaluation import measures
+from mdrbench.site.cache import Cache
+from mdrbench.site.engine.render import Renderer
+from mdrbench.site.model.site_model import SiteModel, load
+from mdrbench.site.pages.page import Asset, Page
+from support.results import measured
 
 
 class Parsed(HTMLParser):
@@ -54,3 +61,31 @@ def save_topics(root: Path, name: str, lang: str, values: list[float], dataset: 
     scores = {f"q{i}": {"nDCG@10": value} for i, value in enumerate(values)}
     measures.write_topic_scores(path, scores, dict.fromkeys(scores, "where"), ("nDCG@10",))
     return {"path": f"{name}/{path.name}", "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def model(root: Path, cache: Path, data: tuple[str, ...] = ()) -> SiteModel:
+    """Everything that a site of these results shows."""
+    return load(root, data, Cache(cache))
+
+
+def rendered(root: Path, cache: Path, *makers, data: tuple[str, ...] = ()) -> dict[str, str]:
+    """Address -> text of all pages and assets that the makers yield."""
+    shown = model(root, cache, data)
+    files = [file for maker in makers for file in maker(shown)]
+    renderer = Renderer(registry.resource("site") / "templates", (file.path for file in files), Cache(cache))
+    pages = {file.path: renderer.render(file) for file in files if isinstance(file, Page)}
+    assets = {file.path: file.content for file in files if isinstance(file, Asset)}
+    return {path: content.decode("utf-8") for path, content in (pages | assets).items()}
+
+
+def scored(name: str, values: dict[str, float], **changes) -> dict:
+    """A measured result with one nDCG@10 score a language; its average is over all its languages."""
+    cells = {lang: {"scores": {"nDCG@10": {"value": value}}} for lang, value in values.items()}
+    mean = {"nDCG@10": {"value": math.fsum(values.values()) / len(values)}}
+    averages = [{"label": "x", "languages": list(values), "scores": mean}]
+    return measured(system={"name": name, "summary": ""}, languages=cells, averages=averages, **changes)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files of a folder, by path."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -1,4 +1,4 @@
-"""A made-up trained result with all that a system's page shows, and pages rendered one kind at a time."""
+"""A made-up trained result with all that a system's page shows, and a reader of pages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from mdrbench.core import registry
-from mdrbench.site.engine.page import Page
-from mdrbench.site.engine.rendering import Rendering
-from mdrbench.site.model import board
-from mdrbench.site.pages.charts import Drawing
 from support.results import measured
 
 KEY = "aa450e35d565b126dafd45782e0b7146a5c5d2bbec18fb7f37cf7e6470be8402"
@@ -101,16 +96,6 @@ def save(root: Path, data: dict, log: list[dict] | None = None) -> Path:
         data["trainings"][KEY[:12]]["log"] = {"path": f"{file.parent.name}/{file.name}", **record}
     path.write_text(json.dumps(data), encoding="utf-8")
     return path
-
-
-def rendered(root: Path, cache: Path, *makers) -> tuple[dict[str, str], dict]:
-    """Address -> text of the pages that the makers yield, and address -> all other items."""
-    shown = board.load(root)
-    items = [item for maker in makers for item in maker(shown, Drawing(cache))]
-    rendering = Rendering(registry.resource("site") / "templates", shown)
-    rendering.know(item.path for item in items)
-    pages = {item.path: rendering.render(item) for item in items if isinstance(item, Page)}
-    return pages, {item.path: item for item in items if not isinstance(item, Page)}
 
 
 class Read(HTMLParser):

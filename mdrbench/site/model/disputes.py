@@ -1,59 +1,55 @@
-"""Where publications give one system different figures."""
+"""Cells of a leaderboard for which publications print different figures of one system."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from mdrbench.core import registry
-from mdrbench.core.languages import ALL
-from mdrbench.recipe.yaml_files import read_yaml
-
-if TYPE_CHECKING:
-    from mdrbench.site.model.standings import Row
+from mdrbench.site.model import recipe_diff
+from mdrbench.site.model.collection import in_table_order
+from mdrbench.site.model.leaderboard import AVERAGE, LeaderboardRow
 
 ROUNDING = 0.00101
-"""Two published figures agree when they differ by no more than rounding to three decimals explains."""
+"""Two published figures agree if rounding to three decimals explains their difference."""
 
 
 @dataclass(frozen=True)
 class Dispute:
-    """Publications that give one system different figures: source and table -> figure."""
+    """A system and a language for which publications differ; ``figures`` are pairs of source and score."""
 
     name: str
     lang: str
     figures: list[tuple[str, float]]
 
 
-def found(rows: Sequence[Row], average: str) -> list[Dispute]:
-    """Cells in which publications differ about one system, all columns but the ``average``; marks them."""
-    told = []
-    systems: dict[str, list[Row]] = {}
+def find_disputes(rows: Sequence[LeaderboardRow]) -> list[Dispute]:
+    """Find the disputes among published rows, and mark their scores as disputed. Averages are left out."""
+    disputes = []
+    systems: dict[str, list[LeaderboardRow]] = {}
     for row in rows:
-        systems.setdefault(_canonical(row.name), []).append(row)
+        systems.setdefault(_canonical_name(row.name), []).append(row)
     for name, same in systems.items():
-        columns = {code for row in same for code in row.marks} - {average}
-        for lang in (*ALL, *sorted(columns - set(ALL))):
-            marks = [(row, row.marks[lang]) for row in same if lang in row.marks]
-            values = [mark.cell.value for _, mark in marks]
-            if values and max(values) - min(values) > ROUNDING:
-                for _, mark in marks:
-                    mark.disputed = True
-                told.append(Dispute(name, lang, [(row.source, mark.cell.value) for row, mark in marks]))
-    return told
+        for lang in in_table_order({code for row in same for code in row.scores} - {AVERAGE}):
+            scores = [(row, row.scores[lang]) for row in same if lang in row.scores]
+            values = [score.cell.value for _, score in scores]
+            if max(values) - min(values) > ROUNDING:
+                for _, score in scores:
+                    score.disputed = True
+                disputes.append(Dispute(name, lang, [(row.source, score.cell.value) for row, score in scores]))
+    return disputes
 
 
 @lru_cache(maxsize=1)
 def _aliases() -> dict[str, str]:
-    """Every name that a shipped recipe says its system has in publications -> the first of them."""
-    found = {}
-    for path in registry.recipe_files().values():
-        names = (read_yaml(path)[0].get("published") or {}).get("systems") or []
-        found |= dict.fromkeys(names, next(iter(names), ""))
-    return found
+    """Return every name that a shipped recipe gives to its published system, with the first of these names."""
+    aliases: dict[str, str] = {}
+    for recipe in registry.recipe_files():
+        names = recipe_diff.claims(recipe_diff.shipped(recipe) or {})
+        aliases |= dict.fromkeys(names, next(iter(names), ""))
+    return aliases
 
 
-def _canonical(name: str) -> str:
+def _canonical_name(name: str) -> str:
     return _aliases().get(name, name)

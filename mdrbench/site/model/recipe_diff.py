@@ -1,20 +1,22 @@
-"""What a recipe changes in the recipe that it comes from, key by key."""
+"""The keys that a recipe changes in its parent: the recipe that it extends or is a variant of."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import yaml
 
 from mdrbench.core import registry
-from mdrbench.site.model.board import Board, Collection, Entry
+from mdrbench.site.model.collection import Collection, Entry
 
 NOT_COMPARED = ("name", "summary", "extends", "published")
+"""Keys that change no score."""
 
 
 class Change(NamedTuple):
-    """One key; ``before`` or ``after`` is None where only one of the two recipes has it."""
+    """One key; ``before`` or ``after`` is None if only one of the two recipes has it."""
 
     key: str
     before: str | None
@@ -22,61 +24,63 @@ class Change(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """changed, added or removed."""
+        """``changed``, ``added`` or ``removed``."""
         return "added" if self.before is None else "removed" if self.after is None else "changed"
 
 
-class Difference(NamedTuple):
-    """A recipe against its parent. ``entry`` is the parent's result where there is one; ``file`` says that the parent
-    was read from a recipe's file, whose defaults are not written out; ``collection`` is the entry's."""
+class RecipeDiff(NamedTuple):
+    """A recipe against its parent.
+
+    Attributes:
+        entry, collection: a result of the parent, if there is one.
+        from_file: whether the parent was read from a shipped recipe file, which does not list defaults.
+    """
 
     parent: str
     changes: list[Change]
     entry: Entry | None = None
     collection: Collection | None = None
-    file: bool = False
+    from_file: bool = False
 
 
-def difference(board: Board, collection: Collection, entry: Entry) -> Difference | None:
-    """What an entry's recipe changes in the one it extends or is a variant of; None where it has no parent, or where
-    nothing is known of it.
+def diff_to_parent(collections: Sequence[Collection], collection: Collection, entry: Entry) -> RecipeDiff | None:
+    """Compare an entry's recipe with its parent; None if it has no parent, or if the parent is unknown.
 
-    The parent is looked for among the results, of the same collection first, then among the recipes that are shipped.
+    The parent is taken from the results of the same collection, then of other collections, then from shipped recipes.
     """
-    recipe, name = entry.result.system.recipe, parent(entry)
+    recipe, name = entry.result.system.recipe, _parent(entry)
     if not recipe or name is None:
         return None
-    for where in (collection, *(other for other in board.collections if other is not collection)):
-        for found in where.measured:
-            system = found.result.system
-            if found is not entry and system.name == name and not system.variant_of and system.recipe:
-                return Difference(name, compare(system.recipe, recipe), found, where)
-    theirs = shipped(name)
-    if theirs is None:
+    for other in (collection, *(c for c in collections if c is not collection)):
+        for candidate in other.measured:
+            system = candidate.result.system
+            if candidate is not entry and system.name == name and not system.variant_of and system.recipe:
+                return RecipeDiff(name, compare(system.recipe, recipe), candidate, other)
+    parent = shipped(name)
+    if parent is None:
         return None
     own = shipped(entry.result.system.name) or {}
-    return Difference(name, compare(theirs, recipe, {*_flat(theirs), *_flat(own)}), file=True)
+    return RecipeDiff(name, compare(parent, recipe, {*_flat(parent), *_flat(own)}), from_file=True)
 
 
-def parent(entry: Entry) -> str | None:
-    """The name of the recipe that an entry's extends or is a variant of."""
+def _parent(entry: Entry) -> str | None:
     name = entry.result.system.variant_of or (entry.result.system.recipe or {}).get("extends")
     return name if isinstance(name, str) else None
 
 
 def claims(recipe: dict[str, Any]) -> list[str]:
-    """The published systems whose figures a recipe says that it reproduces."""
+    """Return the published systems whose figures a recipe says that it reproduces."""
     published = recipe.get("published")
     systems = published.get("systems") if isinstance(published, dict) else None
     return [name for name in systems if isinstance(name, str)] if isinstance(systems, list | tuple) else []
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], written: set[str] | None = None) -> list[Change]:
-    """Keys whose values differ, in the order of the later recipe.
+    """Return the keys whose values differ, in the order of the later recipe.
 
     Args:
-        written: where ``before`` has not all defaults written out: the only keys to compare; what both have not, or
-            what is a mapping in one alone, is then left out.
+        written: the only keys to compare, if ``before`` does not list its defaults. A key that only one recipe has as a
+            mapping is then left out.
     """
     old, new = _flat(before), _flat(after)
     keys = [key for key in [*new, *(key for key in old if key not in new)] if old.get(key) != new.get(key)]
@@ -85,26 +89,27 @@ def compare(before: dict[str, Any], after: dict[str, Any], written: set[str] | N
     return [Change(key, old.get(key), new.get(key)) for key in keys]
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Dotted key -> value as JSON; None and keys that change no score are left out."""
-    found: dict[str, str] = {}
-    for key, one in value.items():
-        if one is None or (not prefix and key in NOT_COMPARED):
+def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return dotted keys with their values as JSON, without None and without :data:`NOT_COMPARED`."""
+    flat: dict[str, str] = {}
+    for key, value in recipe.items():
+        if value is None or (not prefix and key in NOT_COMPARED):
             continue
         path = f"{prefix}{key}"
-        found |= (
-            _flat(one, f"{path}.") if isinstance(one, dict) and one else {path: json.dumps(one, ensure_ascii=False)}
-        )
-    return found
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{path}.")
+        else:
+            flat[path] = json.dumps(value, ensure_ascii=False)
+    return flat
 
 
 def shipped(name: str) -> dict[str, Any] | None:
-    """A shipped recipe as its file has it, None where there is none or it cannot be read."""
+    """Read a shipped recipe file; None if there is none or if it is damaged."""
     path = registry.recipe_files().get(name)
     if path is None:
         return None
     try:
-        found = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        recipe = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError:
         return None
-    return found if isinstance(found, dict) else None
+    return recipe if isinstance(recipe, dict) else None

@@ -1,4 +1,4 @@
-"""What the page of a system shows besides its scores: costs, training groups, domains, conventions, files."""
+"""Facts of a result besides its scores: costs, training groups, domains, conventions, files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mdrbench.core.errors import DataError
 from mdrbench.results import File, LanguageResult, Result, StepRecord
-from mdrbench.site.model.board import Entry
+from mdrbench.site.model.collection import Entry
+
+Value = TypeVar("Value")
 
 ORDER = (
     *("corpus", "topics", "index", "structure", "search", "draw", "positives", "pair", "mine", "judge", "generate"),
@@ -26,7 +28,7 @@ TRAINING = "all languages together"
 
 @dataclass
 class StageCost:
-    """All steps of one stage: each artifact counts once, however many languages share it."""
+    """All steps of one stage; an artifact that several languages share counts once."""
 
     stage: str
     seconds: float = 0.0
@@ -36,17 +38,17 @@ class StageCost:
 
     @property
     def name(self) -> str:
-        """The stage alone."""
+        """The stage without its part of the recipe."""
         return self.stage.rpartition("/")[2]
 
     @property
-    def of(self) -> str:
-        """What the stage is part of, where several steps of the result are of one stage."""
+    def part(self) -> str:
+        """The part of the recipe that the stage belongs to; empty for the recipe itself."""
         return self.stage.rpartition("/")[0].replace("groups", "training groups", 1).replace("/", ", ")
 
 
 class Cost(NamedTuple):
-    """What a result took to compute; seconds are those of the machines that really computed each step."""
+    """The cost of a result; the seconds were measured on the machines that computed each step."""
 
     stages: list[StageCost]
     seconds: float
@@ -58,34 +60,34 @@ class Cost(NamedTuple):
 
 
 def cost(result: Result) -> Cost | None:
-    """The cost of all steps by stage, in the order in which they ran; None where none is recorded."""
+    """Return the cost of all steps by stage, in the order in which they ran; None if no step is recorded."""
     stages: dict[str, StageCost] = {}
     seen: set[str] = set()
     for scope, steps in _scopes(result):
         for stage, step in steps.items():
-            one = stages.setdefault(stage, StageCost(stage))
-            one.by_scope[scope] = step
+            total = stages.setdefault(stage, StageCost(stage))
+            total.by_scope[scope] = step
             if step.key not in seen:
                 seen.add(step.key)
-                one.seconds += step.seconds
-                one.peak = max(one.peak, step.peak_bytes)
-                one.steps += 1
+                total.seconds += step.seconds
+                total.peak = max(total.peak, step.peak_bytes)
+                total.steps += 1
     if not stages:
         return None
-    rows = sorted((one for one in stages.values() if one.steps), key=lambda one: _order(one.stage))
+    rows = sorted((row for row in stages.values() if row.steps), key=lambda row: _order(row.stage))
     return Cost(
         stages=rows,
-        seconds=sum(one.seconds for one in rows),
-        peak=max(one.peak for one in rows),
+        seconds=sum(row.seconds for row in rows),
+        peak=max(row.peak for row in rows),
         steps=len(seen),
-        slowest=max(one.seconds for one in rows),
-        whole_process=any(step.peak_of == "process" for one in rows for step in one.by_scope.values()),
+        slowest=max(row.seconds for row in rows),
+        whole_process=any(step.peak_of == "process" for row in rows for step in row.by_scope.values()),
         environments=list(result.environments.items()),
     )
 
 
 def _scopes(result: Result) -> Iterable[tuple[str, dict[str, StepRecord]]]:
-    """Scope and its steps; those of a training once, not for each language."""
+    """Yield each scope with its steps. The steps of a training have one scope, although each language records them."""
     trained = {step.key for training in result.trainings.values() for step in training.steps.values()}
     for training in result.trainings.values():
         yield TRAINING, training.steps
@@ -94,7 +96,7 @@ def _scopes(result: Result) -> Iterable[tuple[str, dict[str, StepRecord]]]:
 
 
 def _order(stage: str) -> tuple[int, int]:
-    """Where a stage stands: what all need, what makes groups, training, what evaluates; unknown ones last."""
+    """Sort stages: corpus and topics, then training groups, training, evaluation; unknown stages come last."""
     if stage in ORDER[:2]:
         return 0, ORDER.index(stage)
     name = stage.rpartition("/")[2]
@@ -102,32 +104,35 @@ def _order(stage: str) -> tuple[int, int]:
     return (1 if stage.startswith("groups/") else 3 if name in ("label", "train") else 4), place
 
 
-def groups_of_equal(languages: Iterable[tuple[str, Any]]) -> list[tuple[list[str], Any]]:
-    """Languages that have the same value, together, in the order of the first."""
-    found: dict[str, tuple[list[str], Any]] = {}
+def groups_of_equal(languages: Iterable[tuple[str, Value]]) -> list[tuple[list[str], Value]]:
+    """Group languages that have the same value, in the order of their first language."""
+    groups: dict[str, tuple[list[str], Value]] = {}
     for lang, value in languages:
-        found.setdefault(json.dumps(value, sort_keys=True, default=str), ([], value))[0].append(lang)
-    return list(found.values())
+        groups.setdefault(json.dumps(value, sort_keys=True, default=str), ([], value))[0].append(lang)
+    return list(groups.values())
 
 
 def conventions(result: Result) -> tuple[dict[str, Any], list[tuple[list[str], dict[str, Any]]]]:
-    """What holds for all languages, and what does not, for each group of languages that share it."""
+    """Return the conventions of all languages, and the others for each group of languages that share them."""
     by_lang = {lang: result.languages[lang].conventions for lang in result.language_codes()}
     first = next(iter(by_lang.values()), {})
     shared = {
-        key: value for key, value in first.items() if all(key in one and one[key] == value for one in by_lang.values())
+        key: value for key, value in first.items() if all(key in own and own[key] == value for own in by_lang.values())
     }
-    rest = [(lang, {k: v for k, v in one.items() if k not in shared}) for lang, one in by_lang.items()]
+    rest = [(lang, {k: v for k, v in own.items() if k not in shared}) for lang, own in by_lang.items()]
     return shared, [(langs, values) for langs, values in groups_of_equal(rest) if values]
 
 
 # -- training groups ---------------------------------------------------------------------------------------------------
 
 
-class Groups(NamedTuple):
-    """How one language's training groups were made; None is what no stage of the recipe counts.
+class GroupCounts(NamedTuple):
+    """Counts of one language's training groups; None if no stage of the recipe counts it.
 
-    ``kept`` were mined and stayed, ``eliminated`` were mined and taken out by the judge, ``generated`` were added.
+    Attributes:
+        kept: mined negatives that stayed.
+        eliminated: mined negatives that the judge removed.
+        generated: negatives that generated queries found.
     """
 
     lang: str
@@ -145,12 +150,12 @@ class Groups(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """What the judge eliminated of what was mined."""
+        """The share of mined negatives that the judge removed."""
         return self.eliminated / self.mined if self.eliminated is not None and self.mined else None
 
 
-def groups(result: Result) -> list[Groups]:
-    """One row a language whose training groups are counted; malformed counts are a row the less."""
+def groups(result: Result) -> list[GroupCounts]:
+    """Return a row for each language whose training groups are counted. Malformed counts have no row."""
     rows = []
     for lang in result.language_codes():
         stages = result.languages[lang].negatives
@@ -159,7 +164,7 @@ def groups(result: Result) -> list[Groups]:
     return rows
 
 
-def _groups(lang: str, stages: dict[str, dict[str, Any]]) -> Groups | None:
+def _groups(lang: str, stages: dict[str, dict[str, Any]]) -> GroupCounts | None:
     mine, judge, top_up = (stages.get(name, {}) for name in ("mine", "judge", "top_up"))
     final = top_up or judge or mine or stages.get("pair", {})
     queries, negatives = _count(final, "queries"), _count(final, "negatives")
@@ -168,7 +173,7 @@ def _groups(lang: str, stages: dict[str, dict[str, Any]]) -> Groups | None:
     generated, eliminated = _count(top_up, "generated"), _count(judge, "eliminated")
     mined = _count(judge, "candidates") or _count(mine, "negatives") or 0
     grades = judge.get("grades", {})
-    return Groups(
+    return GroupCounts(
         lang=lang,
         queries=queries,
         retrieved=_count(mine, "retrieved"),
@@ -190,18 +195,19 @@ def _count(counts: Any, name: str) -> int | None:
 
 
 ASKED = ("judged", "requests", "stored", "failed", "input_tokens", "output_tokens", "cost", "stored_cost")
-"""What judges and generators say that they took."""
+"""Counts that judges and generators report."""
 
 
 def asked(result: Result) -> list[tuple[str, dict[str, float]]]:
-    """What judge and generator were asked, over all languages: ``judge``, ``generator`` -> totals."""
+    """Return the totals of judge and generator over all languages."""
     totals: dict[str, dict[str, float]] = {}
     for lang in result.language_codes():
         for facts in (result.languages[lang].negatives or {}).values():
             for member in ("judge", "generator"):
-                said = facts.get(member)
-                for name in ASKED if isinstance(said, dict) else ():
-                    value = said.get(name)
+                reported = facts.get(member)
+                counts: dict[str, Any] = reported if isinstance(reported, dict) else {}
+                for name in ASKED:
+                    value = counts.get(name)
                     if isinstance(value, int | float) and not isinstance(value, bool):
                         total = totals.setdefault(member, {})
                         total[name] = total.get(name, 0) + value
@@ -209,13 +215,13 @@ def asked(result: Result) -> list[tuple[str, dict[str, float]]]:
 
 
 def domains(facts: dict[str, Any] | None) -> tuple[list[str], dict[str, dict[str, int]]] | None:
-    """Domains, most frequent first, and language -> domain -> queries; None where nothing was labelled."""
-    found = facts.get("distribution") if isinstance(facts, dict) else None
-    if not isinstance(found, dict):
+    """Return the domains, the most frequent first, and language -> domain -> queries; None without labels."""
+    distribution = facts.get("distribution") if isinstance(facts, dict) else None
+    if not isinstance(distribution, dict):
         return None
     rows = {
         str(lang): {str(name): n for name in counts if (n := _count(counts, name))}
-        for lang, counts in found.items()
+        for lang, counts in distribution.items()
         if isinstance(counts, dict)
     }
     totals: dict[str, int] = {}
@@ -229,10 +235,10 @@ def domains(facts: dict[str, Any] | None) -> tuple[list[str], dict[str, dict[str
 
 
 def read_log(entry: Entry, file: File) -> list[dict[str, Any]] | None:
-    """The lines of a training's log, None where it was not copied along.
+    """Read a training's log; None if the file was not copied along with its result.
 
     Raises:
-        DataError: it is no log.
+        DataError: the file is not a log.
     """
     path = entry.path.parent / file.path
     if not path.is_file():
@@ -241,42 +247,36 @@ def read_log(entry: Entry, file: File) -> list[dict[str, Any]] | None:
         lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()]
         numbers = [(line["step"], line["loss"]) for line in lines if line["kind"] in ("train", "validation")]
         if not all(isinstance(value, int | float) for pair in numbers for value in pair):
-            raise ValueError("a step or a loss is no number")
+            raise ValueError("a step or a loss is not a number")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"is no log of a training: {error!r}", where=str(path), mend="run the recipe again") from None
+        raise DataError(f"not a log of a training: {error!r}", where=str(path), mend="run the recipe again") from None
     return lines
 
 
-def plain_file(path: Path, home: Path, inside: dict[Path, bool]) -> int | None:
-    """The size of a plain file in ``home`` or a folder of it; None where there is none, or one that lies elsewhere.
-
-    ``inside`` keeps what was found of each folder.
-    """
-    folder = path.parent
-    if folder not in inside:
-        inside[folder] = folder.resolve().is_relative_to(home.resolve())
+def plain_file_size(path: Path, home: Path) -> int | None:
+    """Return the size of a plain file below the resolved folder ``home``; None if it is absent or lies elsewhere."""
     try:
         stat = os.lstat(path)
     except OSError:
         return None
-    return stat.st_size if inside[folder] and S_ISREG(stat.st_mode) else None
+    return stat.st_size if S_ISREG(stat.st_mode) and path.parent.resolve().is_relative_to(home) else None
 
 
 def kept_files(entry: Entry) -> list[tuple[str, str, File]]:
-    """Language (or ``training``), kind and record of every file that the result keeps."""
+    """Return language (or ``training``), kind and record of every file that the result keeps."""
     result = entry.result
-    found = [
+    files = [
         (lang, kind, file) for lang in result.language_codes() for kind, file in result.languages[lang].files.items()
     ]
-    return found + [("training", "log", one.log) for one in result.trainings.values() if one.log]
+    return files + [("training", "log", training.log) for training in result.trainings.values() if training.log]
 
 
 def commands(result: Result) -> list[tuple[list[str], str]]:
-    """The commands that recorded the languages, each with its languages."""
-    found = [(lang, result.languages[lang].command) for lang in result.language_codes()]
-    return groups_of_equal((lang, command) for lang, command in found if command)
+    """Return the commands that recorded the languages, each with its languages."""
+    recorded = [(lang, result.languages[lang].command) for lang in result.language_codes()]
+    return groups_of_equal((lang, command) for lang, command in recorded if command)
 
 
 def languages_of(result: Result) -> list[tuple[str, LanguageResult]]:
-    """Languages and their results in the order of every table."""
+    """Return languages and their results in the order of every table."""
     return [(lang, result.languages[lang]) for lang in result.language_codes()]

@@ -1,39 +1,34 @@
-"""The drawings of an ablation's page: effects, the build-up of stages, sweeps, seeds."""
+"""The charts of an ablation's page: effects, cumulative stages, sweeps, seeds."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mdrbench.site.engine.rendering import number, signed
-from mdrbench.site.model.ablation_data import Point, Row, Seed, Step, as_number
-from mdrbench.site.pages.charts import COLOURS, Drawing, Figure
+from mdrbench.site.model.ablations import CumulativeStep, SeedScore, SweepPoint, VariantEffect, as_number
+from mdrbench.site.model.number_format import interval, number, signed
+from mdrbench.site.pages.charts import COLOURS, Figure, figure
 
 WIDTH = 720
-"""Pixels of a drawing with its labels, however long they are."""
+"""Pixels of a chart, its labels included."""
 FITTED = {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}}
 ROW = 26
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 LABELS = {"labelLimit": 330, "labelPadding": 8, "ticks": False, "domain": False, "title": None}
-SURE, UNSURE = "interval excludes 0", "interval includes 0"
+SIGNIFICANT, NOT_SIGNIFICANT = "interval excludes 0", "interval includes 0"
 SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+.3~f')"
 DIFFERENCE = "difference to the complete recipe"
 
 
-def interval(low: float, high: float) -> str:
-    """``−0.031 to +0.002``."""
-    return f"{signed(low)} to {signed(high)}"
-
-
-def effects(drawing: Drawing, rows: list[Row], measure: str, *, title: str, when: str) -> Figure:
-    """A dot with its interval for each variant, those that lose most first; ``when`` says what was done."""
+def effects(rows: list[VariantEffect], measure: str, *, title: str, when: str) -> Figure:
+    """Draw a dot with its interval for each variant, in the given order; ``when`` describes the change in words."""
     values = [
         {"at": at, "part": row.name.label, "difference": row.effect.difference, "low": row.effect.low,
-         "high": row.effect.high, "sure": SURE if row.significant else UNSURE}
+         "high": row.effect.high, "significant": SIGNIFICANT if row.significant else NOT_SIGNIFICANT}
         for at, row in enumerate(rows)
     ]  # fmt: skip
     y = {"field": "part", "type": "nominal", "sort": {"field": "at"}, "axis": LABELS}
     colour = {
-        "field": "sure", "type": "nominal", "scale": {"domain": [SURE, UNSURE], "range": [COLOURS[1], "#8a9099"]},
+        "field": "significant", "type": "nominal",
+        "scale": {"domain": [SIGNIFICANT, NOT_SIGNIFICANT], "range": [COLOURS[1], "#8a9099"]},
         "legend": {"orient": "top", "title": None, "symbolType": "circle", "symbolOpacity": 1, "symbolStrokeWidth": 0},
     }  # fmt: skip
     layers = [
@@ -47,13 +42,13 @@ def effects(drawing: Drawing, rows: list[Row], measure: str, *, title: str, when
             "encoding": {"x": _x("difference", f"{DIFFERENCE}, {measure}"), "y": y, "color": colour},
         },
     ]
-    sure = [row.name.label for row in rows if row.significant]
+    significant = [row.name.label for row in rows if row.significant]
     worst = rows[0]
-    summary = f"What {measure} loses or gains {when}, with intervals. "
+    summary = f"Differences in {measure} {when}, with intervals. "
     summary += f"The largest loss is {worst.name.label}: {signed(worst.effect.difference)}. "
-    summary += f"Intervals that exclude 0: {', '.join(sure) or 'none'}."
-    return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, **FITTED, "height": ROW * len(rows)},
+    summary += f"Intervals that exclude 0: {', '.join(significant) or 'none'}."
+    return figure(
+        {"data": {"values": values}, "layer": layers, **FITTED, "height": ROW * len(rows)},
         title=title,
         summary=summary,
         columns=("variant", "score", "difference", "interval", "interval excludes 0"),
@@ -65,8 +60,8 @@ def effects(drawing: Drawing, rows: list[Row], measure: str, *, title: str, when
     )  # fmt: skip
 
 
-def waterfall(drawing: Drawing, steps: list[Step], measure: str) -> Figure:
-    """From all stages off to the complete recipe: each bar is what a step adds to the one before."""
+def waterfall(steps: list[CumulativeStep], measure: str) -> Figure:
+    """Draw the steps from all stages off to the complete recipe: each bar is the difference to the step before."""
     values = []
     for at, step in enumerate(steps):
         before = step.score if step.gain is None else step.score - step.gain
@@ -77,9 +72,8 @@ def waterfall(drawing: Drawing, steps: list[Step], measure: str) -> Figure:
              "right": max(before, step.score)}
         )  # fmt: skip
     y = {"field": "step", "type": "nominal", "sort": {"field": "at"}, "axis": LABELS}
-    low, high = (
-        pick(min(v["before"], v["score"]) if pick is min else v["right"] for v in values) for pick in (min, max)
-    )
+    scores = [step.score for step in steps]
+    low, high = min(scores), max(scores)
     room = max(high - low, 0.002)
     scale = {"zero": False, "nice": False, "domain": [low - 0.08 * room, high + 0.5 * room]}
     colour = {
@@ -104,8 +98,8 @@ def waterfall(drawing: Drawing, steps: list[Step], measure: str) -> Figure:
     first, last = steps[0], steps[-1]
     summary = f"{measure} from {first.label} ({number(first.score)}) to {last.label} ({number(last.score)}): "
     summary += ", ".join(f"{step.label} {signed(step.gain)}" for step in steps[1:] if step.gain is not None) + "."
-    return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, **FITTED, "height": 34 * len(steps)},
+    return figure(
+        {"data": {"values": values}, "layer": layers, **FITTED, "height": 34 * len(steps)},
         title="From the plain recipe to the complete one",
         summary=summary,
         columns=("step", "score", "added by this step", DIFFERENCE, "its interval"),
@@ -118,23 +112,25 @@ def waterfall(drawing: Drawing, steps: list[Step], measure: str) -> Figure:
     )  # fmt: skip
 
 
-def sweep(drawing: Drawing, key: str, points: list[Point], measure: str) -> Figure:
-    """The difference to the complete recipe by the value of a key; the complete recipe's own value lies at 0."""
-    numeric = all(as_number(point.value) is not None for point in points)
+def sweep(key: str, points: list[SweepPoint], measure: str) -> Figure:
+    """Draw the difference to the complete recipe by the value of a key; the complete recipe's value lies at 0."""
+    numbers = [value for point in points if (value := as_number(point.value)) is not None]
+    numeric = len(numbers) == len(points)
     values = [
-        {"at": at, "value": as_number(point.value) if numeric else point.value,
+        {"at": at, "value": numbers[at] if numeric else point.value,
          "difference": point.effect.difference if point.effect else 0.0,
          "low": point.effect.low if point.effect else 0.0, "high": point.effect.high if point.effect else 0.0,
          "which": "complete" if point.effect is None else "variant"}
         for at, point in enumerate(points)
     ]  # fmt: skip
-    x: dict[str, Any] = {"field": "value", "title": key, "axis": {"labelAngle": 0, "labelLimit": 160}}
+    axis: dict[str, Any] = {"labelAngle": 0, "labelLimit": 160}
+    x: dict[str, Any] = {"field": "value", "title": key, "axis": axis}
     if numeric:
         x |= {"type": "quantitative", "scale": {"zero": False, "padding": 16}}
-        x["axis"] |= {"values": sorted({value["value"] for value in values}), "grid": False}
+        axis |= {"values": sorted(set(numbers)), "grid": False}
     else:
         x |= {"type": "nominal", "sort": {"field": "at"}}
-    y = {"field": "difference", "type": "quantitative", "title": f"difference, {measure}"}
+    y: dict[str, Any] = {"field": "difference", "type": "quantitative", "title": f"difference, {measure}"}
     y["axis"] = {"tickCount": 6, "labelExpr": SIGNED}
     colour = {
         "field": "which", "type": "nominal",
@@ -161,8 +157,8 @@ def sweep(drawing: Drawing, key: str, points: list[Point], measure: str) -> Figu
     summary = f"{measure} by {key}, as difference to the complete recipe"
     summary += f" ({own})" if own is not None else ""
     summary += f". The best of {len(points)} values is {best.value}, with {number(best.score)}."
-    return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "layer": layers, "width": min(560, 150 + 90 * len(points)),
+    return figure(
+        {"data": {"values": values}, "layer": layers, "width": min(560, 150 + 90 * len(points)),
          "height": 240},
         title=key,
         summary=summary,
@@ -176,8 +172,8 @@ def sweep(drawing: Drawing, key: str, points: list[Point], measure: str) -> Figu
     )  # fmt: skip
 
 
-def seeds(drawing: Drawing, runs: list[Seed], measure: str) -> Figure | None:
-    """A dot for each seed of each recipe; None where the results of no recipe's seeds are at hand."""
+def seeds(runs: list[SeedScore], measure: str) -> Figure | None:
+    """Draw a dot for each seed of each recipe; None if no recipe has the results of several seeds."""
     known = [run for run in runs if run.score is not None]
     labels = list(dict.fromkeys(run.label for run in known))
     if len(known) == len(labels):
@@ -190,10 +186,10 @@ def seeds(drawing: Drawing, runs: list[Seed], measure: str) -> Figure | None:
     for run in known:
         by_label.setdefault(run.label, []).append(run.score or 0.0)
     widest = max(by_label, key=lambda label: max(by_label[label]) - min(by_label[label]))
-    summary = f"{measure} of each seed of each recipe. The seeds differ most in {widest}: from "
+    summary = f"{measure} of each seed of each recipe. The seeds differ most for {widest}: from "
     summary += f"{number(min(by_label[widest]))} to {number(max(by_label[widest]))}."
-    return drawing.figure(
-        {"$schema": SCHEMA, "data": {"values": values}, "mark": mark, "encoding": {"x": x, "y": y}, **FITTED,
+    return figure(
+        {"data": {"values": values}, "mark": mark, "encoding": {"x": x, "y": y}, **FITTED,
          "height": ROW * len(labels)},
         title="Spread over the seeds",
         summary=summary,

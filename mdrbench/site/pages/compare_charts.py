@@ -1,4 +1,4 @@
-"""Drawings of a comparison, as positions for templates: a dumbbell a language, and each topic's two scores."""
+"""The charts of a comparison, as positions for templates: a dumbbell for each language, and a scatter of topics."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mdrbench.core.languages import LANGUAGES, SURPRISE
-from mdrbench.site.engine.rendering import number, signed
-from mdrbench.site.model.pairs import ALPHA, Pair
-from mdrbench.site.pages.charts import COLOURS, Described, Scale
+from mdrbench.results.comparison import LanguageComparison
+from mdrbench.site.model.collection import language_name
+from mdrbench.site.model.comparisons import ALPHA, SystemComparison
+from mdrbench.site.model.number_format import number, signed
+from mdrbench.site.pages.charts import COLOURS, DescribedChart, Scale
 
 GRID = 20
-"""Topics whose scores agree to a part in so many are drawn as one bubble."""
+"""Scores are rounded to multiples of 1 / GRID; topics with the same two scores are drawn as one bubble."""
 
 PANEL_GRID = 10
-"""The same for the small panels of one language each."""
+"""The same for the small panels of one language."""
 
 OUTCOMES = {1: "A better", 0: "equal", -1: "B better"}
 SHADES = {1: COLOURS[0], 0: "#8a8f96", -1: COLOURS[1]}
@@ -26,20 +27,20 @@ WIDTH = 300
 """Pixels between the ends of a dumbbell's axis."""
 
 ROW = 23
-"""Pixels a language."""
+"""Pixels of a language's row."""
 
 LETTER = 6.1
-"""Pixels of a letter, at most, on average."""
+"""Pixels of an average letter, estimated high."""
 
 LABEL = 28
-"""Characters of a label, at most."""
+"""The most characters of a label."""
 
 SIDE = 320
-"""Pixels of a scatter's sides."""
+"""Pixels of a side of the scatter."""
 
 
 class Bubble(NamedTuple):
-    """So many topics near a pair of scores; ``sign`` is 1 where A is better, 0 where both are equal, -1 where B is."""
+    """The number of topics near a pair of scores; ``sign`` is 1 if A is better, -1 if B is better, 0 if neither."""
 
     a: float
     b: float
@@ -48,9 +49,9 @@ class Bubble(NamedTuple):
 
 
 class Dots(NamedTuple):
-    """Bubbles of one size and kind as they are drawn: points of a line that is ``width`` wide and has round ends.
+    """Bubbles of one size and kind, drawn as the points of a line that is ``width`` wide and has round ends.
 
-    ``kind`` says which is better: w (A), t (none), l (B).
+    ``kind`` says which system is better: w (A), t (neither), l (B).
     """
 
     kind: str
@@ -69,32 +70,32 @@ class Panel(NamedTuple):
     dots: list[Dots]
 
 
-class Bell(NamedTuple):
-    """A language's line: its name, the places of both means, and the difference; ``y`` is its middle."""
+class DumbbellRow(NamedTuple):
+    """A language's row: its name, the places of both means, and the difference; ``y`` is the middle of the row."""
 
     label: str
     y: float
     a: float
     b: float
     difference: str
-    real: bool
+    significant: bool
 
 
 @dataclass(frozen=True, eq=False)
-class Dumbbell(Described):
-    """Both means of each language, joined. ``left`` is room for names; ``ticks``: place and label."""
+class Dumbbell(DescribedChart):
+    """Both means of each language, joined. ``left`` is the room for names; ``ticks`` are places and labels."""
 
     axis: str
     left: float
     width: int
     height: int
     ticks: list[tuple[float, str]]
-    bells: list[Bell]
+    rows_drawn: list[DumbbellRow]
 
 
 @dataclass(frozen=True, eq=False)
-class Scatter(Described):
-    """Topics by their two scores. ``sizes``: place, radius and topics of the circles that explain the others."""
+class Scatter(DescribedChart):
+    """Topics by their two scores. ``sizes``: place, radius and topics of the circles in the legend."""
 
     across: str
     upwards: str
@@ -105,22 +106,15 @@ class Scatter(Described):
     sizes: list[tuple[float, str, int]]
 
 
-def name(lang: str) -> str:
-    """A language's English name, or its code."""
-    known = LANGUAGES.get(lang) or SURPRISE.get(lang)
-    return known.name if known else lang
-
-
-def dumbbell(pair: Pair) -> Dumbbell:
-    """Both means of each language, joined; the largest difference in favour of A comes first. There is room for words
-    right of 1."""
+def dumbbell(pair: SystemComparison) -> Dumbbell:
+    """Draw both means of each language, joined; the largest difference in favour of A comes first."""
     rows = sorted(pair.languages, key=lambda row: (-row.test.difference, row.lang))
     lowest = min(min(row.test.mean_a, row.test.mean_b) for row in rows)
     start = max(0.0, math.floor(lowest * 10) / 10)
-    x = Scale(start, 1 + 0.14 * max(0.1, 1 - start), WIDTH)
-    bells = [
-        Bell(
-            _short(name(row.lang)),
+    x = Scale(start, 1 + 0.14 * max(0.1, 1 - start), WIDTH)  # with room for a difference right of 1
+    drawn = [
+        DumbbellRow(
+            _short(language_name(row.lang)),
             ROW * at + ROW / 2,
             x(row.test.mean_a),
             x(row.test.mean_b),
@@ -138,27 +132,27 @@ def dumbbell(pair: Pair) -> Dumbbell:
         columns=["Language", pair.a.name, pair.b.name, "Difference", "Significant"],
         rows=[
             [
-                name(row.lang), number(row.test.mean_a), number(row.test.mean_b), signed(row.test.difference),
+                language_name(row.lang), number(row.test.mean_a), number(row.test.mean_b), signed(row.test.difference),
                 "yes" if row.p_randomisation_holm < ALPHA else "no",
             ]
             for row in rows
         ],
         axis=f"mean {pair.measure}",
-        left=round(12 + LETTER * max(len(bell.label) for bell in bells)),
+        left=round(12 + LETTER * max(len(row.label) for row in drawn)),
         width=WIDTH,
-        height=ROW * len(bells),
+        height=ROW * len(drawn),
         ticks=[(x(tenth / 10), f"{tenth / 10:.1f}") for tenth in tenths],
-        bells=bells,
+        rows_drawn=drawn,
     )  # fmt: skip
 
 
-def scatter(pair: Pair) -> Scatter:
-    """All topics of all languages by their two scores, near ones as one bubble."""
-    found = bubbles(pair, list(pair.topics), GRID)
+def scatter(pair: SystemComparison) -> Scatter:
+    """Draw all topics of all languages by their two scores."""
+    drawn = bubbles(pair, list(pair.scores), GRID)
     total: Counter[int] = Counter()
-    for bubble in found:
+    for bubble in drawn:
         total[bubble.sign] += bubble.topics
-    most = max(b.topics for b in found)
+    most = max(bubble.topics for bubble in drawn)
     x, y = Scale(-0.05, 1.05, SIDE), Scale(-0.05, 1.05, SIDE, upwards=True)
 
     def radius(topics: int) -> float:
@@ -169,12 +163,12 @@ def scatter(pair: Pair) -> Scatter:
         summary=f"Of {sum(total.values())} topics {pair.a.name} scores higher on {total[1]}, {pair.b.name} on "
         f"{total[-1]}, and {total[0]} are equal. Points above the diagonal are topics on which B is better.",
         columns=[f"A: {pair.a.name}", f"B: {pair.b.name}", "Topics"],
-        rows=[[number(b.a, 2), number(b.b, 2), str(b.topics)] for b in found],
+        rows=[[number(b.a, 2), number(b.b, 2), str(b.topics)] for b in drawn],
         across=f"A: {pair.a.name[:48]}",
         upwards=f"B: {pair.b.name[:48]}",
         side=SIDE,
         ticks=[(x(at), y(at), f"{at:g}") for at in (0, 0.25, 0.5, 0.75, 1)],
-        dots=_dots(found, x, y, radius),
+        dots=_dots(drawn, x, y, radius),
         outcomes=[(OUTCOMES[sign], SHADES[sign]) for sign in OUTCOMES],
         sizes=_sizes([(radius(topics), topics) for topics in sorted({1, max(1, round(most / 4)), most})]),
     )
@@ -183,12 +177,12 @@ def scatter(pair: Pair) -> Scatter:
 _KINDS = {1: "w", 0: "t", -1: "l"}
 
 
-def _dots(found: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float]) -> list[Dots]:
-    """Bubbles by size and kind, the largest first."""
-    across = {a: x(a) for a in {bubble.a for bubble in found}}
-    upwards = {b: y(b) for b in {bubble.b for bubble in found}}
+def _dots(drawn: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float]) -> list[Dots]:
+    """Return bubbles by size and kind, the largest first."""
+    across = {a: x(a) for a in {bubble.a for bubble in drawn}}
+    upwards = {b: y(b) for b in {bubble.b for bubble in drawn}}
     places: dict[tuple[int, int], list[str]] = {}
-    for a, b, sign, topics in sorted(found, key=lambda bubble: -bubble.topics):
+    for a, b, sign, topics in sorted(drawn, key=lambda bubble: -bubble.topics):
         places.setdefault((topics, sign), []).append(f"M{across[a]} {upwards[b]}h0")
     return [
         Dots(_KINDS[sign], SHADES[sign], f"{2 * radius(topics):.1f}", "".join(group))
@@ -197,35 +191,39 @@ def _dots(found: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float
 
 
 def _sizes(circles: list[tuple[float, int]]) -> list[tuple[float, str, int]]:
-    """Circles beside one another, each with room for its number."""
-    found, left = [], 0.0
+    """Place circles beside each other, each with room for its number."""
+    placed, left = [], 0.0
     for radius, topics in circles:
         place = left + max(6.0, radius)
-        found.append((round(place, 1), f"{radius:.1f}", topics))
+        placed.append((round(place, 1), f"{radius:.1f}", topics))
         left = place + max(6.0, radius) + 4 + 7 * len(str(topics)) + 12
-    return found
+    return placed
 
 
-def panels(pair: Pair) -> list[Panel]:
-    """A small scatter for each language, 100 units wide."""
-    found = []
-    x, y = Scale(0, 1, 100), Scale(0, 1, 100, upwards=True)
-    for row in pair.languages:
-        t = row.test
-        near = bubbles(pair, [row.lang], PANEL_GRID)
-        dots = _dots(near, x, y, lambda topics, total=t.topics: 1.6 + 10 * math.sqrt(topics / total))
-        found.append(Panel(row.lang, t.wins, t.ties, t.losses, dots))
-    return found
+def panels(pair: SystemComparison) -> list[Panel]:
+    """Draw a small scatter for each language, 100 units wide."""
+    return [_panel(pair, row) for row in pair.languages]
 
 
-def bubbles(pair: Pair, langs: list[str], grid: int) -> list[Bubble]:
-    """Topics counted by their two scores, rounded to a part in ``grid``, and by which is the higher."""
+def _panel(pair: SystemComparison, row: LanguageComparison) -> Panel:
+    test = row.test
+
+    def radius(topics: int) -> float:
+        return 1.6 + 10 * math.sqrt(topics / test.topics)
+
+    drawn = bubbles(pair, [row.lang], PANEL_GRID)
+    dots = _dots(drawn, Scale(0, 1, 100), Scale(0, 1, 100, upwards=True), radius)
+    return Panel(row.lang, test.wins, test.ties, test.losses, dots)
+
+
+def bubbles(pair: SystemComparison, langs: list[str], grid: int) -> list[Bubble]:
+    """Count topics by their two scores, rounded to multiples of 1 / ``grid``, and by which score is higher."""
     import numpy as np
 
-    a, b = (np.concatenate([pair.topics[lang][side].of(pair.measure) for lang in langs]) for side in (0, 1))
+    a, b = (np.concatenate([pair.scores[lang][side].of(pair.measure) for lang in langs]) for side in (0, 1))
     rounded = np.rint(a * grid) / grid, np.rint(b * grid) / grid, np.sign(a - b).astype(int)
     counts = Counter(zip(*(column.tolist() for column in rounded), strict=True))
-    return [Bubble(*place, count) for place, count in sorted(counts.items())]
+    return [Bubble(a, b, sign, count) for (a, b, sign), count in sorted(counts.items())]
 
 
 def _short(label: str) -> str:

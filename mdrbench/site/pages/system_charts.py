@@ -1,25 +1,25 @@
-"""The drawings of a system's page: how its encoder was trained."""
+"""The chart of a system's page: how its encoder was trained."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mdrbench.site.pages.charts import COLOURS, Drawing, Figure
+from mdrbench.site.pages.charts import COLOURS, Figure, figure
 
 TABLE_ROWS = 60
-"""Rows of the table behind a training's curve; the file has all of them."""
+"""Rows of the table behind a training curve; the log has all of them."""
 DOTS = 40
-"""A curve of at most so many steps has a dot for each."""
+"""A curve of up to this many steps has a dot for each step."""
 WIDTH = 620
 
 
-def training_curve(drawing: Drawing, log: list[dict[str, Any]], name: str) -> Figure | None:
-    """Loss of the batches and of the held-out queries by step, above the learning rate; None for an empty log."""
+def training_curve(log: list[dict[str, Any]], name: str) -> Figure | None:
+    """Draw the loss of batches and held-out queries by step, above the learning rate; None for an empty log."""
     train = [line for line in log if line["kind"] == "train"]
     held_out = [line for line in log if line["kind"] == "validation"]
     if not train:
         return None
-    return drawing.figure(
+    return figure(
         _curves(train, held_out),
         title="Loss and learning rate",
         summary=_summary(train, held_out, name),
@@ -29,30 +29,30 @@ def training_curve(drawing: Drawing, log: list[dict[str, Any]], name: str) -> Fi
 
 
 def _curves(train: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> dict[str, Any]:
-    """A Vega-Lite specification of two panels over the same steps."""
+    """Return a Vega-Lite specification of two panels over the same steps."""
     steps = {"field": "step", "type": "quantitative", "scale": {"nice": False, "domainMin": 0}}
-    whole = {"format": "d", "tickMinStep": 1}
+    whole: dict[str, Any] = {"format": "d", "tickMinStep": 1}
     colour = {"scale": {"domain": ["batches", "held-out queries"], "range": list(COLOURS[:2])}}
     legend = {"orient": "top", "title": None, "symbolType": "circle", "symbolOpacity": 1}
 
     def encoding(field: str, title: str, label: str, x: dict[str, Any]) -> dict[str, Any]:
-        y = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": field == "lr"}}
+        y: dict[str, Any] = {"field": field, "type": "quantitative", "title": title, "scale": {"zero": field == "lr"}}
         y["axis"] = {"tickCount": 5, **({"format": "~e"} if field == "lr" else {})}
         return {"x": x, "y": y, "color": {"datum": label, "type": "nominal", "legend": legend, **colour}}
 
-    line = {"type": "line", "point": {"size": 26} if len(train) <= DOTS else False, "strokeWidth": 1.6}
+    mark = {"type": "line", "point": {"size": 26} if len(train) <= DOTS else False, "strokeWidth": 1.6}
     bare = {**steps, "title": None, "axis": {**whole, "labels": False, "ticks": False}}
     losses = [
         {
-            "data": {"values": [{"step": one["step"], "loss": one["loss"]} for one in train]},
-            "mark": line,
+            "data": {"values": [{"step": line["step"], "loss": line["loss"]} for line in train]},
+            "mark": mark,
             "encoding": encoding("loss", "loss", "batches", bare),
         }
     ]
     if held_out:
         losses.append(
             {
-                "data": {"values": [{"step": one["step"], "loss": one["loss"]} for one in held_out]},
+                "data": {"values": [{"step": line["step"], "loss": line["loss"]} for line in held_out]},
                 "mark": {"type": "line", "point": {"size": 60, "filled": True}, "strokeWidth": 1.6},
                 "encoding": encoding("loss", "loss", "held-out queries", bare),
             }
@@ -60,14 +60,13 @@ def _curves(train: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> dict
     rate = encoding("lr", "learning rate", "batches", {**steps, "title": "step", "axis": whole})
     rate["color"] = {"value": COLOURS[2]}
     rates = {
-        "data": {"values": [{"step": one["step"], "lr": one["lr"]} for one in train if one.get("lr") is not None]},
+        "data": {"values": [{"step": line["step"], "lr": line["lr"]} for line in train if line.get("lr") is not None]},
         "mark": {"type": "line", "strokeWidth": 1.6},
         "encoding": rate,
         "width": WIDTH,
         "height": 80,
     }
     return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "vconcat": [{"layer": losses, "width": WIDTH, "height": 220}, rates],
         "spacing": 12,
     }
@@ -85,7 +84,7 @@ def _summary(train: list[dict[str, Any]], held_out: list[dict[str, Any]], name: 
 
 
 def _rows(train: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> list[list[str]]:
-    """At most :data:`TABLE_ROWS` evenly spaced steps, and every validation."""
+    """Return at most :data:`TABLE_ROWS` evenly spaced steps, and every validation."""
     stride = max(1, -(-len(train) // TABLE_ROWS))
     chosen = {line["step"]: line for at, line in enumerate(train) if at % stride == 0 or at == len(train) - 1}
     validated = {line["step"]: line["loss"] for line in held_out}

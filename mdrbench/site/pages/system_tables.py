@@ -1,22 +1,18 @@
-"""The large tables of a system's page as strings: a template that only prints them is several times as fast."""
+"""The large tables of a system's page, with every cell formatted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mdrbench.core.languages import LANGUAGES, SURPRISE
-from mdrbench.results import Cell, LanguageResult, Result, StepRecord, Training
-from mdrbench.site.engine.rendering import number
-from mdrbench.site.model import units
+from mdrbench.results import Cell, DatasetRecord, Result, StepRecord
+from mdrbench.site.model.collection import language_name
+from mdrbench.site.model.number_format import count, duration, number, size
 from mdrbench.site.model.system_facts import Cost
 
-NAMES = {code: language.name for code, language in {**LANGUAGES, **SURPRISE}.items()}
-"""English names of languages."""
 
-
-class Place(NamedTuple):
-    """A score as it is printed, its interval, and where both lie on a line from 0 to 1 (CSS); no value for none."""
+class PrintedScore(NamedTuple):
+    """A score, its interval, and CSS that places both on a line from 0 to 1; ``value`` is empty without a score."""
 
     value: str
     interval: str
@@ -25,94 +21,87 @@ class Place(NamedTuple):
 
 
 class ScoreRow(NamedTuple):
-    """The scores of a language, or of an average (``lang`` is then empty), by measure."""
+    """The scores by measure of a language, or of an average (``lang`` is then empty)."""
 
     lang: str
     label: str
-    cells: list[Place]
+    scores: list[PrintedScore]
 
 
-class Line(NamedTuple):
-    """A term, a value to be printed as code, and words about it."""
+class Fact(NamedTuple):
+    """A term, a value that is printed as code, and words about it."""
 
     term: str
     code: str
     note: str
 
 
-class Recorded(NamedTuple):
-    """What is recorded of one language: a heading, its data, its steps."""
+class LanguageRecord(NamedTuple):
+    """The record of one language: a heading, its data, its steps."""
 
     title: str
-    data: tuple[Line, ...]
-    steps: list[Line]
+    data: list[Fact]
+    steps: list[Fact]
 
 
 def scores(result: Result) -> list[ScoreRow]:
-    """The averages, then the languages in the order of every table."""
+    """Return the averages, then the languages in the order of every table."""
     measures = result.evaluated.measures
-    rows = [ScoreRow("", one.label, [_place(one.scores.get(name)) for name in measures]) for one in result.averages]
+    rows = [ScoreRow("", a.label, [_printed(a.scores.get(name)) for name in measures]) for a in result.averages]
     for lang in result.language_codes():
-        found = result.languages[lang].scores
-        rows.append(ScoreRow(lang, lang, [_place(found.get(name)) for name in measures]))
+        cells = result.languages[lang].scores
+        rows.append(ScoreRow(lang, lang, [_printed(cells.get(name)) for name in measures]))
     return rows
 
 
-def _place(cell: Cell | None) -> Place:
+def _printed(cell: Cell | None) -> PrintedScore:
     if cell is None:
-        return Place("", "", "", "")
+        return PrintedScore("", "", "", "")
     tick = f"left:{100 * cell.value:.1f}%"
     if cell.low is None or cell.high is None:
-        return Place(number(cell.value), "", "", tick)
+        return PrintedScore(number(cell.value), "", "", tick)
     band = f"left:{100 * cell.low:.1f}%;width:{100 * (cell.high - cell.low):.1f}%"
-    return Place(number(cell.value), f"{number(cell.low)}–{number(cell.high)}", band, tick)
+    return PrintedScore(number(cell.value), f"{number(cell.low)}–{number(cell.high)}", band, tick)
 
 
-def recorded(result: Result) -> list[Recorded]:
-    """Data and steps of every language that has a record of its data."""
+def records(result: Result) -> list[LanguageRecord]:
+    """Return data and steps of every language whose data is recorded."""
     return [
-        Recorded(_title(lang, one), tuple(_data(one)), steps(one.steps))
+        LanguageRecord(_title(lang, language.dataset), list(_data(language.dataset)), steps(language.steps))
         for lang in result.language_codes()
-        if (one := result.languages[lang]).dataset
+        if (language := result.languages[lang]).dataset
     ]
 
 
-def _title(lang: str, one: LanguageResult) -> str:
-    passages, topics = units.count(one.dataset.passages), units.count(one.dataset.judged_topics)
-    return f"{NAMES.get(lang, lang)}: {passages} passages, {topics} judged topics"
+def _title(lang: str, data: DatasetRecord) -> str:
+    return f"{language_name(lang)}: {count(data.passages)} passages, {count(data.judged_topics)} judged topics"
 
 
-def _data(one: LanguageResult) -> Iterator[Line]:
-    data = one.dataset
+def _data(data: DatasetRecord) -> Iterator[Fact]:
     for name in ("passages", "topics", "judged_topics", "judgments", "positives"):
-        yield Line(name.replace("_", " "), "", units.count(getattr(data, name)))
-    yield Line("fingerprint", data.fingerprint, "")
-    for flaw, times in data.warnings.items():
-        yield Line(flaw, "", units.count(times))
-    for name, sha in data.files.items():
-        yield Line(name, sha, "")
+        yield Fact(name.replace("_", " "), "", count(getattr(data, name)))
+    yield Fact("fingerprint", data.fingerprint, "")
+    for warning, times in data.warnings.items():
+        yield Fact(warning, "", count(times))
+    for name, sha256 in data.files.items():
+        yield Fact(name, sha256, "")
 
 
-def steps(found: dict[str, StepRecord]) -> list[Line]:
-    """A line a step: its key, when and where it was computed, what it took."""
+def steps(recorded: dict[str, StepRecord]) -> list[Fact]:
+    """Return a row for each step: its key, when and where it was computed, and its cost."""
     return [
-        Line(
+        Fact(
             stage,
             step.key,
-            f"{step.made_at}, {units.duration(step.seconds)}, {units.size(step.peak_bytes)} ({step.peak_of}), "
+            f"{step.made_at}, {duration(step.seconds)}, {size(step.peak_bytes)} ({step.peak_of}), "
             f"environment {step.environment}",
         )
-        for stage, step in found.items()
+        for stage, step in recorded.items()
     ]
 
 
-def durations(found: Cost, result: Result) -> list[list[str]]:
-    """The time of each stage of a cost in each language, nothing where there was none."""
+def durations(cost: Cost, result: Result) -> list[list[str]]:
+    """Return the time of each stage in each language, empty if a language has no such step."""
     langs = result.language_codes()
-    steps = ([stage.by_scope.get(lang) for lang in langs] for stage in found.stages)
-    return [[units.duration(step.seconds) if step else "" for step in row] for row in steps]
-
-
-def training_steps(training: Training) -> list[Line]:
-    """The same of a training."""
-    return steps(training.steps)
+    rows = ([stage.by_scope.get(lang) for lang in langs] for stage in cost.stages)
+    return [[duration(step.seconds) if step else "" for step in row] for row in rows]

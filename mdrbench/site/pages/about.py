@@ -1,4 +1,4 @@
-"""The documentation, from ``docs/*.md``: method, data, conventions and how to submit, and all that they link to."""
+"""The documents of ``docs/*.md`` as pages."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from mdrbench.core import registry
-from mdrbench.site.engine.page import Asset, Page, slug
-from mdrbench.site.model.board import Board
-from mdrbench.site.pages.charts import Drawing
+from mdrbench.site.model.collection import slug
+from mdrbench.site.pages.page import Page
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-FRONT = ("method", "data", "conventions", "submit")
-"""Documents with an address at the root; all others are in ``docs/``."""
+AT_ROOT = ("method", "data", "conventions", "submit")
+"""Documents whose pages are at the site's root; all others are in ``docs/``."""
 
 
-def pages(board: Board, drawing: Drawing) -> Iterator[Page | Asset]:
-    """One page for each document."""
+def pages() -> Iterator[Page]:
+    """Yield a page for each document."""
     files = {path.stem: path for path in sorted(registry.resource("docs").glob("*.md"))}
-    addresses = {name: f"{name}.html" if name in FRONT else f"docs/{slug(name)}.html" for name in files}
+    addresses = {name: f"{name}.html" if name in AT_ROOT else f"docs/{slug(name)}.html" for name in files}
     for name, path in files.items():
         yield _page(path.read_text(encoding="utf-8"), addresses[name], addresses)
 
@@ -53,7 +52,7 @@ def _page(text: str, address: str, addresses: dict[str, str]) -> Page:
 
 
 def _pieces(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:
-    """Tables and code by themselves (``table``, ``code``), since they scroll; the ``text`` between them."""
+    """Split a document: each ``table`` and ``code`` block is a piece, since it scrolls; the rest is ``text``."""
     text: list[Token] = []
     table: list[Token] = []
     for token in tokens:
@@ -73,13 +72,12 @@ def _pieces(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:
 
 
 def _anchor(words: str) -> str:
-    """As GitHub makes them, so that links between documents hold in both places."""
+    """Return the anchor of a heading, as GitHub makes it: links between documents work in both places."""
     return re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
 
 
 def _address(link: str, root: str, addresses: dict[str, str]) -> str:
-    """A link to a document becomes one to its page; one to another file of the project leads to the page of documents
-    it stands in."""
+    """Return the address of a linked document's page. A link to another file of the project leads to its own page."""
     if "://" in link or link.startswith("#"):
         return link
     file, _, anchor = link.partition("#")

@@ -1,0 +1,221 @@
+"""Collections and the systems that were scored on them, read from result files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from mdrbench import results
+from mdrbench.core import registry
+from mdrbench.core.errors import DataError
+from mdrbench.core.languages import ALL, LANGUAGES, SURPRISE
+from mdrbench.evaluation import measures
+from mdrbench.results import Average, Cell, Result, ablations
+from mdrbench.results.ablations import Ablation
+
+PUBLISHED_DATASET = "miracl"
+"""The data set of almost all published figures; its collections come first."""
+
+HELD_BACK = ("chen2024m3", "cohere-notebooks", "flagembedding-rerankers")
+"""Sources that the site does not show yet: it does not separate single-vector, multi-vector and reranking systems."""
+
+_UNSAFE = re.compile(r"[^a-z0-9._-]+")
+
+Stored = TypeVar("Stored")
+
+
+def slug(name: str) -> str:
+    """Return a part of an address made of ``a-z 0-9 . _ -``. A hash keeps names apart if characters were replaced."""
+    safe = _UNSAFE.sub("-", name.lower()).strip(".-")[:80]
+    if safe == name:
+        return safe
+    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+def language_name(code: str) -> str:
+    """Return a language's English name, or its code if the language is unknown."""
+    language = LANGUAGES.get(code) or SURPRISE.get(code)
+    return language.name if language else code
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One result file: a system on a collection.
+
+    Attributes:
+        slug: its part of addresses, unique in its collection.
+        variant: the name that an ablation gives to this result; empty if it belongs to no ablation.
+    """
+
+    result: Result
+    path: Path
+    slug: str
+    variant: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether mdrbench scored the system; the other entries are figures from publications."""
+        return self.result.kind == "measured"
+
+    @property
+    def submitted(self) -> bool:
+        """Whether mdrbench scored run files that somebody else made."""
+        return self.result.system.submission is not None
+
+    @cached_property
+    def name(self) -> str:
+        """The system's name, followed by the ablation's name for the variant or by the ``--set`` changes."""
+        changes = [self.variant] if self.variant else self.result.system.overrides
+        return " ".join([self.result.system.name, *changes])
+
+    def cell(self, lang: str, measure: str) -> Cell | None:
+        """Return a language's score, or None if the result has none."""
+        language = self.result.languages.get(lang)
+        return language.scores.get(measure) if language else None
+
+    def average(self, measure: str) -> tuple[Average, Cell] | None:
+        """Return the first average of this measure and its cell."""
+        average = next((a for a in self.result.averages if measure in a.scores), None)
+        return (average, average.scores[measure]) if average else None
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """A data set's split with all systems that were scored on it: measured systems first, then by name.
+
+    ``name`` is the name of the data set; the name of a pool is appended if only that pool was searched.
+    """
+
+    name: str
+    split: str
+    entries: list[Entry]
+
+    @property
+    def title(self) -> str:
+        """The name with the split."""
+        return f"{self.name} ({self.split})"
+
+    @cached_property
+    def measured(self) -> list[Entry]:
+        """The systems that mdrbench scored."""
+        return [entry for entry in self.entries if entry.measured]
+
+    @cached_property
+    def published(self) -> list[Entry]:
+        """Figures from publications."""
+        return [entry for entry in self.entries if not entry.measured]
+
+    @cached_property
+    def measures(self) -> list[str]:
+        """All measures of its systems; nDCG@10 comes first if any system has it."""
+        names = list(dict.fromkeys(m for entry in self.entries for m in entry.result.evaluated.measures))
+        return sorted(names, key=lambda name: name != measures.DEFAULT[0])
+
+    @cached_property
+    def languages(self) -> list[str]:
+        """All languages of its systems, in the order of every table."""
+        return in_table_order(lang for entry in self.entries for lang in entry.result.languages)
+
+    # -- addresses of its pages, from the site's root ------------------------------------------------------------------
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder of its pages, with a slash at its end."""
+        return f"{slug(self.name)}/" if self.split == "dev" else f"{slug(self.name)}/{slug(self.split)}/"
+
+    def system_page(self, entry: Entry) -> str:
+        """The address of a system's page."""
+        return f"{self.folder}systems/{entry.slug}.html"
+
+    def language_page(self, lang: str) -> str:
+        """The address of a language's page."""
+        return f"{self.folder}languages/{slug(lang)}.html"
+
+    def comparison_page(self, a: Entry, b: Entry) -> str:
+        """The address of the page that compares two systems, in either order."""
+        return f"{self.folder}compare/{'--'.join(sorted((a.slug, b.slug)))}.html"
+
+
+def in_table_order(langs: Iterable[str]) -> list[str]:
+    """Return each language once: the 16 of MIRACL in their usual order, then the others by code."""
+    covered = set(langs)
+    return [code for code in ALL if code in covered] + sorted(covered - set(ALL))
+
+
+def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]]:
+    """Read all results and ablations under ``root``, and the published figures under ``root`` and in the package.
+
+    Returns:
+        The collections: those of MIRACL first, then by name, ``dev`` before other splits. The ablations by their path.
+
+    Raises:
+        DataError: one or more files are damaged; the error names all of them.
+    """
+    packaged = registry.resource("results")
+    named = {path.relative_to(r): path for r in (packaged, root) for path in results.published_files(r)}
+    published = [named[name] for name in sorted(named) if name.parent.name not in HELD_BACK]
+    problems: list[DataError] = []
+    read = _read_all([*results.files(root), *published], results.read, problems)
+    stored = _read_all(ablations.files(root), ablations.read, problems)
+    if problems:
+        raise _together(problems)
+    groups: dict[tuple[str, str], list[tuple[Path, Result]]] = {}
+    for path, result in read.items():
+        groups.setdefault((_collection_name(result), result.split), []).append((path, result))
+    ordered = sorted(groups, key=lambda g: (g[0] != PUBLISHED_DATASET, g[0], g[1] != "dev", g[1]))
+    variants = _variant_names(stored)
+    return [Collection(name, split, _entries(groups[name, split], variants)) for name, split in ordered], stored
+
+
+def _read_all(paths: list[Path], read: Callable[[Path], Stored], problems: list[DataError]) -> dict[Path, Stored]:
+    """Read every file; the errors of damaged ones are added to ``problems``."""
+    contents = {}
+    for path in paths:
+        try:
+            contents[path] = read(path)
+        except DataError as error:
+            problems.append(error)
+    return contents
+
+
+def _together(problems: list[DataError]) -> DataError:
+    """Return one error that names every damaged file."""
+    if len(problems) == 1:
+        return problems[0]
+    lines = "".join(f"\n  {problem.where}: {problem.message}" for problem in problems)
+    mends = list(dict.fromkeys(problem.mend for problem in problems if problem.mend))
+    return DataError(f"{len(problems)} files are damaged:{lines}", mend="; ".join(mends))
+
+
+def _variant_names(stored: dict[Path, Ablation]) -> dict[Path, str]:
+    """Return the result files that ablations made, each with the ablation's name for it."""
+    names = {}
+    for path, ablation in stored.items():
+        for variant in ablation.variants:
+            for run in variant.runs:
+                seed = f", seed {run.seed}" if len(variant.runs) > 1 else ""
+                names[path.parent.parent / run.result] = variant.names[0].label + seed
+    return names
+
+
+def _collection_name(result: Result) -> str:
+    variant = result.evaluated.corpus_variant
+    return result.dataset if variant == "full" else f"{result.dataset}-{variant}"
+
+
+def _entries(files: list[tuple[Path, Result]], variants: dict[Path, str]) -> list[Entry]:
+    """Return the entries with slugs from their file names; a slug that is taken gets a number."""
+    entries: list[Entry] = []
+    taken: dict[str, int] = {}
+    for path, result in files:
+        stem = path.stem if result.kind == "measured" else f"{path.parent.name}-{path.stem}"
+        base = slug(stem.removesuffix(f".{result.split}"))
+        taken[base] = taken.get(base, 0) + 1
+        unique = base if taken[base] == 1 else f"{base}-{taken[base]}"
+        entries.append(Entry(result, path, unique, variants.get(path, "")))
+    return sorted(entries, key=lambda e: (not e.measured, e.name, e.slug))

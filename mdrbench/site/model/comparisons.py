@@ -1,0 +1,182 @@
+"""Two systems of a collection, compared as ``mdrbench compare`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from mdrbench import results
+from mdrbench.core.errors import DataError
+from mdrbench.evaluation.statistics import PROTOCOL, Interval, PairedTest
+from mdrbench.results import comparison
+from mdrbench.results.comparison import LanguageComparison, Moved
+from mdrbench.site.cache import Cache
+from mdrbench.site.model.collection import Collection, Entry
+from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
+
+FORMAT = 4
+"""Raise it if the cached numbers change for the same topic-level scores."""
+
+ALL_PAIRS_OF = 8
+"""Up to this many measured systems, every pair has a page."""
+
+MOST_PAIRS = 24
+"""The most pairs of a collection that have a page; the browser compares the others."""
+
+ALPHA = PROTOCOL.level
+"""A corrected p value below it is called significant."""
+
+SharedScores = dict[str, tuple[ScoreTable, ScoreTable]]
+"""Language -> the scores of both systems, with the topics in the same order."""
+
+
+@dataclass(frozen=True, eq=False)
+class SystemComparison:
+    """Two measured systems on the languages that both have.
+
+    Attributes:
+        languages: paired tests on ``measure``, Holm-corrected over the languages.
+        average: the mean over the languages of A - B, with its interval.
+        macro: for each measure of both systems: the averages of A and B, and the average difference.
+        only_in_one: languages that only one of the two systems has.
+        scores: the topic-level scores of both.
+    """
+
+    collection: Collection
+    a: Entry
+    b: Entry
+    measure: str
+    languages: list[LanguageComparison]
+    average: Interval
+    average_label: str
+    macro: dict[str, tuple[float, float, Interval]]
+    only_in_one: list[str]
+    scores: SharedScores
+
+    @property
+    def address(self) -> str:
+        """The address of its page."""
+        return self.collection.comparison_page(self.a, self.b)
+
+    def significant(self, sign: int) -> list[str]:
+        """Return the languages in which A (``sign`` 1) or B (-1) is significantly better."""
+        rows = (row for row in self.languages if row.p_randomisation_holm < ALPHA)
+        return [row.lang for row in rows if row.test.difference * sign > 0]
+
+    def moved(self, most: int, per_language: int = 0) -> list[Moved]:
+        """Return topics whose scores differ, the largest difference first.
+
+        Args:
+            most: topics of all languages together.
+            per_language: topics of each language that are listed in any case.
+        """
+        differing = []
+        for lang, (one, other) in self.scores.items():
+            x, y = one.of(self.measure).tolist(), other.of(self.measure).tolist()
+            differing += [(-abs(a - b), lang, qid, a, b) for qid, a, b in zip(one.qids, x, y, strict=True) if a != b]
+        listed = dict.fromkeys(self.scores, 0)
+        moved = []
+        for rank, (_, lang, qid, a, b) in enumerate(sorted(differing)):
+            if rank < most or listed[lang] < per_language:
+                listed[lang] += 1
+                moved.append(Moved(lang, qid, self.scores[lang][0].queries[qid], a, b))
+        return moved
+
+
+def choose_pairs(collection: Collection) -> list[tuple[Entry, Entry]]:
+    """Choose the pairs that get a page.
+
+    These are all pairs of a few systems. If there are many systems, each is paired with its parent, with the best and
+    with BM25; of more than :data:`MOST_PAIRS` such pairs, those of the better systems are chosen.
+    """
+    by_slug = {entry.slug: entry for entry in sorted(collection.measured, key=lambda entry: entry.slug)}
+    if len(by_slug) <= ALL_PAIRS_OF:
+        return list(combinations(by_slug.values(), 2))
+    ranked = sorted(by_slug.values(), key=lambda entry: _strength(entry, collection.measures[0]), reverse=True)
+    originals: dict[str, list[Entry]] = {}
+    for entry in ranked:
+        if not entry.result.system.overrides:
+            originals.setdefault(entry.result.system.name, []).append(entry)
+    best, bm25 = ranked[:1], originals.get("bm25", [])
+    partners = [
+        *((entry, other) for entry in ranked for name in _parents(entry) for other in originals.get(name, [])),
+        *((entry, other) for entry in ranked for other in best),
+        *((entry, other) for entry in ranked for other in bm25),
+    ]
+    pairs = dict.fromkeys(tuple(sorted((a.slug, b.slug))) for a, b in partners if a is not b)
+    return [(by_slug[a], by_slug[b]) for a, b in sorted(list(pairs)[:MOST_PAIRS])]
+
+
+def _parents(entry: Entry) -> list[str]:
+    """Return the names of the recipes that a system is a variant or an extension of."""
+    names = [entry.result.system.variant_of, (entry.result.system.recipe or {}).get("extends")]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _strength(entry: Entry, measure: str) -> tuple[int, float, str]:
+    average = entry.average(measure)
+    return (len(average[0].languages), average[1].value, entry.slug) if average else (0, 0.0, entry.slug)
+
+
+def compare_systems(
+    collection: Collection, scores: Mapping[Entry, EntryScores], cache: Cache
+) -> list[SystemComparison]:
+    """Compare the chosen pairs; pairs that are not comparable or lack topic-level scores are left out."""
+    comparisons = []
+    for a, b in choose_pairs(collection):
+        shared = _shared_scores(a, b, collection.measures[0], scores)
+        if shared:
+            comparisons.append(_comparison(collection, a, b, shared, cache))
+    return comparisons
+
+
+def _shared_scores(a: Entry, b: Entry, measure: str, scores: Mapping[Entry, EntryScores]) -> SharedScores:
+    """Return both systems' scores of each language of both, or nothing if the two cannot be compared."""
+    try:
+        langs = comparison.comparable(a.result, b.result, a.path, b.path, measure)
+    except DataError:
+        return {}
+    shared = {}
+    for lang in langs:
+        one, other = scores[a].get(lang), scores[b].get(lang)
+        if one is None or other is None or one.topics != other.topics or len(one.qids) < 2:
+            return {}
+        shared[lang] = one, other.in_order(one.qids)
+    return shared
+
+
+def _comparison(collection: Collection, a: Entry, b: Entry, shared: SharedScores, cache: Cache) -> SystemComparison:
+    measure = collection.measures[0]
+    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in shared]
+    source = [FORMAT, asdict(PROTOCOL), measure, a.result.evaluated.measures, list(shared), files]
+    numbers = cache.get("comparison", source, lambda: _numbers(a, shared, measure))
+    macro = {name: (x, y, Interval(*interval)) for name, x, y, interval in numbers["macro"]}
+    return SystemComparison(
+        collection=collection,
+        a=a,
+        b=b,
+        measure=measure,
+        languages=[LanguageComparison(lang, PairedTest(*t), p, q) for lang, t, p, q in numbers["languages"]],
+        average=macro[measure][2],
+        average_label=results.average_label(list(shared)),
+        macro=macro,
+        only_in_one=sorted(set(a.result.languages) ^ set(b.result.languages)),
+        scores=shared,
+    )
+
+
+def _numbers(a: Entry, shared: SharedScores, measure: str) -> dict[str, Any]:
+    """Compute the numbers of :func:`comparison.compare` and the averages of every measure, as JSON values."""
+    pairs = list(shared.values())
+    names = [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in pairs)]
+    of_measures = [[(x.of(name), y.of(name)) for x, y in pairs] for name in names]
+    macro = []
+    for name, columns, interval in zip(names, of_measures, comparison.differences(of_measures, seed=PROTOCOL.seed), strict=True):
+        mean_a, mean_b = (sum(float(column[i].mean()) for column in columns) / len(columns) for i in (0, 1))
+        macro.append([name, mean_a, mean_b, list(interval)])
+    scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in shared.items()}
+    tests = comparison.paired_tests(scored, seed=PROTOCOL.seed, resamples=PROTOCOL.flips)
+    languages = [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in tests]
+    return {"languages": languages, "macro": macro}

@@ -1,0 +1,88 @@
+"""The topic-level scores that results keep, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mdrbench.core.errors import DataError
+from mdrbench.evaluation import measures
+from mdrbench.results import comparison
+from mdrbench.site.model.collection import Collection, Entry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """A system's scores of the judged topics of one language.
+
+    Attributes:
+        qids: the topics, in the order of the qrels.
+        values: scores, shape (topics, measures).
+        queries: the text of each topic.
+    """
+
+    qids: tuple[str, ...]
+    measures: tuple[str, ...]
+    values: np.ndarray
+    queries: dict[str, str]
+
+    @cached_property
+    def topics(self) -> frozenset[str]:
+        """The topics, whatever their order."""
+        return frozenset(self.qids)
+
+    def of(self, measure: str) -> np.ndarray:
+        """Return the scores of one measure, shape (topics,)."""
+        return self.values[:, self.measures.index(measure)]
+
+    def in_order(self, qids: tuple[str, ...]) -> ScoreTable:
+        """Return the same scores with the topics in another order."""
+        if self.qids == qids:
+            return self
+        rows = {qid: row for row, qid in enumerate(self.qids)}
+        return ScoreTable(qids, self.measures, self.values[[rows[qid] for qid in qids]], self.queries)
+
+
+EntryScores = dict[str, ScoreTable]
+"""Language -> scores, for the languages whose topic file is kept beside the result."""
+
+
+def read(collection: Collection) -> dict[Entry, EntryScores]:
+    """Read the topic-level scores of all measured systems of a collection.
+
+    A topic file that was not copied along with its result is left out.
+
+    Raises:
+        DataError: a topic file differs from the recorded one, or is not a table of topic-level scores.
+    """
+    same: dict[object, ScoreTable] = {}  # systems share the topics and queries of a language
+    tables = {}
+    for entry in collection.measured:
+        languages = entry.result.languages
+        tables[entry] = {lang: _read_table(entry, lang, same) for lang in languages if _is_kept(entry, lang)}
+    return tables
+
+
+def _is_kept(entry: Entry, lang: str) -> bool:
+    file = entry.result.languages[lang].files.get("topics")
+    return file is not None and (entry.path.parent / file.path).is_file()
+
+
+def _read_table(entry: Entry, lang: str, same: dict[object, ScoreTable]) -> ScoreTable:
+    scores, queries = comparison.topic_scores(entry.path, entry.result, lang)
+    names = tuple(next(iter(scores.values()), {}))
+    missing = [measure for measure in entry.result.evaluated.measures if measure not in names]
+    if scores and missing:
+        where = str(entry.path.parent / entry.result.languages[lang].files["topics"].path)
+        raise DataError(f"the table has no column for {missing[0]}", where=where, mend="run the recipe again")
+    qids = tuple(scores)
+    known = same.get((lang, qids))
+    if known is not None and known.queries == queries:
+        qids, queries = known.qids, known.queries
+    table = ScoreTable(qids, names, measures.matrix(scores, names).reshape(len(qids), len(names)), queries)
+    same.setdefault((lang, qids), table)
+    return table
