@@ -17,6 +17,9 @@ from mdrbench.site.engine.build import MARKER, build, cache_folder, input_folder
 
 LOOPBACK = "127.0.0.1"
 
+TIMEOUT_MS = 5_000
+"""While watching, inputs are compared this often even if no change is reported."""
+
 RELOAD = b'<script src="/reload.js"></script>'
 """Added to pages while watching, but never to the files."""
 
@@ -131,8 +134,15 @@ class SiteServer:
         def is_input(change: object, path: str) -> bool:
             return not any(Path(path).is_relative_to(folder) for folder in self._outputs)
 
-        self._rebuild()  # an input may have changed since the first build started
-        for _ in watch(*self._folders(), watch_filter=is_input, stop_event=self._stopped, raise_interrupt=False):
+        # the timeout also finds changes before the watch began, and those on file systems that report none
+        for _ in watch(
+            *self._folders(),
+            watch_filter=is_input,
+            stop_event=self._stopped,
+            rust_timeout=TIMEOUT_MS,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        ):
             self._rebuild()
 
     def _rebuild(self) -> None:
