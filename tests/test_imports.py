@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "training": FOUNDATION | {"retrieval"},
     "recipe": {"core", "evaluation", "training"},
     "pipeline": FOUNDATION | {"data", "evaluation", "negatives", "recipe", "results", "training"},
-    "site": FOUNDATION | {"data", "evaluation", "recipe", "results"},
+    "site": FOUNDATION | {"data", "evaluation", "results"},
     "commands": FOUNDATION | {"data", "evaluation", "pipeline", "recipe", "results", "retrieval"},
 }
 """Room -> the rooms it may import. ``cli``, ``api`` and ``__main__`` are at the top and may import all of them."""

@@ -9,7 +9,7 @@ import re
 from typing import Any, NamedTuple
 
 from mdrbench.core.languages import LANGUAGES, SURPRISE
-from mdrbench.hub import models
+from mdrbench.hub.model_names import SHORT
 from mdrbench.site.model.collection import Entry
 
 RESOURCES = {
@@ -116,7 +116,7 @@ def _models(value: Any) -> list[str]:
     if isinstance(value, dict):
         named = [value["model"]] if isinstance(value.get("model"), str) else []
         named += [name for part in value.values() for name in _models(part)]
-        return [models.SHORT[name].repo if name in models.SHORT else name for name in named]
+        return [SHORT[name].repo if name in SHORT else name for name in named]
     return [name for part in value for name in _models(part)] if isinstance(value, list) else []
 
 
