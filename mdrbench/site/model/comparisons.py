@@ -173,7 +173,9 @@ def _numbers(a: Entry, shared: SharedScores, measure: str) -> dict[str, Any]:
     names = [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in pairs)]
     of_measures = [[(x.of(name), y.of(name)) for x, y in pairs] for name in names]
     macro = []
-    for name, columns, interval in zip(names, of_measures, comparison.differences(of_measures, seed=PROTOCOL.seed), strict=True):
+    for name, columns, interval in zip(
+        names, of_measures, comparison.differences(of_measures, seed=PROTOCOL.seed), strict=True
+    ):
         mean_a, mean_b = (sum(float(column[i].mean()) for column in columns) / len(columns) for i in (0, 1))
         macro.append([name, mean_a, mean_b, list(interval)])
     scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in shared.items()}
