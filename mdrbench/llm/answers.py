@@ -165,6 +165,12 @@ class Answers:
         with self._connected() as connection:
             return connection.execute("SELECT count(*) FROM answers").fetchone()[0]
 
+    def served(self, model: str) -> list[str]:
+        """The models that the endpoints named in the answers of ``model``."""
+        query = "SELECT DISTINCT served FROM answers WHERE model = ? AND served IS NOT NULL ORDER BY served"
+        with self._connected() as connection:
+            return [name for (name,) in connection.execute(query, (model,))]
+
     def mean_output(self, model: str, kind: str, version: str) -> float | None:
         """Mean output tokens of a model's answers to a prompt, None where the store has none."""
         query = "SELECT avg(output_tokens) FROM answers WHERE model = ? AND kind = ? AND version = ?"

@@ -36,6 +36,8 @@ LONGEST_WAIT_S = 60.0  # between repetitions, where the endpoint names no time
 
 LONGEST_RETRY_AFTER_S = 600.0
 
+UNNAMED = "not named"  # stands for a served model that the answer does not name
+
 AHEAD = 4  # items begun for each thread, so that one slow answer does not stop the others
 
 Item = TypeVar("Item")
@@ -97,6 +99,7 @@ class Chat:
         limits = (settings.max_requests, settings.max_cost)
         self.budget = _budget(settings.model_dump_json(), limits, settings.prices)
         self.counts: Counter[str] = Counter()
+        self.served: Counter[str] = Counter()
         self._guard = threading.Lock()
         self._under_way: dict[str, Future] = {}
         self._stop = threading.Event()
@@ -192,6 +195,7 @@ class Chat:
                 mend="set offline: false to ask for it",
             )
         reply = self._buy(question)
+        self._notice(reply.served)
         answer = self._answer(key, question, reply)
         parsed = read(answer)
         return self.answers.put(answer._replace(parsed=None if parsed is None else canonical(parsed)))
@@ -205,7 +209,7 @@ class Chat:
         else:
             tokens = estimate_tokens(question.messages), estimate_tokens([{"content": reply.text}])
         with self._guard:
-            self.counts.update(requests=1, input_tokens=tokens[0], output_tokens=tokens[1], uncounted=not counted)
+            self.counts.update(requests=1, input_tokens=tokens[0], output_tokens=tokens[1], uncounted=int(not counted))
         columns = {name: about.get(name) for name in ("lang", "qid", "docid", "reference")}
         return Answer(
             key=key,
@@ -227,8 +231,22 @@ class Chat:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
+    def _notice(self, served: str | None) -> None:
+        """Count who answered; say so once if it is not who was asked, or not who answered before."""
+        with self._guard:
+            known = served is None or served in self.served
+            self.served[served or UNNAMED] += 1
+        if known:
+            return
+        before = [name for name in self.answers.served(self.settings.model) if name != served]
+        if before:
+            say(f"{self.settings.model}: {served} answers now; stored answers are from {', '.join(before)}")
+        elif served != self.settings.model:
+            say(f"{self.settings.model}: the endpoint says that {served} answers")
+
     def _count_stored(self, answer: Answer) -> None:
         with self._guard:
+            self.served[answer.served or UNNAMED] += 1
             self.counts.update(
                 stored=1, stored_input_tokens=answer.input_tokens, stored_output_tokens=answer.output_tokens
             )
@@ -264,7 +282,7 @@ class Chat:
     def _back_off(self, repetition: int, failure: Failed) -> None:
         """Wait, all threads where the endpoint is too busy; or give up."""
         with self._guard:
-            self.counts.update(failed=1, refused=isinstance(failure, Refused))
+            self.counts.update(failed=1, refused=int(isinstance(failure, Refused)))
         if repetition == self.settings.retries:
             raise StepError(
                 f"{self.endpoint.url} failed {repetition + 1} times in a row: {failure}",
@@ -337,7 +355,8 @@ class Chat:
     def facts(self) -> dict[str, Any]:
         """What was asked so far: requests answered and paid, answers found in the store, tokens and cost of both.
 
-        ``failed`` requests were tried again, ``refused`` of them for being too many; ``uncounted`` answers came without
+        ``served`` counts the answers by the model that the endpoint named in them. If it has several names, the answers
+        are of several models under one name. ``failed`` requests were tried again, ``refused`` of them for being too many; ``uncounted`` answers came without
         a token count, and theirs are estimated. Costs are None where no prices are set.
         """
         names = ("requests", "stored", "failed", "refused", "uncounted", "input_tokens", "output_tokens")
@@ -346,4 +365,8 @@ class Chat:
         prices = self.settings.prices
         facts["cost"] = prices.of(facts["input_tokens"], facts["output_tokens"]) if prices else None
         facts["stored_cost"] = prices.of(**old) if prices else None
-        return {**facts, **{f"stored_{name}": count for name, count in old.items()}}
+        return {
+            **facts,
+            **{f"stored_{name}": count for name, count in old.items()},
+            "served": dict(sorted(self.served.items())),
+        }

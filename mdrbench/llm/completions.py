@@ -12,10 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError, did_you_mean
+from mdrbench.core.secrets import redact, remember
+from mdrbench.llm import replies
+from mdrbench.llm.replies import Reply
 
 if TYPE_CHECKING:
     import openai
@@ -24,18 +29,11 @@ OPENAI = "https://api.openai.com/v1"
 
 CHECK_TIMEOUT_S = 10.0
 
+FROM_A_PROXY = (403, 405, 407, 502, 503, 504)
+"""Statuses with which a proxy answers for an endpoint that it cannot or must not reach."""
+
 NO_KEY = "none"
 """Sent in place of a key: servers without keys ignore it, but the client wants one."""
-
-
-class Reply(NamedTuple):
-    """What came back: the text (empty where there was none), why it ended, tokens (None where not counted)."""
-
-    text: str
-    finish: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    served: str | None
 
 
 class Failed(Exception):
@@ -45,7 +43,7 @@ class Failed(Exception):
     """
 
     def __init__(self, reason: str, wait: float | None = None):
-        super().__init__(reason)
+        super().__init__(redact(reason))
         self.wait = wait
 
 
@@ -64,8 +62,9 @@ class Endpoint:
     """
 
     def __init__(self, base_url: str | None, api_key_env: str | None, timeout_s: float, model: str):
-        self.url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
-        self._is_openai = urlsplit(self.url).hostname == urlsplit(OPENAI).hostname
+        self._address = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+        self.url = redact(self._address)  # for messages
+        self._is_openai = urlsplit(self._address).hostname == urlsplit(OPENAI).hostname
         self.key_env = api_key_env or ("OPENAI_API_KEY" if self._is_openai or not base_url else None)
         self.timeout_s = timeout_s
         self.model = model
@@ -79,6 +78,7 @@ class Endpoint:
         if self.key_env is None:
             return NO_KEY
         if key := os.environ.get(self.key_env, "").strip():
+            remember(key)
             return key
         if self.key_env == "OPENAI_API_KEY" and not self._is_openai:
             return NO_KEY  # OPENAI_BASE_URL alone: a server of one's own
@@ -88,9 +88,9 @@ class Endpoint:
         )
 
     def check(self, say: Callable[[str], None]) -> None:
-        """A SetupError where there is no key, nobody answers, or the model is not served.
+        """Raise a SetupError if there is no key, nobody answers, or the model is not served.
 
-        Endpoints that do not list their models cannot be asked about the last; ``say`` is told so.
+        An endpoint that does not list its models is taken on trust, and ``say`` is told so.
         """
         self._key()
         served = self._models(say)
@@ -98,22 +98,38 @@ class Endpoint:
             return
         raise SetupError(
             f"{self.url} does not serve the model '{self.model}'",
-            mend=f"{did_you_mean(self.model, served)}; check_model: false where the list is not complete",
+            mend=f"{did_you_mean(self.model, served)}; check_model: false if the list is not complete",
         )
 
     def _models(self, say: Callable[[str], None]) -> list[str] | None:
         client = self._open()
         import openai
 
+        quick = client.with_options(timeout=min(self.timeout_s, CHECK_TIMEOUT_S))
         try:
-            page = client.with_options(timeout=min(self.timeout_s, CHECK_TIMEOUT_S)).models.list()
-            names = [model.id for model in page.data]
+            with quick.models.with_streaming_response.list() as response:
+                names = replies.model_names(replies.bounded(response.iter_bytes()))
         except (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise self._explain(error) from None
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+        except (openai.OpenAIError, ValueError, *_broken_streams()) as error:
+            if self._proxy():
+                raise SetupError(f"no answer from {self.url}: {_reason(error)}", mend=self._around_the_proxy()) from None
             names = []
             say(f"{self.url} did not list its models ({_reason(error)}): '{self.model}' is taken on trust")
         return names or None
+
+    def _proxy(self) -> str | None:
+        """The proxy through which requests to an endpoint on this machine or network go; None if there is none."""
+        parts = urlsplit(self._address)
+        host = parts.hostname or ""
+        if not _is_local(host) or proxy_bypass(host):
+            return None
+        proxies = getproxies()
+        return proxies.get(parts.scheme) or proxies.get("all")
+
+    def _around_the_proxy(self) -> str:
+        host = urlsplit(self._address).hostname
+        return f"requests to {host} go through the proxy {redact(self._proxy() or '')}: export NO_PROXY={host}"
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -125,7 +141,7 @@ class Endpoint:
                 except ImportError:
                     raise SetupError("the package openai is missing", mend="pip install openai") from None
                 self._client = openai.OpenAI(
-                    api_key=self._key(), base_url=self.url, timeout=self.timeout_s, max_retries=0
+                    api_key=self._key(), base_url=self._address, timeout=self.timeout_s, max_retries=0
                 )
             return self._client
 
@@ -137,32 +153,43 @@ class Endpoint:
                 self._client = None
 
     def complete(self, body: dict[str, Any]) -> Reply:
-        """Send one request; raises Failed or Refused, or a SetupError or StepError that no repetition would mend."""
+        """Send one request.
+
+        Raises:
+            Failed, Refused: a repetition may help.
+            SetupError, StepError: no repetition would help.
+        """
         client = self._open()
         import openai
 
         try:
-            return _read(client.chat.completions.create(**body))
+            with client.chat.completions.with_streaming_response.create(**body) as response:
+                return replies.completion(replies.bounded(response.iter_bytes()))
+        except replies.TooLarge:
+            return Reply("", replies.OVERSIZED, None, None, None)
         except openai.APIStatusError as error:
             if error.status_code == 400 and "content_filter" in str(error.body):
                 return Reply("", "content_filter", 0, 0, None)
             raise self._explain(error) from None
-        except (openai.OpenAIError, ValueError) as error:
+        except (openai.OpenAIError, ValueError, *_broken_streams()) as error:
             raise Failed(_reason(error)) from None
 
     def _explain(self, error: openai.APIError) -> Exception:
-        status = getattr(error, "status_code", None)
+        import openai
+
         reason = _reason(error)
-        if status is None:
-            return SetupError(
-                f"no answer from {self.url}: {reason}", mend="start the server, or set base_url or OPENAI_BASE_URL"
-            )
+        if not isinstance(error, openai.APIStatusError):
+            mend = self._around_the_proxy() if self._proxy() else "start the server, or set base_url or OPENAI_BASE_URL"
+            return SetupError(f"no answer from {self.url}: {reason}", mend=mend)
+        status, headers = error.status_code, error.response.headers
+        if status in FROM_A_PROXY and self._proxy():
+            return SetupError(f"no answer from {self.url}: {reason}", mend=self._around_the_proxy())
         if status == 429 and error.code == "insufficient_quota":
             return StepError(f"{self.url}: {reason}", mend="the account has run out; answers so far are kept")
         if status == 429:
-            return Refused(reason, _retry_after(error.response.headers))
+            return Refused(reason, _retry_after(headers))
         if status in (408, 409) or status >= 500:
-            return Failed(reason, _retry_after(error.response.headers))
+            return Failed(reason, _retry_after(headers))
         return self._denied(status, reason)
 
     def _denied(self, status: int, reason: str) -> MdrbenchError:
@@ -190,20 +217,19 @@ def _mend_of(reason: str) -> str:
     return next((mend for word, mend in words.items() if word in reason), "see what the endpoint says is wrong")
 
 
-def _read(completion: Any) -> Reply:
-    """The first choice; a Failed where the body is not a completion."""
-    choices = getattr(completion, "choices", None)
-    message = getattr(choices[0], "message", None) if choices else None
-    if message is None:
-        raise Failed(f"the answer is no completion: {completion!r:.200}")
-    usage = completion.usage
-    return Reply(
-        message.content if isinstance(message.content, str) else "",
-        choices[0].finish_reason,
-        usage.prompt_tokens if usage else None,
-        usage.completion_tokens if usage else None,
-        completion.model,
-    )
+def _broken_streams() -> tuple[type[Exception], ...]:
+    """The errors of the HTTP library under openai while a body arrives; openai wraps only those before it."""
+    import httpx2
+
+    return (httpx2.HTTPError, httpx2.StreamError)
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine or in a private network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
 
 
 def _reason(error: Exception) -> str:
@@ -211,7 +237,7 @@ def _reason(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     body = getattr(error, "body", None)
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
-    text = " ".join(str(said or error.__cause__ or error).split())[:400]
+    text = redact(" ".join(str(said or error.__cause__ or error).split()))[:400]  # a key cut in two would stay
     return f"HTTP {status}: {text}" if status else f"{type(error).__name__}: {text}"
 
 
