@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 from mdrbench import results as result_files
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError
+from mdrbench.core.secrets import redact
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import Cell, Result
 from mdrbench.results.comparison import Comparison
@@ -161,7 +162,7 @@ def run(
     changes = [f"{key}={_yaml(value)}" for key, value in (overrides or {}).items()]
     store = Store(Path(cache) if cache is not None else default_root())
     plans = plan_all(names, os.fspath(data), languages, split, changes, store, fetch=True, quiet=quiet, final=final)
-    command = _command(names, os.fspath(data), languages, split, final, changes)
+    command = redact(_command(names, os.fspath(data), languages, split, final, changes))
     written, error = run_plans(plans, store, Path(results), command, quiet, executor)
     if error:
         raise error

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from mdrbench.core.secrets import redact
+
 if TYPE_CHECKING:
     from mdrbench.core.store import Store
 
@@ -65,7 +67,7 @@ def recorded_command() -> str:
         elif not joined:
             for _ in range(UNRECORDED[name]):
                 next(words, None)
-    return shlex.join(kept)
+    return redact(shlex.join(map(redact, kept)))
 
 
 def open_store(cache: Path | None) -> Store:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from mdrbench.core.secrets import redact
+
 
 def print_json(value: object) -> None:
     """Print indented JSON to standard output."""
@@ -15,7 +17,7 @@ def print_json(value: object) -> None:
 
 def say(text: str) -> None:
     """Print one line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(redact(text), file=sys.stderr, flush=True)
 
 
 def shown(path: Path) -> str:

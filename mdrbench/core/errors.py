@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mdrbench.core.secrets import redact
+
 
 class MdrbenchError(Exception):
     """Base of all errors that are shown to the user.
@@ -21,10 +23,10 @@ class MdrbenchError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, where: str | None = None, mend: str | None = None):
-        super().__init__(message)
-        self.message = message
-        self.where = where
-        self.mend = mend
+        self.message = redact(message)
+        self.where = where and redact(where)
+        self.mend = mend and redact(mend)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message

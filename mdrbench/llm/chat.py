@@ -353,11 +353,12 @@ class Chat:
             raise
 
     def facts(self) -> dict[str, Any]:
-        """What was asked so far: requests answered and paid, answers found in the store, tokens and cost of both.
+        """Return counts so far: requests answered and paid, answers found in the store, tokens and cost of both.
 
-        ``served`` counts the answers by the model that the endpoint named in them. If it has several names, the answers
-        are of several models under one name. ``failed`` requests were tried again, ``refused`` of them for being too many; ``uncounted`` answers came without
-        a token count, and theirs are estimated. Costs are None where no prices are set.
+        ``failed`` requests were sent again; ``refused`` are those of them that the endpoint was too busy for.
+        ``uncounted`` answers came without a token count, so theirs is estimated. Costs are None if no prices are set.
+        ``served`` counts answers by the model that the endpoint named in them. Several names mean that answers of
+        several models are mixed.
         """
         names = ("requests", "stored", "failed", "refused", "uncounted", "input_tokens", "output_tokens")
         facts: dict[str, Any] = {name: self.counts[name] for name in names}

@@ -113,7 +113,9 @@ class Endpoint:
             raise self._explain(error) from None
         except (openai.OpenAIError, ValueError, *_broken_streams()) as error:
             if self._proxy():
-                raise SetupError(f"no answer from {self.url}: {_reason(error)}", mend=self._around_the_proxy()) from None
+                raise SetupError(
+                    f"no answer from {self.url}: {_reason(error)}", mend=self._around_the_proxy()
+                ) from None
             names = []
             say(f"{self.url} did not list its models ({_reason(error)}): '{self.model}' is taken on trust")
         return names or None

@@ -12,6 +12,7 @@ from typing import Any
 from mdrbench import results
 from mdrbench.core.atomic_files import text_file, write_atomically
 from mdrbench.core.errors import UsageError
+from mdrbench.core.secrets import redacted
 from mdrbench.core.store import Artifact, file_sha256, key_of
 from mdrbench.data.access import FINAL_SPLITS
 from mdrbench.evaluation import measures
@@ -99,10 +100,10 @@ def _draft(plan: RecipePlan) -> Result:
         system=System(
             name=recipe.name,
             summary=recipe.summary,
-            recipe=recipe.model_dump(mode="json", exclude_none=True),
+            recipe=redacted(recipe.model_dump(mode="json", exclude_none=True)),
             recipe_digest=recipe.digest,
             variant_of=recipe.name if plan.overrides else None,
-            overrides=plan.overrides,
+            overrides=redacted(plan.overrides),
         ),
         evaluated=Evaluated(
             measures=list(recipe.evaluation.measures),

@@ -84,7 +84,7 @@ def test_the_known_query_and_empty_answers_are_asked_for_again(server, generator
     assert generations(asked, sources()) == [Generation("q0", "Saimaa on järvi.", "Missä Saimaa on?")]
     said = [body["messages"][1]["content"] for body in server.requests]
     assert "it was empty." in said[1]
-    assert "known already, Mikä on suurin järvi?" in said[3]
+    assert "known already: <query>Mikä on suurin järvi?</query>" in said[3]
     facts = asked.facts()
     assert (facts["empty_answers"], facts["same_answers"], facts["unreadable"], facts["requests"]) == (1, 1, 0, 4)
 
@@ -152,7 +152,7 @@ def test_every_language_has_a_script_that_is_known():
 
 def test_conventions_setup_and_budget(server, generator):
     conventions = generator().conventions()
-    assert conventions["prompt"] == "back-forward-1"
+    assert conventions["prompt"] == "back-forward-2"
     fields = set(back_forward.Config.model_fields) - set(back_forward.RUN_ONLY)
     assert fields == set(conventions) - {"generator", "prompt"}
     with pytest.raises(SetupError, match="OPENAI_API_KEY is not set") as caught:

@@ -305,7 +305,7 @@ def test_facts(judge):
 def test_conventions_hold_what_decides_a_verdict(judge, settings):
     plain = judge().conventions()
     assert plain == {
-        **{"judge": "llm", "prompt": "two-criteria-1", "model": "tiny-chat", "votes": 1},
+        **{"judge": "llm", "prompt": "two-criteria-2", "model": "tiny-chat", "votes": 1},
         **{"temperature": 0.0, "top_p": None, "max_tokens": 512, "seed": 0, "extra": {}, "passage_chars": 8000},
         **{"reasks": 2, "response_format": "json_object"},
     }

@@ -18,7 +18,7 @@ class Reply(dict):
 
     Keys, all optional: ``text`` of the answer, ``finish``, ``usage`` (False leaves it out); ``status`` with ``error``
     (the message), ``code`` and ``headers``; ``seconds`` to take; ``body`` in place of a completion (bytes); ``cut``
-    (True breaks the connection in the middle).
+    (True breaks the connection in the middle); ``model`` that the answer names.
     """
 
 
@@ -118,7 +118,7 @@ class _Handler(Answering):
             "id": "chatcmpl-1",
             "object": "chat.completion",
             "created": 0,
-            "model": body["model"],
+            "model": reply.get("model", body["model"]),
             "choices": [
                 {
                     "index": 0,

@@ -22,6 +22,7 @@ from mdrbench.core.types import Generation, Source
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
+from mdrbench.llm.prompts import material
 
 VERSION = 1
 
@@ -29,7 +30,7 @@ PARTS: dict[str, str] = {}
 
 RUN_ONLY = (*chat_settings.RUN_ONLY, "untuned")
 
-SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-1"
+SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-2"
 """Kinds and version of the prompts: the version to be raised with every change of a word below."""
 
 OTHER_GENERATORS = (
@@ -72,7 +73,7 @@ PROBLEMS = {
     "truncated": "it was too long and broke off.",
     "language": "it was not written in {language}.",
     "long": "it was far too long for a query.",
-    "same": "it was the query that is known already, {query}. Another one is wanted.",
+    "same": "it was the query that is known already: <query>{query}</query> Write another one.",
 }
 """What can be wrong with an answer, as the model is told when it is asked again."""
 
@@ -138,7 +139,7 @@ class BackForward:
         with closing(self.chat.each(self._generated, sources)) as generations:
             for done, (generation, problems) in enumerate(generations, 1):
                 self._counts.update(problems)
-                self._counts.update(generated=1, unreadable=generation.query is None)
+                self._counts.update(generated=1, unreadable=int(generation.query is None))
                 progress(done)
                 yield generation
 
@@ -151,10 +152,12 @@ class BackForward:
     def _summarise(self, source: Source) -> str:
         text = source.positive.text[: self.config.passage_chars]
         passage = f"{source.positive.title}\n{text}" if source.positive.title else text
-        return SUMMARISE.format(language=language_name(source.lang), query=source.query, passage=passage)
+        return SUMMARISE.format(
+            language=language_name(source.lang), query=material(source.query), passage=material(passage)
+        )
 
     def _write(self, source: Source, summary: str) -> str:
-        return WRITE.format(language=language_name(source.lang), summary=summary)
+        return WRITE.format(language=language_name(source.lang), summary=material(summary))
 
     def _text(self, kind: str, prompt: str, source: Source, problems: Counter[str]) -> str | None:
         """The text of one answer, asked for again while something is wrong with it."""
@@ -163,11 +166,11 @@ class BackForward:
             text = clean(answer.text, one_line=kind == QUERY)
             return None if self._problem(kind, text, answer, source) else {"text": text}
 
-        language = language_name(source.lang)
+        words = {"language": language_name(source.lang), "query": material(source.query)}
         reminder = ""
         for attempt in range(self.config.reasks + 1):
             messages = [
-                {"role": "system", "content": SYSTEM.format(language=language)},
+                {"role": "system", "content": SYSTEM.format(language=words["language"])},
                 {"role": "user", "content": prompt + reminder},
             ]
             about = {"lang": source.lang, "qid": source.qid, "reference": source.positive.docid, "query": source.query}
@@ -179,7 +182,7 @@ class BackForward:
             problems[f"{problem}_answers"] += 1
             if answer.finish == "content_filter":
                 return None
-            reminder = REMINDER.format(problem=PROBLEMS[problem].format(language=language, query=source.query))
+            reminder = REMINDER.format(problem=PROBLEMS[problem].format(**words))
         return None
 
     def _problem(self, kind: str, text: str, answer: Answer, source: Source) -> str | None:

@@ -20,6 +20,7 @@ from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
+from mdrbench.llm.prompts import material
 from mdrbench.llm.spending import estimate_tokens
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import Tally
@@ -30,7 +31,7 @@ PARTS: dict[str, str] = {}
 
 RUN_ONLY = chat_settings.RUN_ONLY
 
-KIND, PROMPT = "judge", "two-criteria-1"
+KIND, PROMPT = "judge", "two-criteria-2"
 """Kind and version of the prompt: to be raised with every change of a word below."""
 
 HOPELESS = 20
@@ -79,7 +80,8 @@ MATERIAL = """
 {passage}
 </passage>
 
-Reply with one JSON object and nothing else, in this form: {{"accuracy": 0, "completeness": 0}}"""
+Reply with one JSON object and nothing else, in this form, with a grade (0, 1 or 2) in place of each word in angle \
+brackets: {{"accuracy": <grade>, "completeness": <grade>}}"""
 
 REMINDER = """
 
@@ -172,7 +174,7 @@ class LLMJudge:
         if pair.reference is not None:
             content += REFERENCE.format(reference=self._shown(pair.reference))
             about["reference"] = pair.reference.docid
-        content += MATERIAL.format(query=pair.query, passage=self._shown(pair.passage))
+        content += MATERIAL.format(query=material(pair.query), passage=self._shown(pair.passage))
         messages = [
             {"role": "system", "content": SYSTEM.format(language=language_name(pair.lang))},
             {"role": "user", "content": content + (REMINDER if attempt else "")},
@@ -180,7 +182,7 @@ class LLMJudge:
         return Question(KIND, PROMPT, messages, about, FORMATS[self.config.response_format], vote, attempt)
 
     def _shown(self, passage: Passage) -> str:
-        return passage._replace(text=passage.text[: self.config.passage_chars]).joined("\n")
+        return material(passage._replace(text=passage.text[: self.config.passage_chars]).joined("\n"))
 
     def _vote(self, pair: Pair, vote: int, ask: Callable[[Question], Answer]) -> Verdict:
         """One vote, asked again while it is unreadable."""
@@ -245,8 +247,8 @@ class LLMJudge:
         self._counts.update(
             unreadable_answers=verdict.unreadable,
             truncated_answers=verdict.truncated,
-            shortened=shortened,
-            without_reference=pair.reference is None,
+            shortened=int(shortened),
+            without_reference=int(pair.reference is None),
         )
         found = verdict.grades
         return self._tally.verdict(pair, *((found.accuracy, found.completeness) if found else (None, None)))
