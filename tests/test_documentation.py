@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -92,6 +93,38 @@ def test_make_targets_and_extras_of_the_documentation_exist():
     for command in commands("pip install"):
         for extra in re.findall(r"mdrbench\[(\w+)\]", " ".join(command.words)):
             assert extra in project["optional-dependencies"], str(command)
+
+
+def commands_of(path: Path) -> list[list[str]]:
+    """Return the mdrbench commands of a Makefile, script or workflow, with ``X`` for each variable."""
+    text = re.sub(
+        r"\$\{\{.*?\}\}|\$\{[^}]*\}|\$\([^)]*\)|\$\w+", "X", path.read_text(encoding="utf-8").replace("$$", "$")
+    )
+    lines = re.split(r"\n|&&", text.replace("\\\n", " "))
+    found = [re.search(r"(?:^|[\s/])mdrbench ((?:[a-z]+(?:-[a-z]+)* |--version).*)", f"{line} ") for line in lines]
+    return [shlex.split(match[1]) for match in found if match and not match.string.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [PROJECT / "Makefile", *sorted((PROJECT / ".github").rglob("*.yml")), PROJECT / ".ci" / "try-wheel"],
+    ids=str,
+)
+def test_commands_of_makefile_and_workflows_exist(path):
+    for words in commands_of(path):
+        known = options([word for word in words if not word.startswith("-")][:1])
+        for word in words:
+            assert not word.startswith("--") or word.partition("=")[0] in known, f"{path}: {' '.join(words)}"
+
+
+def test_the_quickstart_writes_only_where_git_ignores_it():
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    [folder] = re.findall(r"^QUICKSTART := (.*)$", makefile, flags=re.MULTILINE)
+    assert f"{folder.partition('/')[0]}/" in (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    target = makefile.partition("\nquickstart:")[2].partition("\n\n")[0]
+    written = re.findall(r"--(?:results|out) (\S+)", target)
+    assert len(written) == 3
+    assert all(path.startswith("$(QUICKSTART)/") for path in written)
 
 
 @pytest.mark.parametrize("block", [block for block in blocks() if block.language == "yaml"], ids=place)
