@@ -11,6 +11,7 @@ The tables lie one folder deeper than other published figures, so that code that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -34,6 +35,24 @@ ISO_639_3 = {
     **{"sw": ("swa", "swh"), "te": ("tel",), "th": ("tha",), "zh": ("zho", "cmn"), "de": ("deu",), "yo": ("yor",)},
 }
 """Our code -> the ISO 639-3 codes that model authors write for it (Arabic as ``ara`` or ``arb``)."""
+
+
+MRR_SORTED_SINCE = (2, 18, 19)
+"""The version of mteb since which MRR, too, orders equal scores by docid."""
+
+
+def tie_rule(software: str | None) -> str:
+    """Name the tie rule of the mteb that computed a result.
+
+    Args:
+        software: such as ``mteb 2.18.19``; a text without a version gives ``unknown``.
+    """
+    match = re.search(r"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", software or "")
+    if not match:
+        return "unknown (the version of mteb is not stated)"
+    if tuple(int(part or 0) for part in match.groups()) < MRR_SORTED_SINCE:
+        return "score descending, then docid descending; for MRR the order of insertion (mteb before 2.18.19)"
+    return "score descending, then docid descending (mteb)"
 
 
 class ModelFacts(StrictModel):
@@ -99,7 +118,7 @@ class Table(StrictModel):
     corpus_variant: str
     origin: str = Field(description="repository, commit, date and licence of the source")
     depth: int
-    tie_rule: str
+    tie_rule: str = Field(description="the rule of today's mteb; see tie_rule() for that of a row")
     denominator: str
     measures: list[str]
     rows: list[Row]
@@ -194,7 +213,7 @@ def as_result(table: Table, row: Row, facts: ModelFacts) -> Result:
         evaluated=Evaluated(
             measures=[m for m in table.measures if any(m in scores for scores in cells.values())],
             depth=table.depth,
-            tie_rule=table.tie_rule,
+            tie_rule=tie_rule(row.software),
             denominator=table.denominator,
             corpus_variant=table.corpus_variant,
             software=row.software,

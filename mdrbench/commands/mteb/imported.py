@@ -18,7 +18,7 @@ from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, did_you_mean
 from mdrbench.core.languages import ALL
 from mdrbench.evaluation import measures
-from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System, mteb_tables
 
 TIE_RULE = "score descending, then docid descending (mteb)"
 DENOMINATOR = "queries with a judgment (mteb)"
@@ -137,7 +137,7 @@ def _results(file: Path, read: TaskFile, model: Model, root: Path) -> Iterator[t
                 evaluated=Evaluated(
                     measures=found,
                     depth=DEPTH,
-                    tie_rule=TIE_RULE,
+                    tie_rule=mteb_tables.tie_rule(software(read)),
                     denominator=DENOMINATOR,
                     corpus_variant=variant,
                     software=software(read),
