@@ -65,6 +65,7 @@ class ModelFolder(NamedTuple):
         passage_prompt: the text in front of each passage.
         width: of an embedding.
         longest: tokens of the longest text that the model has positions for.
+        usual_length: tokens that sentence-transformers keeps of a text.
         own_code: ``auto_map`` of the model or its tokenizer: Python code that belongs to the model.
     """
 
@@ -77,6 +78,7 @@ class ModelFolder(NamedTuple):
     passage_prompt: str | None
     width: int
     longest: int | None
+    usual_length: int | None
     own_code: dict[str, Any]
 
 
@@ -90,6 +92,7 @@ def read(folder: Path) -> ModelFolder:
     modules = _modules(folder)
     described = _optional(folder / "config_sentence_transformers.json")
     query, passage = _prompts(described)
+    longest = _longest(config)
     return ModelFolder(
         path=folder,
         config=config,
@@ -99,7 +102,8 @@ def read(folder: Path) -> ModelFolder:
         query_prompt=query,
         passage_prompt=passage,
         width=_width(folder, config, modules),
-        longest=_longest(config),
+        longest=longest,
+        usual_length=_usual_length(folder, longest),
         own_code={**config.get("auto_map", {}), **_optional(folder / "tokenizer_config.json").get("auto_map", {})},
     )
 
@@ -224,3 +228,9 @@ def _longest(config: dict[str, Any]) -> int | None:
     if found is None or config.get("model_type") not in POSITIONS_AFTER_PADDING:
         return found
     return int(found - (config.get("pad_token_id", 1) or 0) - 1)
+
+
+def _usual_length(folder: Path, longest: int | None) -> int | None:
+    stated = _optional(folder / "sentence_bert_config.json").get("max_seq_length")
+    lengths = [length for length in (stated, longest) if isinstance(length, int)]
+    return min(lengths, default=None)

@@ -10,17 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
+
+from mdrbench.core.types import Example
 
 Mode = Literal["share", "fixed", "none"]
-
-
-class Example(Protocol):
-    """What is looked at of a training query."""
-
-    lang: str
-    qid: str
-    domain: str
 
 
 def weights(examples: Sequence[Example], mode: Mode, alpha: float, beta: float) -> dict[tuple[str, str], float] | None:

@@ -170,15 +170,14 @@ def test_a_passage_without_a_title_is_its_text_alone(tiny_model, tmp_path):
 def test_mistakes_in_the_encoder_are_reported_with_the_rest(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(
-        "summary: x\nretriever:\n  name: dense\n  shard_size: 0\n"
-        "  encoder: {name: transformer, model: m, poling: cls}\n"
+        "summary: x\nretriever:\n  name: dense\n  shard_size: 0\n  encoder: {name: transformer, poling: cls}\n"
     )
     with pytest.raises(UsageError) as error:
         recipe.load(str(path))
     said = str(error.value)
     assert "retriever.shard_size (line 4)" in said
     assert "retriever.encoder.poling (line 5): unknown key; did you mean 'pooling'" in said
-    assert "retriever.encoder.query_length: missing" in said
+    assert "retriever.encoder.model: missing" in said
 
 
 @pytest.mark.slow

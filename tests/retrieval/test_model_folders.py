@@ -185,7 +185,7 @@ def test_layers_that_are_not_applied_are_refused_by_name(folder, tmp_path):
 def test_a_recipe_that_contradicts_the_folder_must_say_so(folder):
     describe(folder, "Pooling", "Normalize", pooling="cls", prompts={"query": "find: ", "document": ""})
     with pytest.raises(UsageError) as error:
-        encoder(folder, normalize=False, passage_prefix="passage: ").conventions()
+        encoder(folder, normalize=False, query_prefix="", passage_prefix="passage: ").conventions()
     for part in ("pooling is 'mean', the model says 'cls'", "normalize is False, the model says True"):
         assert part in error.value.message
     for part in ("query_prefix is '', the model says 'find: '", "passage_prefix is 'passage: ', the model says ''"):
@@ -224,6 +224,32 @@ def test_older_folders_name_their_pooling_by_flags(folder):
     (folder / "1_Pooling/config.json").write_text('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}')
     with pytest.raises(DataError, match="pooling by cls and mean is not applied"):
         encoder(folder).conventions()
+
+
+def test_a_recipe_may_leave_all_conventions_to_the_folder(folder):
+    from sentence_transformers import SentenceTransformer
+
+    describe(folder, "Pooling", "Normalize", pooling="lasttoken", prompts={"query": "query : ", "document": ""})
+    edit_json(folder / "sentence_bert_config.json", max_seq_length=9)
+    mine = transformer.build(transformer.Config(model=str(folder), precision="fp32"))
+    expected = {"pooling": "last-token", "normalize": True, "query_prefix": "query : ", "passage_prefix": ""}
+    assert expected | {"query_length": 9, "passage_length": 9} == {
+        name: mine.conventions()[name] for name in (*expected, "query_length", "passage_length")
+    }
+    model = SentenceTransformer(str(folder), device="cpu")
+    texts = [*TEXTS, "seal " * 30]
+    assert mine.encode_queries(texts) == pytest.approx(model.encode_query(texts), abs=1e-5)
+    assert mine.encode_passages(texts, print) == pytest.approx(model.encode_document(texts), abs=1e-5)
+
+
+def test_a_convention_that_nobody_states_is_asked_for(folder):
+    with pytest.raises(UsageError, match="neither the recipe nor the model's files state pooling"):
+        transformer.build(transformer.Config(model=str(folder))).conventions()
+    given = {"model": str(folder), "pooling": "cls"}
+    with pytest.raises(UsageError, match="neither the recipe nor the model's files state normalize"):
+        transformer.build(transformer.Config(**given)).conventions()
+    found = transformer.build(transformer.Config(**given, normalize=False)).conventions()
+    assert (found["query_length"], found["query_prefix"]) == (512, "")
 
 
 # -- lengths, padding, decoders ----------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def train_alone(job: Job) -> dict:
     facts = run(
         settings,
         encoder.files.path,
-        encoder.config,
+        encoder.settings,
         material,
         batches,
         weighting.weights(seen, **job.params["weights"]),

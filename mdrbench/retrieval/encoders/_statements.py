@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 from mdrbench.core.errors import UsageError
 from mdrbench.hub.model_folder import ModelFolder
+from mdrbench.retrieval.pooling import Pooling
+
+Value = TypeVar("Value")
 
 Override = Literal["pooling", "normalize", "query_prefix", "passage_prefix", "auto_map"]
 """Statements of a folder that a recipe may set aside by naming them in ``overrides_model``."""
 
 
 class Settings(Protocol):
-    """The settings that are compared."""
+    """The settings of a recipe; None where it leaves a convention to the folder."""
 
-    pooling: Any
+    @property
+    def pooling(self) -> Pooling | None: ...
+
+    @property
+    def normalize(self) -> bool | None: ...
+
+    @property
+    def query_prefix(self) -> str | None: ...
+
+    @property
+    def passage_prefix(self) -> str | None: ...
+
+    @property
+    def query_length(self) -> int | None: ...
+
+    @property
+    def passage_length(self) -> int | None: ...
+
+    @property
+    def overrides_model(self) -> tuple[Override, ...]: ...
+
+    @property
+    def trust_remote_code(self) -> str | None: ...
+
+
+class Conventions(NamedTuple):
+    """How texts become embeddings; nothing is left open."""
+
+    pooling: Pooling
     normalize: bool
     query_prefix: str
     passage_prefix: str
     query_length: int
     passage_length: int
     overrides_model: tuple[Override, ...]
-    trust_remote_code: str | None
 
 
 def check(settings: Settings, folder: ModelFolder, revision: str) -> None:
@@ -40,6 +70,41 @@ def check(settings: Settings, folder: ModelFolder, revision: str) -> None:
     _check_own_code(settings, folder, revision)
 
 
+def resolved(settings: Settings, folder: ModelFolder) -> Conventions:
+    """Return the conventions: a setting of the recipe, or else the folder's statement.
+
+    Without a statement there is no prefix, and embeddings are normalised unless their similarity is the inner product,
+    because cosine is what sentence-transformers then compares them by. Pooling and lengths must be stated somewhere.
+
+    Raises:
+        UsageError: neither recipe nor folder states the pooling or a length.
+    """
+    pooling: Pooling = _either("pooling", settings.pooling, cast("Pooling | None", folder.pooling), folder)
+    stated = True if folder.normalize is None and folder.pooling is not None else folder.normalize
+    normalize = _either("normalize", settings.normalize, stated, folder)
+    return Conventions(
+        pooling=pooling,
+        normalize=normalize,
+        query_prefix=_either("query_prefix", settings.query_prefix, folder.query_prompt or "", folder),
+        passage_prefix=_either("passage_prefix", settings.passage_prefix, folder.passage_prompt or "", folder),
+        query_length=_either("query_length", settings.query_length, folder.usual_length, folder),
+        passage_length=_either("passage_length", settings.passage_length, folder.usual_length, folder),
+        overrides_model=settings.overrides_model,
+    )
+
+
+def _either(name: str, setting: Value | None, stated: Value | None, folder: ModelFolder) -> Value:
+    if setting is not None:
+        return setting
+    if stated is None:
+        raise UsageError(
+            f"neither the recipe nor the model's files state {name}",
+            where=str(folder.path),
+            mend=f"set {name} in the recipe's encoder, as the model was trained",
+        )
+    return stated
+
+
 def _check_contradictions(settings: Settings, folder: ModelFolder) -> None:
     stated: dict[Override, Any] = {
         "pooling": folder.pooling,
@@ -50,7 +115,7 @@ def _check_contradictions(settings: Settings, folder: ModelFolder) -> None:
     differing = {
         name: value
         for name, value in stated.items()
-        if value is not None and value != getattr(settings, name) and name not in settings.overrides_model
+        if value is not None and getattr(settings, name) not in (None, value) and name not in settings.overrides_model
     }
     if differing:
         pairs = [
@@ -67,7 +132,7 @@ def _check_contradictions(settings: Settings, folder: ModelFolder) -> None:
 def _check_lengths(settings: Settings, folder: ModelFolder) -> None:
     for name in ("query_length", "passage_length"):
         length = getattr(settings, name)
-        if folder.longest is not None and length > folder.longest:
+        if folder.longest is not None and length is not None and length > folder.longest:
             raise UsageError(
                 f"{name} is {length}, but the model has positions for {folder.longest} tokens",
                 where=str(folder.path / "config.json"),
@@ -112,7 +177,7 @@ def _classes(own_code: dict[str, Any]) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def check_special_tokens(settings: Settings, tokenizer: Any, folder: Path) -> None:
+def check_special_tokens(settings: Conventions, tokenizer: Any, folder: Path) -> None:
     """Raise a UsageError if a length leaves no room for a token of the text."""
     special = tokenizer.num_special_tokens_to_add()
     for name in ("query_length", "passage_length"):

@@ -21,7 +21,7 @@ from mdrbench.core.errors import DataError, SetupError
 from mdrbench.hub import loading, model_folder, models
 from mdrbench.retrieval import unpadded_bert
 from mdrbench.retrieval.encoders import _statements
-from mdrbench.retrieval.encoders._statements import Override
+from mdrbench.retrieval.encoders._statements import Conventions, Override
 from mdrbench.retrieval.pooling import Pooling, pool, pool_whole
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ CACHED_TOKENS = 512
 class Config(BaseModel):
     """The model and its conventions, as its authors trained it.
 
+    A convention that is left out (None) is taken from the model's folder, and the result spells it out.
     ``precision``: ``auto`` is bf16 where the device computes in it (GPUs, CPUs with AVX512-BF16 or AMX) and fp32
     elsewhere; bf16 emulated by a CPU is many times slower than fp32. The result states the precision that was used.
     """
@@ -55,12 +56,16 @@ class Config(BaseModel):
     model: str = Field(description="short name, hub repository, or a local folder")
     revision: str | None = Field(default=None, description="commit on the hub; None: the one pinned for a short name")
     source: Literal["auto", "hub", "pypi", "local"] = "auto"
-    pooling: Pooling
-    normalize: bool
-    query_prefix: str = ""
-    passage_prefix: str = ""
-    query_length: int = Field(ge=1, description="tokens kept of a query, prefix and special tokens included")
-    passage_length: int = Field(ge=1, description="tokens kept of a passage, prefix and special tokens included")
+    pooling: Pooling | None = None
+    normalize: bool | None = Field(default=None, description="whether embeddings get length 1")
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    query_length: int | None = Field(
+        default=None, ge=1, description="tokens kept of a query, prefix and special tokens included"
+    )
+    passage_length: int | None = Field(
+        default=None, ge=1, description="tokens kept of a passage, prefix and special tokens included"
+    )
     overrides_model: tuple[Override, ...] = Field(
         default=(), description="settings in which the recipe deliberately differs from the model's own files"
     )
@@ -107,6 +112,11 @@ class Transformer:
         return folder
 
     @cached_property
+    def settings(self) -> Conventions:
+        """The conventions: those of the recipe, and for what it leaves out those of the folder."""
+        return _statements.resolved(self.config, self.folder)
+
+    @cached_property
     def dim(self) -> int:
         """Width of an embedding, from the model's files."""
         return self.folder.width
@@ -133,7 +143,11 @@ class Transformer:
 
         The size of padded batches is among them, because it changes the last bits of an embedding.
         """
-        settings = self.config.model_dump(mode="json", exclude={"batch_tokens", "revision", "source"})
+        settings = {
+            **self.settings._asdict(),
+            "overrides_model": list(self.settings.overrides_model),
+            "trust_remote_code": self.config.trust_remote_code,
+        }
         unset = {key for key in ("overrides_model", "trust_remote_code") if not settings[key]}
         return {
             **{key: value for key, value in settings.items() if key not in unset},
@@ -157,11 +171,11 @@ class Transformer:
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Return float32 embeddings of shape (len(texts), dim)."""
-        return self._encode(self.config.query_prefix, texts, self.config.query_length, lambda done: None)
+        return self._encode(self.settings.query_prefix, texts, self.settings.query_length, lambda done: None)
 
     def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
         """Return float32 embeddings of shape (len(texts), dim)."""
-        return self._encode(self.config.passage_prefix, texts, self.config.passage_length, progress)
+        return self._encode(self.settings.passage_prefix, texts, self.settings.passage_length, progress)
 
     def _encode(self, prefix: str, texts: list[str], max_length: int, progress: Callable[[int], None]) -> np.ndarray:
         """A text without any token gets a vector of zeros."""
@@ -184,9 +198,9 @@ class Transformer:
         own_code = self.config.trust_remote_code is not None
         layers = tuple(map(str, self.folder.dense))
         loaded = _load(str(self.files.path), self.precision, self.device, own_code, layers, self.without_padding)
-        if self.config.pooling == "cls":
+        if self.settings.pooling == "cls":
             loading.check_first_token(loaded.model.config, self.files.path)
-        _statements.check_special_tokens(self.config, loaded.tokenizer, self.files.path)
+        _statements.check_special_tokens(self.settings, loaded.tokenizer, self.files.path)
         return loaded
 
     def _without_padding(self, loaded: _Loaded, tokens: list[np.ndarray], order: list[int]) -> Batches:
@@ -198,7 +212,7 @@ class Transformer:
                 groups = unpadded_bert.hidden_states(
                     loaded.model, [tokens[i] for i in rows]
                 )  # each (texts, length, dim)
-                return self._finish(loaded, torch.cat([pool_whole(group, self.config.pooling) for group in groups]))
+                return self._finish(loaded, torch.cat([pool_whole(group, self.settings.pooling) for group in groups]))
 
         batches, at, budget = [], 0, min(self._budget, CACHED_TOKENS)
         while at < len(order):
@@ -249,7 +263,7 @@ class Transformer:
         mask = (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long().to(self.device)  # (B, L)
         inputs = torch.from_numpy(ids).to(self.device)
         hidden = loaded.model(input_ids=inputs, attention_mask=mask).last_hidden_state  # (B, L, dim)
-        return self._finish(loaded, pool(hidden, mask, self.config.pooling))
+        return self._finish(loaded, pool(hidden, mask, self.settings.pooling))
 
     def _finish(self, loaded: _Loaded, pooled: torch.Tensor) -> np.ndarray:
         """Apply the linear layers, and normalise if the settings say so; float32."""
@@ -258,7 +272,7 @@ class Transformer:
         for layer in loaded.layers:
             pooled = layer(pooled)
         found: np.ndarray = (
-            (torch.nn.functional.normalize(pooled, dim=-1) if self.config.normalize else pooled).cpu().numpy()
+            (torch.nn.functional.normalize(pooled, dim=-1) if self.settings.normalize else pooled).cpu().numpy()
         )
         return found
 
