@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from support.project import PROJECT
 
+pytestmark = pytest.mark.medium
+
 RUN = "run bm25 --data sample --langs sw --quiet"
 
 

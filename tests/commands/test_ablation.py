@@ -348,6 +348,7 @@ def tiny(whole, tmp_path):
     return copy
 
 
+@pytest.mark.medium
 def test_steps_that_variants_share_are_made_once(whole):
     tiny, ablated, explained = whole
     made = [(step["stage"], step["key"]) for row in explained for step in row["steps"] if step["state"] == "miss"]

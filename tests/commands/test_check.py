@@ -312,6 +312,7 @@ def caller(tmp_path, reference) -> tuple[Path, dict[str, str]]:
     return folder, environment
 
 
+@pytest.mark.medium
 def test_the_gate_lets_the_same_pass_and_stops_a_drop(caller):
     """The workflow's own shell, step by step, as a repository that hands in runs would call it."""
     folder, environment = caller

@@ -193,6 +193,7 @@ def _build_slowly(root: Path, log: Path) -> None:
         store.commit("index", KEY, work, {"scope": "sw", "made_of": MADE_OF, "facts": {}})
 
 
+@pytest.mark.medium
 def test_processes_that_need_the_same_key_share_one_build(store, tmp_path):
     context = multiprocessing.get_context("spawn")
     log = tmp_path / "log"

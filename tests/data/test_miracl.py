@@ -499,6 +499,7 @@ def test_flaws_of_topics_and_qrels_are_told_by_stats(cli, maker):
     ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("lang", "text", "query"),
     [("de", "Die Häuser am Saimaasee", "Haus"), ("yo", "Adágún Saimaa wà ní Finland", "Adágún")],

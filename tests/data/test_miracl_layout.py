@@ -189,6 +189,7 @@ def test_qrels_of_zeros_alone_are_told(maker):
     }
 
 
+@pytest.mark.medium
 @given(present=st.sets(st.text(min_size=1, max_size=5)), absent=st.sets(st.text(min_size=1, max_size=5)))
 def test_the_docid_table_knows_what_it_was_given_and_nothing_else(tmp_path_factory, present, absent):
     path = tmp_path_factory.mktemp("table") / "docids"
@@ -202,6 +203,7 @@ def test_the_docid_table_knows_what_it_was_given_and_nothing_else(tmp_path_facto
     assert not any(known(docid) for docid in absent - present)
 
 
+@pytest.mark.medium
 def test_memory_does_not_grow_with_the_corpus(maker):
     def peak(count: int) -> int:
         passages = ({"docid": f"{i}#0", "title": "t", "text": "x" * 500} for i in range(count))
@@ -217,6 +219,7 @@ def test_memory_does_not_grow_with_the_corpus(maker):
     assert large < 3_000_000
 
 
+@pytest.mark.medium
 @pytest.mark.wiki16
 def test_wiki16_is_sound_and_has_the_counts_it_was_built_with(wiki16, tmp_path):
     stats = json.loads((wiki16.root / "stats.json").read_text())

@@ -89,6 +89,7 @@ def test_parquet_goes_by_blocks(tmp_path, monkeypatch):
     assert [row.query for row in exports.read_sentence_transformers(path)] == [f"query {n}" for n in range(5)]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["t.parquet", "t.jsonl"])
 def test_the_file_goes_through_a_sentence_transformers_loss(name, tmp_path):
     import numpy as np
