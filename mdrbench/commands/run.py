@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,23 +137,20 @@ def run_plans(
         write_result.target(plan, results_root)  # refuse before the work starts
     steps = [step for plan in plans for step in plan.steps()]
     targets = [step for plan in plans for step in plan.targets()]
-    outcome = run_steps(steps, targets, store, quiet, executor_name)
     written = []
-    with ExitStack() as held:
-        for step in targets:
-            held.enter_context(store.locked(step.key, shared=True))
+    with store.in_use(step.key for step in steps):
+        outcome = run_steps(steps, targets, store, quiet, executor_name)
         for plan in plans:
-            _add_training(plan, outcome, store, held)
+            _add_training(plan, outcome, store)
             if any(language.evaluate.ref in outcome.artifacts for language in plan.by_language.values()):
                 path = write_result.write(plan, outcome.artifacts, results_root, command)
                 written.append((path, results.read(path)))
     return written, failure(outcome, steps)
 
 
-def _add_training(plan: RecipePlan, outcome: runner.Outcome, store: Store, held: ExitStack) -> None:
+def _add_training(plan: RecipePlan, outcome: runner.Outcome, store: Store) -> None:
     """Add the artifacts of a plan's training if they are in the cache. Nothing is trained again for the record."""
     for step in plan.training:
-        held.enter_context(store.locked(step.key, shared=True))
         if found := store.find(*step.ref):
             outcome.artifacts[step.ref] = found
 

@@ -1,4 +1,4 @@
-"""From finished artifacts to result files: every number with the steps and bytes it came from."""
+"""Write result files from finished artifacts: every number with the steps and bytes that it came from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from statistics import fmean
 from typing import Any
 
 from mdrbench import results
-from mdrbench.core.atomic_files import text_file, write_atomically
-from mdrbench.core.errors import UsageError
+from mdrbench.core.atomic_files import text_file, whole, write_atomically
 from mdrbench.core.secrets import redacted
 from mdrbench.core.store import Artifact, file_sha256, key_of
 from mdrbench.data.access import FINAL_SPLITS
 from mdrbench.evaluation import measures
-from mdrbench.pipeline import stages
+from mdrbench.pipeline import merging, stages
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import (
     Average,
@@ -29,46 +28,63 @@ from mdrbench.results import (
     StepRecord,
     System,
     Training,
+    identity,
 )
+from mdrbench.results.identity import Content
+
+Artifacts = dict[tuple[str, str], Artifact]
+"""Finished steps by stage and key."""
 
 TIE_RULE = "float32 score descending, then docid descending (trec_eval 9)"
 DENOMINATOR = "all judged topics (trec_eval -c)"
 LOG_LINES = 1000
-"""Steps in the log that is kept beside a result: of a longer training each line is the mean of several steps."""
+"""Steps in the log kept beside a result. In the log of a longer training, each line is the mean of several steps."""
 
 
 def target(plan: RecipePlan, root: Path) -> tuple[Path, Result | None]:
-    """Where the plan's result goes, and the result that is there already.
+    """Return the path of the plan's result, and the result that this run completes, None if it replaces or creates it.
 
     Raises:
-        DataError: the file there is no valid result.
-        UsageError: the file there was made by another version of the recipe and has languages that this run would
-            drop.
+        DataError: the existing file is not a valid result, or is of other data.
+        UsageError: the existing file was made by another version of the recipe or of the software, and has languages
+            that this run would drop.
     """
     draft = _draft(plan)
     path = results.path_of(root, draft)
+    merging.refuse_other_data(plan, root)
     if not path.exists():
         return path, None
-    earlier = results.read(path)
-    same = earlier.system.recipe_digest == draft.system.recipe_digest
-    lost = [lang for lang in earlier.languages if lang not in plan.languages]
-    if not same and lost:
-        raise UsageError(
-            f"{path} holds {len(earlier.languages)} languages of another version of '{plan.recipe.name}'; "
-            f"this run would drop {', '.join(lost)}",
-            mend="run all its languages, remove the file, or write elsewhere with --results DIR",
-        )
-    return path, earlier if same else None
+    return path, merging.joined(plan, path, results.read(path), draft)
 
 
-def write(plan: RecipePlan, artifacts: dict[tuple[str, str], Artifact], root: Path, command: str) -> Path:
-    """Write (or complete) the result of a plan whose artifacts are at hand, run files first, the JSON last.
+def write(plan: RecipePlan, artifacts: Artifacts, root: Path, command: str) -> Path:
+    """Write (or complete) the result of a plan from its artifacts: run files first, the JSON file last.
 
-    Languages that the same recipe recorded earlier are kept, each with its own provenance; the average is over exactly
-    the languages in the file.
+    The earlier result is read, completed and written under a lock, so that runs side by side lose no language. Each
+    language that the same recipe recorded earlier keeps its own provenance. The average is over exactly the languages
+    in the file.
     """
-    path, earlier = target(plan, root)
-    result = earlier or _draft(plan)
+    with identity.writing(root, plan.dataset.name):
+        path, earlier = target(plan, root)
+        result = earlier or _draft(plan)
+        _refuse_other_passages(plan, artifacts, root)
+        _complete(plan, artifacts, result, path, command)
+        write_atomically(path, results.dump(result))
+    return path
+
+
+def _refuse_other_passages(plan: RecipePlan, artifacts: Artifacts, root: Path) -> None:
+    """Compare the corpora that were searched with those of the other results of the data set."""
+    contents = {
+        lang: Content(artifacts[planned.evaluate.ref].manifest["lineage"]["corpus"]["facts"]["fingerprint"], {})
+        for lang, planned in plan.by_language.items()
+        if planned.evaluate.ref in artifacts
+    }
+    identity.refuse_other_content(root, plan.dataset.name, plan.split, contents)
+
+
+def _complete(plan: RecipePlan, artifacts: Artifacts, result: Result, path: Path, command: str) -> None:
+    """Record the languages, the average and the training of a plan in ``result``, and keep their files beside it."""
     beside = path.with_suffix("")
     beside.mkdir(parents=True, exist_ok=True)
     for lang, planned in plan.by_language.items():
@@ -83,11 +99,9 @@ def write(plan: RecipePlan, artifacts: dict[tuple[str, str], Artifact], root: Pa
         result.languages[lang] = _language(plan, lang, evaluated, groups, files, command, result.environments)
     result.averages = [_average(plan, artifacts, result, path.parent)] if result.languages else []
     _record_training(plan, artifacts, result, beside)
-    parts = (*result.languages.values(), *result.trainings.values())
-    used = {step.environment for part in parts for step in part.steps.values()}
+    made = [*(one.steps for one in result.languages.values()), *(one.steps for one in result.trainings.values())]
+    used = {step.environment for steps in made for step in steps.values()}
     result.environments = {key: value for key, value in result.environments.items() if key in used}
-    write_atomically(path, results.dump(result))
-    return path
 
 
 def _draft(plan: RecipePlan) -> Result:
@@ -126,7 +140,7 @@ def _language(
     groups: Artifact | None,
     files: dict[str, File],
     command: str,
-    environments: dict[str, dict],
+    environments: dict[str, dict[str, Any]],
 ) -> LanguageResult:
     lineage = evaluated.manifest["lineage"]
     steps = {name: _step(entry, environments) for name, entry in lineage.items()}
@@ -164,25 +178,25 @@ def _language(
     )
 
 
-def _step(entry: dict[str, Any], environments: dict[str, dict]) -> StepRecord:
-    """A step's record from its entry in a lineage; its environment is added to ``environments``."""
+def _step(entry: dict[str, Any], environments: dict[str, dict[str, Any]]) -> StepRecord:
+    """Return a step's record from its entry in a lineage, and add its environment to ``environments``."""
     environment = key_of(entry["environment"])[:12]
     environments[environment] = entry["environment"]
     return StepRecord(key=entry["key"], made_at=entry["made_at"], environment=environment, **entry["usage"])
 
 
-def _negatives(groups: Artifact) -> dict[str, dict]:
-    """Stage -> counts of the stages that made a language's training groups."""
+def _negatives(groups: Artifact) -> dict[str, dict[str, Any]]:
+    """Return the counts of the stages that made a language's training groups, by stage."""
     stages = ("pair", "mine", "judge", "generate", "top_up")
     lineage = groups.manifest["lineage"]
     return {stage: lineage[stage]["facts"] for stage in stages if stage in lineage}
 
 
-def _record_training(plan: RecipePlan, artifacts: dict, result: Result, beside: Path) -> None:
-    """Write the training of this plan into ``result``; trainings that no language names any more go with their logs.
+def _record_training(plan: RecipePlan, artifacts: Artifacts, result: Result, beside: Path) -> None:
+    """Record the training of this plan in ``result``; delete trainings, with their logs, that no language names.
 
-    A training whose artifact has been cleared away is recorded from an evaluation's lineage, without its log, unless
-    an earlier run recorded it.
+    If the training's artifact was deleted, the training is recorded from an evaluation's lineage, without its log,
+    unless an earlier run recorded it.
     """
     if plan.training:
         label, train = (artifacts.get(step.ref) for step in plan.training)
@@ -199,7 +213,11 @@ def _record_training(plan: RecipePlan, artifacts: dict, result: Result, beside: 
 
 
 def _training(
-    label: Artifact | None, train: Artifact | None, evaluated: list[dict], environments: dict[str, dict], stem: Path
+    label: Artifact | None,
+    train: Artifact | None,
+    evaluated: list[dict[str, Any]],
+    environments: dict[str, dict[str, Any]],
+    stem: Path,
 ) -> Training:
     lineage = train.manifest["lineage"] if train else evaluated[0]
     steps = {} if label is None else {"label": _step(label.manifest["lineage"]["label"], environments)}
@@ -220,9 +238,9 @@ def _training(
 
 
 def shortened(log: Iterable[dict[str, Any]], lines: int = LOG_LINES) -> Iterator[dict[str, Any]]:
-    """A training's log without speed and memory, in at most ``lines`` lines of steps and all lines of validations.
+    """Shorten a training's log to at most ``lines`` lines of steps, all validations, no speed and no memory.
 
-    A line that stands for several steps has their mean loss, mean norm of the gradient, and the last one's learning
+    A line that stands for several steps has their mean loss, their mean norm of the gradient and the last learning
     rate. Numbers have six digits.
     """
     entries = list(log)
@@ -241,8 +259,8 @@ def _six_digits(numbers: dict[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else float(f"{value:.6g}") for name, value in numbers.items()}
 
 
-def _average(plan: RecipePlan, artifacts: dict, result: Result, folder: Path) -> Average:
-    """The average over all languages in the file: this run's, or computed from the topic files kept beside it."""
+def _average(plan: RecipePlan, artifacts: Artifacts, result: Result, folder: Path) -> Average:
+    """Return the average over all languages in the file: this run's, or computed from the topic files beside it."""
     languages = result.language_codes()
     found = artifacts.get(plan.average.ref)
     if found is not None and set(plan.languages) == set(languages):
@@ -258,9 +276,8 @@ def _keep(source: Path, target: Path) -> File:
     """Copy an artifact's file beside the result, whole or not at all, unless the same bytes are there."""
     digest = file_sha256(source)
     if not (target.is_file() and file_sha256(target) == digest):
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        with whole(target) as temporary:
+            shutil.copyfile(source, temporary)
     return _file(target)
 
 

@@ -13,39 +13,17 @@ The JSON Schema (``mdrbench schema``) is exported from these models.
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import ALL
-
-SCHEMA_VERSION = 1
+from mdrbench.results.stored import RelativePath, SealedModel, SealState, StrictModel, read_stored, sealed_text
 
 PUBLISHED = "published"
 """The folder of ``results/`` that holds figures from the literature."""
-
-
-def _relative(value: str) -> str:
-    if os.path.isabs(value) or (".." in value and ".." in Path(value).parts):
-        raise ValueError("a path inside the result's folder")
-    return value
-
-
-RelativePath = Annotated[str, AfterValidator(_relative)]
-"""A path below the folder that holds it: neither absolute nor with ``..``."""
-
-
-class StrictModel(BaseModel):
-    """A part of a stored file: an unknown key is an error, and so is a number that is not finite."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-Stored = TypeVar("Stored", bound=StrictModel)
 
 
 class Cell(StrictModel):
@@ -172,10 +150,9 @@ class Evaluated(StrictModel):
     data_revision: str | None = Field(default=None, description="for published scores: the data set's revision")
 
 
-class Result(StrictModel):
+class Result(SealedModel):
     """A result file."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     kind: Literal["measured", "published"]
     dataset: str
     split: str
@@ -197,8 +174,10 @@ class Result(StrictModel):
             absent = [lang for lang in average.languages if lang not in self.languages]
             if absent:
                 raise ValueError(f"average '{average.label}' covers {absent[0]}, which the result lacks")
-        for part, entry in {**self.languages, **self.trainings}.items():
-            for stage, step in entry.steps.items():
+        made: list[tuple[str, dict[str, StepRecord]]] = [(lang, one.steps) for lang, one in self.languages.items()]
+        made += [(name, one.steps) for name, one in self.trainings.items()]
+        for part, steps in made:
+            for stage, step in steps.items():
                 if step.environment not in self.environments:
                     raise ValueError(f"step {stage} of '{part}' ran on an environment the result lacks")
         return self
@@ -215,66 +194,44 @@ def average_label(languages: list[str]) -> str:
     return f"average of {len(languages)} language{'s' * (len(languages) != 1)}"
 
 
-def read(path: Path) -> Result:
-    """Read and check a result file; anything wrong in it is a DataError that names the file and the key."""
+def read(path: Path, states: tuple[SealState, ...] = ("sealed", "unsealed")) -> Result:
+    """Read and check a result file.
+
+    Args:
+        states: the seals that are accepted; ``("sealed",)`` refuses files of an older schema.
+
+    Raises:
+        DataError: anything is wrong with it; the error names the file and the key.
+    """
     if not path.exists():
         raise DataError("no such result", where=str(path), mend="see `mdrbench list results`")
+    again = "run the recipe again"
     return read_stored(
-        path,
-        Result,
-        SCHEMA_VERSION,
-        again="run the recipe again",
-        by_hand="result files are written by `mdrbench run`, not by hand",
+        path, Result, again=again, by_hand="result files are written by `mdrbench run`, not by hand", states=states
     )
 
 
-def read_stored(path: Path, model: type[Stored], version: int, *, again: str, by_hand: str) -> Stored:
-    """What a stored file holds, as its model.
-
-    Args:
-        version: the only schema version that is read.
-        again: how to get a file of this version.
-        by_hand: the mend where the file is not of the schema.
-
-    Raises:
-        DataError: no JSON, another version, or not of the schema; it names the file and the key.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (ValueError, OSError) as error:
-        raise DataError(f"not a JSON file: {error}", where=str(path), mend=again) from None
-    found = data.get("schema_version") if isinstance(data, dict) else None
-    if found != version:
-        raise DataError(
-            f"schema version {found!r}, this mdrbench reads {version}",
-            where=str(path),
-            mend=f"use the mdrbench that wrote it, or {again}",
-        )
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
-        raise DataError(
-            f"{place}: {first['msg']} ({error.error_count()} mistakes in all)", where=str(path), mend=by_hand
-        ) from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
 def dump(result: Result) -> str:
-    """The result as JSON text, keys in the order of the schema, languages in the order of every table."""
-    ordered = result.model_copy(update={"languages": {c: result.languages[c] for c in result.language_codes()}})
-    data = ordered.model_dump(mode="json", exclude_none=True)
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return the result as sealed JSON text: keys in the order of the schema, languages in the order of every table."""
+    return sealed_text(
+        result.model_copy(update={"languages": {c: result.languages[c] for c in result.language_codes()}})
+    )
 
 
 def files(root: Path) -> list[Path]:
     """All measured result files under a results folder, variants included, in a stable order."""
     found = [*root.glob("*/*.json"), *root.glob("*/variants/*.json")]
     return sorted(p for p in found if p.relative_to(root).parts[0] not in (PUBLISHED, "schema"))
+
+
+def under(folder: Path) -> list[Path]:
+    """Return the measured result files of any folder: of a results folder, of one data set, or of its variants."""
+    if folder.name in (PUBLISHED, "schema", "ablations"):
+        return []
+    patterns = ("*.json", "variants/*.json", "*/*.json", "*/variants/*.json")
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    others = {PUBLISHED, "schema", "ablations"}
+    return sorted(path for path in found if not others & set(path.relative_to(folder).parts[:-1]))
 
 
 def published_files(root: Path) -> list[Path]:

@@ -11,7 +11,6 @@ Every number follows from the topic-level scores beside the result files that th
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +18,8 @@ from pydantic import Field
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.evaluation.statistics import PROTOCOL
-from mdrbench.results import RelativePath, StrictModel, read_stored
+from mdrbench.results.stored import RelativePath, SealedModel, SealState, StrictModel, read_stored, sealed_text
 
-SCHEMA_VERSION = 1
 FOLDER = "ablations"
 
 
@@ -107,10 +105,9 @@ class Tested(StrictModel):
     seed: int = PROTOCOL.seed
 
 
-class Ablation(StrictModel):
+class Ablation(SealedModel):
     """An ablation file."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     dataset: str
     split: str
     recipe: str
@@ -130,7 +127,7 @@ class Ablation(StrictModel):
         """All commands that made its variants, the last one at the end."""
         return list(dict.fromkeys([*(one.command for one in self.variants if one.command), self.command]))
 
-    def identity(self) -> tuple:
+    def identity(self) -> tuple[list[str], list[str]]:
         """What must agree for variants to stand beside each other: recipes of all seeds, languages."""
         return [run.digest for run in self.complete.runs], sorted(self.languages)
 
@@ -154,21 +151,27 @@ def path_of(complete: Path) -> Path:
     return folder / FOLDER / complete.name
 
 
-def read(path: Path) -> Ablation:
-    """Read and check a stored ablation; anything wrong in it is a DataError that names the file and the key."""
+def read(path: Path, states: tuple[SealState, ...] = ("sealed", "unsealed")) -> Ablation:
+    """Read and check a stored ablation.
+
+    Args:
+        states: the seals that are accepted; ``("sealed",)`` refuses files of an older schema.
+
+    Raises:
+        DataError: anything is wrong with it; the error names the file and the key.
+    """
     return read_stored(
         path,
         Ablation,
-        SCHEMA_VERSION,
         again="remove the file and run `mdrbench ablate` again",
         by_hand="such files are written by `mdrbench ablate`, not by hand",
+        states=states,
     )
 
 
-def write(path: Path, found: Ablation) -> None:
-    """Write it whole or not at all."""
-    data = found.model_dump(mode="json", exclude_none=True)
-    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write(path: Path, ablation: Ablation) -> None:
+    """Write a stored ablation with its seal, whole or not at all."""
+    write_atomically(path, sealed_text(ablation))
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,11 +10,10 @@ import numpy as np
 
 from mdrbench import results
 from mdrbench.core.errors import DataError
-from mdrbench.core.store import file_sha256
 from mdrbench.core.types import Topics
 from mdrbench.evaluation import measures, statistics
 from mdrbench.evaluation.statistics import PROTOCOL, PairedTest
-from mdrbench.results import Result
+from mdrbench.results import Result, kept
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Topic-level scores of A and B in one language, both of shape (topics,)."""
@@ -143,13 +142,8 @@ def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -
 
 
 def topic_scores(path: Path, result: Result, lang: str) -> tuple[measures.TopicScores, Topics]:
-    """The scores and queries kept beside a result; a DataError where the file is not the one that was recorded."""
-    entry = result.languages[lang].files.get("topics")
-    if entry is None:
-        raise DataError(f"keeps no topic-level scores of '{lang}'", where=str(path))
-    kept = path.parent / entry.path
-    if not kept.is_file() or file_sha256(kept) != entry.sha256:
-        raise DataError(
-            "is missing or not the file the result was recorded with", where=str(kept), mend="run the recipe again"
-        )
-    return measures.read_topic_scores(kept)
+    """Return the scores and queries kept beside a result; a DataError if there are none, or other ones."""
+    found = kept.topic_scores(path, result.languages[lang])
+    if found is None:
+        raise DataError(f"keeps no topic-level scores of '{lang}'", where=str(path), mend="run the recipe again")
+    return found

@@ -60,11 +60,11 @@ def derive(found: Ablation, folder: Path) -> None:
 
 def _scores(found: Ablation, runs: list[SeedRun], folder: Path) -> _Scores:
     first = folder / found.complete.runs[0].result
-    complete = results.read(first)
+    complete = results.read(first, ("sealed",))
     per_run = []
     for run in runs:
         path = folder / run.result
-        result = results.read(path)
+        result = results.read(path, ("sealed",))
         if result.system.recipe_digest != run.digest:
             raise DataError(
                 f"is not of the recipe {run.digest[:10]} that the ablation names",

@@ -21,7 +21,8 @@ from pydantic import Field, model_validator
 
 from mdrbench import results
 from mdrbench.core.languages import ALL
-from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, StrictModel, System, SystemKind
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System, SystemKind
+from mdrbench.results.stored import SealedModel, StrictModel, read_stored
 
 FOLDER = Path(results.PUBLISHED, "mteb", "tables")
 MODELS = "models.json"
@@ -89,10 +90,9 @@ class ModelFacts(StrictModel):
         return not set(ISO_639_3[lang]).isdisjoint(self.languages)
 
 
-class Models(StrictModel):
+class Models(SealedModel):
     """The facts of all models, with the version of the registry that filled the gaps."""
 
-    schema_version: Literal[1] = 1
     origin: str
     registry: str = Field(description="mteb's version whose registry was read")
     models: list[ModelFacts]
@@ -109,10 +109,9 @@ class Row(StrictModel):
     scores: dict[str, list[float | None]] = Field(description="language -> scores in the order of the measures")
 
 
-class Table(StrictModel):
+class Table(SealedModel):
     """All results of one task."""
 
-    schema_version: Literal[1] = 1
     task: str
     dataset: str
     corpus_variant: str
@@ -153,7 +152,7 @@ def read_tables(root: Path) -> dict[Path, Table]:
     """
     mend = "write it again with `mdrbench import-mteb --table`"
     return {
-        path: results.read_stored(path, Table, results.SCHEMA_VERSION, again=mend, by_hand=mend)
+        path: read_stored(path, Table, again=mend, by_hand=mend)
         for path in sorted((root / FOLDER).glob("*.json"))
         if path.name != MODELS
     }
@@ -169,7 +168,7 @@ def read_models(root: Path) -> dict[tuple[str, str], ModelFacts]:
     if not path.exists():
         return {}
     mend = "write it again with `mdrbench import-mteb --table`"
-    stored = results.read_stored(path, Models, results.SCHEMA_VERSION, again=mend, by_hand=mend)
+    stored = read_stored(path, Models, again=mend, by_hand=mend)
     return {(facts.name, facts.revision): facts for facts in stored.models}
 
 

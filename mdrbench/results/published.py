@@ -16,7 +16,7 @@ import csv
 import re
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -24,7 +24,8 @@ from mdrbench import results
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL
-from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, StrictModel, System, SystemKind
+from mdrbench.results import Average, Cell, Evaluated, LanguageResult, Result, System, SystemKind
+from mdrbench.results.stored import SealedModel, SealState, StrictModel, read_stored
 
 COLUMNS = ("source", "table", "backbone", "method", "split", "metric", "lang", "value")
 
@@ -85,10 +86,9 @@ class PublishedVariant(StrictModel):
     score: Share
 
 
-class PublishedAblation(StrictModel):
+class PublishedAblation(SealedModel):
     """An ablation as a publication prints it: means over languages, without intervals."""
 
-    schema_version: Literal[1] = 1
     source: str
     table: str
     dataset: str
@@ -106,10 +106,10 @@ def ablation_files(root: Path) -> list[Path]:
     return sorted((root / results.PUBLISHED).glob("*/ablations/*.json"))
 
 
-def read_ablation(path: Path) -> PublishedAblation:
+def read_ablation(path: Path, states: tuple[SealState, ...] = ("sealed", "unsealed")) -> PublishedAblation:
     """Read and check a published ablation; anything wrong in it is a DataError that names the file and the key."""
     mend = "see results/published"
-    return results.read_stored(path, PublishedAblation, results.SCHEMA_VERSION, again=mend, by_hand=mend)
+    return read_stored(path, PublishedAblation, again=mend, by_hand=mend, states=states)
 
 
 def read_csv(path: Path) -> list[Row]:

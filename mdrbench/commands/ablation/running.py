@@ -21,6 +21,7 @@ from mdrbench.pipeline.plan import RecipePlan, plan_recipe
 from mdrbench.pipeline.plan.negatives import SPLIT
 from mdrbench.results import ablations as ablation_results
 from mdrbench.results import effects as ablation_effects
+from mdrbench.results import identity
 from mdrbench.results.ablations import Ablation
 
 
@@ -99,22 +100,24 @@ def run(
     """
     draft = _draft(planned, results_root, command)
     path = ablation_results.path_of(write_result.target(planned.complete[0], results_root)[0])
-    earlier = _earlier(path, draft)
-    _, error = run_plans(planned.all(), store, results_root, command, quiet, executor)
+    _earlier(path, draft)  # refuse before the work, not after
     failed = {}
-    for variant, plans in planned.plans:
-        lacking = {lang for one in plans for lang in one.languages if not _done(one, lang, store)}
-        if lacking:
-            failed[variant.label] = [lang for lang in draft.languages if lang in lacking]
+    with store.in_use(step.key for plan in planned.all() for step in plan.steps()):
+        _, error = run_plans(planned.all(), store, results_root, command, quiet, executor)
+        for variant, plans in planned.plans:
+            lacking = {lang for one in plans for lang in one.languages if not _done(one, lang, store)}
+            if lacking:
+                failed[variant.label] = [lang for lang in draft.languages if lang in lacking]
     if failed.pop(planned.choice.complete.label, None):
         raise error or DataError("the complete recipe has no scores", mend="run the same command again")
     finished = [v for v in draft.variants if v.label not in failed]
     found = draft.model_copy(update={"variants": finished})
-    if earlier is not None:
-        found = ablation_results.merged(earlier, found)
-    ablation_effects.derive(found, path.parent.parent)
-    ablation_results.write(path, found)
-    return Ablated(path, found, failed), error
+    with identity.writing(results_root, draft.dataset):
+        if (earlier := _earlier(path, draft)) is not None:
+            found = ablation_results.merged(earlier, found)
+        ablation_effects.derive(found, path.parent.parent)
+        ablation_results.write(path, found)
+    return Ablated(path, ablation_results.read(path), failed), error
 
 
 def _done(plan: RecipePlan, lang: str, store: Store) -> bool:
@@ -172,14 +175,14 @@ def _earlier(path: Path, draft: Ablation) -> Ablation | None:
     if not path.exists():
         return None
     earlier = ablation_results.read(path)
-    if earlier.identity() == draft.identity():
+    if earlier.sealed and earlier.identity() == draft.identity():
         return earlier
     new = {name.label for variant in (draft.complete, *draft.variants) for name in variant.names}
     lost = [one.label for one in earlier.variants if not new & {name.label for name in one.names}]
     if lost:
         raise UsageError(
-            f"{path} holds {len(earlier.variants)} variants of another version of '{draft.recipe}', or of other "
-            f"languages or seeds; this run would drop: {', '.join(lost)}",
+            f"{path} holds {len(earlier.variants)} variants of another version of '{draft.recipe}', of other languages "
+            f"or seeds, or without a seal; this run would drop: {', '.join(lost)}",
             mend="ask for all of them (--all), remove the file, or write elsewhere with --results DIR",
         )
     return None

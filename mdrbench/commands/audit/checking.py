@@ -1,8 +1,8 @@
-"""Results against reference ones: did anything drop, vanish, or change its meaning?
+"""Compare results with reference results: did anything drop, vanish, or change its meaning?
 
-Every language and measure (and the average) of each result is compared with the reference's. What was measured on
-other data, with another recipe, other conventions or another way of scoring is *unlike*: it is not compared, and that
-is a failure, unless the change is declared. ``docs/check.md`` has the rules.
+Every language and measure (and the average) of each result is compared with the reference's. A result that was measured
+on other data, with another recipe, other conventions or another way of scoring is *unlike*: it is not compared, and
+that is a failure, unless the change is declared. ``docs/check.md`` has the rules.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from mdrbench.commands.audit.check_report import CHANGEABLE, Finding, Report, Ro
 from mdrbench.commands.audit.references import Pair
 from mdrbench.core import console
 from mdrbench.core.errors import DataError
-from mdrbench.core.store import file_sha256
-from mdrbench.evaluation import measures, statistics
+from mdrbench.evaluation import statistics
 from mdrbench.evaluation.measures import TopicScores
 from mdrbench.evaluation.statistics import PROTOCOL
-from mdrbench.results import Average, LanguageResult, Result, comparison
+from mdrbench.results import Average, LanguageResult, Result, comparison, kept
 
 NOISE = 1e-9
-"""Differences up to this are the machine's arithmetic, whatever the tolerance."""
+"""Differences up to this are due to the machine's arithmetic, whatever the tolerance."""
 
 
 def check(pairs: list[Pair], against: str, settings: Settings) -> Report:
@@ -50,12 +49,14 @@ class _Check:
         file = next((place for place in places if not place.startswith("/")), places[0])
         self.report.findings.append(Finding(severity, kind, self.pair.name, file, message, mend, **place))
 
-    def row(self, lang: str, measure: str, before: float | None, now: float | None, verdict: str, p=None) -> None:
+    def row(
+        self, lang: str, measure: str, before: float | None, now: float | None, verdict: str, p: float | None = None
+    ) -> None:
         self.rows.append(Row(self.pair.name, lang, measure, before, now, verdict, p))
 
     def run(self) -> None:
         if self.pair.now is None:
-            return self.say("failure", "gone", "the result is gone", "run its recipe again, or retire it on purpose")
+            return self.say("failure", "gone", "the result is gone", "run its recipe again, or commit its removal")
         if self.pair.before is None:
             return self.say("notice", "new", "a new result: nothing to compare it with")
         try:
@@ -73,8 +74,8 @@ class _Check:
                 self.say("notice", "new", "a new language: nothing to compare it with", lang=lang)
         return None
 
-    def alike(self, before: dict, now: dict, what: str, lang: str | None) -> bool:
-        """Whether two records are the same, or declared changed; says so where they are not the same."""
+    def alike(self, before: dict[str, Any], now: dict[str, Any], what: str, lang: str | None) -> bool:
+        """Return whether two records are the same, or declared changed; report the difference if there is one."""
         differing = "; ".join(_differences(before, now))
         if not differing:
             return True
@@ -82,10 +83,10 @@ class _Check:
         told = f"the {what} changed: {differing}"
         if allowed:
             self.explained.add(lang)
-            self.say("warning", "changed", f"{told}; compared all the same, as allowed", lang=lang)
+            self.say("warning", "changed", f"{told}; compared nevertheless, as allowed", lang=lang)
         else:
             mend = f"if it is meant: --allow-changed {what}" if what in CHANGEABLE else "score both the same way"
-            self.say("failure", "unlike", f"{told}; unlike is not compared", mend, lang=lang)
+            self.say("failure", "unlike", f"{told}; unlike results are not compared", mend, lang=lang)
         return allowed
 
     def languages(self, langs: list[str], before: Result, now: Result, comparable: bool) -> None:
@@ -113,6 +114,8 @@ class _Check:
 
     def topics(self, lang: str, before: LanguageResult, now: LanguageResult) -> bool:
         """Read the topic-level scores of a language; False where they are damaged, which is a failure."""
+        assert self.pair.before is not None
+        assert self.pair.now is not None
         try:
             one = read_topics(self.pair.before, before)
             other = read_topics(self.pair.now, now)
@@ -139,22 +142,24 @@ class _Check:
         """One measure of all languages that can be compared."""
         cells = {}
         for lang in langs:
-            one, other = before.languages[lang].scores.get(measure), now.languages[lang].scores.get(measure)
-            if one is not None and other is None:
-                self.row(lang, measure, one.value, None, "gone")
+            earlier, later = before.languages[lang].scores.get(measure), now.languages[lang].scores.get(measure)
+            if earlier is None:
+                continue
+            if later is None:
+                self.row(lang, measure, earlier.value, None, "gone")
                 mend = "run the recipe with the measure in `evaluation.measures`"
                 self.say("failure", "gone", f"{measure} is gone", mend, lang=lang, measure=measure)
-            elif one is not None:
-                cells[lang] = one.value, other.value
+            else:
+                cells[lang] = earlier.value, later.value
         p_values = self.p_values(measure, cells)
-        for lang, (one, other) in cells.items():
+        for lang, (earlier_score, later_score) in cells.items():
             p = p_values.get(lang)
             confirmed = p is None or p < self.settings.alpha
             told = "" if p is None else f", p {p:.4f} after Holm's correction"
-            self.judge(lang, measure, one, other, confirmed, told, p)
+            self.judge(lang, measure, earlier_score, later_score, confirmed, told, p)
 
     def p_values(self, measure: str, cells: dict[str, tuple[float, float]]) -> dict[str, float]:
-        """Holm-corrected p values of the randomisation test over the languages, where a difference needs one.
+        """Return Holm-corrected p values of the randomisation test over the languages, if a difference needs one.
 
         A language with fewer than two shared topics is not tested: the tolerance alone decides.
         """
@@ -167,7 +172,7 @@ class _Check:
         return {row.lang: row.p_randomisation_holm for row in tests}
 
     def paired(self, lang: str, measure: str) -> tuple[Any, Any]:
-        """Scores now and before of the topics that both have, each of shape (topics,)."""
+        """Return scores now and before of the topics that both have, each of shape (topics,)."""
         import numpy as np
 
         before, now = self.scores[lang]
@@ -175,7 +180,7 @@ class _Check:
         return np.array([now[qid][measure] for qid in shared]), np.array([before[qid][measure] for qid in shared])
 
     def average(self, before: Average, now: Result) -> None:
-        """The average over the same languages; with the test, its bootstrap interval must exclude no change."""
+        """Compare the average over the same languages; with the test, its bootstrap interval must exclude no change."""
         found = next((one for one in now.averages if set(one.languages) == set(before.languages)), None)
         if found is None:
             if set(before.languages) == set(now.languages):
@@ -198,7 +203,7 @@ class _Check:
     def judge(
         self, lang: str, measure: str, before: float, now: float, confirmed: bool, told: str, p: float | None
     ) -> None:
-        """A row for a pair of scores, and a finding where they differ by more than is tolerated."""
+        """Add a row for a pair of scores, and a finding if they differ by more than the tolerance."""
         tolerance = self.settings.tolerated(measure)
         if abs(now - before) <= tolerance + NOISE:
             return self.row(lang, measure, before, now, "same", p)
@@ -220,18 +225,9 @@ class _Check:
 
 
 def read_topics(path: Path, entry: LanguageResult) -> TopicScores | None:
-    """The topic-level scores kept beside a result, None where it keeps none; a changed file is a DataError."""
-    kept = entry.files.get("topics")
-    if kept is None:
-        return None
-    file = path.parent / kept.path
-    if not file.is_file() or file_sha256(file) != kept.sha256:
-        raise DataError(
-            "is missing or not the file the result was recorded with",
-            where=console.shown(file),
-            mend="run the recipe again, and keep the files beside the result with it",
-        )
-    return measures.read_topic_scores(file)[0]
+    """Return the topic-level scores kept beside a result, None if it keeps none; a changed file is a DataError."""
+    found = kept.topic_scores(path, entry)
+    return found[0] if found else None
 
 
 def _scoring(result: Result) -> dict[str, Any]:
@@ -244,7 +240,7 @@ def _recipe(result: Result) -> dict[str, Any]:
 
 
 def _data(entry: LanguageResult) -> dict[str, Any]:
-    """What must be equal for two scores to be of the same data; not the corpus files, which may be packed anew."""
+    """Return the facts that are equal if two scores are of the same data; corpus files may be packed in another way."""
     data = entry.dataset
     if data is None:
         return {}

@@ -40,6 +40,7 @@ from mdrbench.results import (
     StepRecord,
     Submission,
     System,
+    identity,
 )
 
 SEED = PROTOCOL.seed
@@ -155,10 +156,13 @@ def submit(
             )
         for lang in runs:
             result.languages[lang] = _language(lang, split, dataset, artifacts[lang], result, checked[lang], command)
-    _refuse_unlike(root, path, result)
-    _score(path, result, dataset, checked)
-    write_atomically(path, results.dump(result))
-    _clear(path, result)
+    with identity.writing(root, dataset.name):
+        _refuse_taken(path, words, replace)
+        contents = {lang: identity.content_of(one.dataset) for lang, one in result.languages.items() if one.dataset}
+        identity.refuse_other_content(root, dataset.name, split, contents, replaced=path)
+        _score(path, result, dataset, checked)
+        write_atomically(path, results.dump(result))
+        _clear(path, result)
     return path, [note for one in checked.values() for note in one.notes]
 
 
@@ -263,27 +267,6 @@ def _language(
         steps=steps,
         command=command or None,
     )
-
-
-def _refuse_unlike(root: Path, path: Path, result: Result) -> None:
-    """Results that stand in one table must be of the same data."""
-    for file in results.files(root):
-        other = results.read(file)
-        if file == path or (other.dataset, other.split) != (result.dataset, result.split):
-            continue
-        for lang, entry in other.languages.items():
-            mine, theirs = (one.dataset if one else None for one in (result.languages.get(lang), entry))
-            if mine and theirs and _marks(mine) != _marks(theirs):
-                raise DataError(
-                    f"is of other data of '{lang}' than {file}: the two cannot be ranked together",
-                    where=str(path),
-                    mend="score on the same corpus, topics and qrels, or write elsewhere with --results DIR",
-                )
-
-
-def _marks(data: DatasetRecord) -> tuple:
-    split_files = {name: sha for name, sha in data.files.items() if name.startswith(("topics.", "qrels."))}
-    return data.fingerprint, split_files
 
 
 def _score(path: Path, result: Result, dataset: MiraclFolder, checked: dict[str, Checked]) -> None:
