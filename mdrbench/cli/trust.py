@@ -110,6 +110,10 @@ def verify(
     corpus: Annotated[
         bool, typer.Option("--corpus", help="Also read every passage of the corpora. Needs --data.")
     ] = False,
+    signers: Annotated[
+        Optional[Path],
+        typer.Option(help="Require a signature by one of these: OpenSSH's file of allowed signers (NAME KEY a line)."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,7 +135,7 @@ def verify(
 
         dataset = open_dataset(data)
     progress = (lambda text: None) if quiet or as_json else say
-    found = verification.verify(chosen or [Path("results")], dataset, corpus=corpus, progress=progress)
+    found = verification.verify(chosen or [Path("results")], dataset, corpus=corpus, signers=signers, progress=progress)
     if as_json:
         print_json([verified.as_json(one) for one in found])
     else:
@@ -140,6 +144,49 @@ def verify(
         tables_trust.print_verified(found)
     if any(one.problems for one in found):
         raise typer.Exit(DataError.exit_code)
+
+
+@app.command(rich_help_panel=TRUST, epilog="Exit codes: 0 success, 3 a number differs or cannot be derived.")
+def seal(chosen: Chosen = None, data: Data = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
+    """Seal results of an older schema after deriving every number again.
+
+    A result without a seal is neither ranked nor accepted by `check`. Files that are sealed already stay as they are.
+
+    Example: mdrbench seal results/sample --data sample
+    """
+    from mdrbench.commands.audit import sealing
+    from mdrbench.core.errors import DataError
+    from mdrbench.data.access import open_dataset
+    from mdrbench.results import verified
+
+    progress = (lambda text: None) if quiet or as_json else say
+    sealed, wrong = sealing.seal(chosen or [Path("results")], open_dataset(data) if data else None, progress)
+    if as_json:
+        print_json({"sealed": [str(path) for path in sealed], "wrong": [verified.as_json(one) for one in wrong]})
+    else:
+        from mdrbench.cli import tables_trust
+
+        tables_trust.print_verified(wrong)
+        print(f"sealed {len(sealed)} file{'s' * (len(sealed) != 1)}")
+    if wrong:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command(rich_help_panel=TRUST)
+def sign(
+    chosen: Annotated[list[Path], typer.Argument(metavar="FILES", help="Result or ablation files, or their folders.")],
+    key: Annotated[Path, typer.Option(help="OpenSSH key, such as ~/.ssh/id_ed25519.")],
+) -> None:
+    """Sign results with an OpenSSH key, for people who receive them.
+
+    Writes FILE.sig beside each FILE. `mdrbench verify --signers` checks the signatures.
+
+    Example: mdrbench sign results/sample --key ~/.ssh/id_ed25519
+    """
+    from mdrbench.commands.audit import sealing, signatures
+
+    for path in sealing.sealed_files(chosen):
+        print(signatures.sign(path, key.expanduser()))
 
 
 @app.command(rich_help_panel=TRUST)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import default_root, hash_files
-from mdrbench.data.access import Fetchable
+from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import Result
 from mdrbench.results.identity import ELSEWHERE, Content, judged_files, refuse_other_content, software
@@ -60,7 +60,7 @@ def _unlike(plan: RecipePlan, earlier: Result, draft: Result, kept: list[str]) -
 
 def _refuse_other_collection(plan: RecipePlan, path: Path, earlier: Result, kept: list[str]) -> None:
     """Compare the data of languages that the run keeps with the data set's files, unless it is a published one."""
-    if isinstance(plan.dataset, Fetchable):
+    if isinstance(plan.dataset, DownloadedFolder):
         return
     present = {*plan.dataset.languages(), *plan.dataset.surprise()}
     for lang in kept:

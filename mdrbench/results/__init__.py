@@ -244,7 +244,8 @@ def path_of(root: Path, result: Result) -> Path:
     suffix = "" if result.split == "dev" else f".{result.split}"
     folder = root / result.dataset
     if result.system.variant_of:
-        name = f"{result.system.variant_of}-{result.system.recipe_digest[:10]}"
+        digest = result.system.recipe_digest or ""
+        name = f"{result.system.variant_of}-{digest[:10]}"
         return folder / "variants" / f"{name}{suffix}.json"
     return folder / f"{result.system.name}{suffix}.json"
 

@@ -123,6 +123,11 @@ class Ablation(SealedModel):
     command: str = Field(description="the last command that made variants of it")
 
     @property
+    def entries(self) -> list[Complete | Variant]:
+        """The complete recipe and all variants."""
+        return [self.complete, *self.variants]
+
+    @property
     def commands(self) -> list[str]:
         """All commands that made its variants, the last one at the end."""
         return list(dict.fromkeys([*(one.command for one in self.variants if one.command), self.command]))

@@ -129,18 +129,17 @@ def verified(path: Path) -> Verified:
     """Derive every number of a stored ablation again from the results that it names."""
     found = Verified(path)
     try:
-        stored = read(path)
+        stored = read(path, ("sealed", "unsealed", "missing", "broken"))
         derived = stored.model_copy(deep=True)
-        for one in (derived.complete, *derived.variants):
+        for one in derived.entries:
             one.languages, one.average = {}, {}
         derive(derived, path.parent.parent)
     except DataError as error:
         file = console.shown(Path(error.where)) if error.where else console.shown(path)
         found.problems.append(Problem(file, error.message, mend=error.mend or ""))
         return found
-    pairs = [("complete", stored.complete, derived.complete)]
-    pairs += [(one.label, one, other) for one, other in zip(stored.variants, derived.variants, strict=True)]
-    for place, one, other in pairs:
+    for one, other in zip(stored.entries, derived.entries, strict=True):
+        place = one.label if isinstance(one, Variant) else "complete"
         was, now = dict(_numbers(one)), dict(_numbers(other))
         found.cells += len(now)
         for key in {**now, **was}:
@@ -159,4 +158,4 @@ def _numbers(one: Complete | Variant) -> Iterator[tuple[tuple[str, str, str], fl
 
 
 def _close(stored: float | None, derived: float | None) -> bool:
-    return None not in (stored, derived) and math.isclose(stored, derived, rel_tol=0, abs_tol=CLOSE)
+    return stored is not None and derived is not None and math.isclose(stored, derived, rel_tol=0, abs_tol=CLOSE)

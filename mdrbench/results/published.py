@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, NamedTuple
@@ -269,6 +270,17 @@ def kind_of(backbone: str, method: str) -> SystemKind:
     if method == "sparse" or backbone.lower() == "bm25":
         return "sparse"
     return "single vector"
+
+
+def wrong_averages(result: Result) -> Iterator[tuple[str, float, float]]:
+    """Yield the averages that were computed from the cells and differ from them: what, stored, derived."""
+    for average in result.averages:
+        if not average.label.endswith("computed from the cells"):
+            continue
+        for measure, cell in average.scores.items():
+            values = [result.languages[lang].scores[measure].value for lang in average.languages]
+            if abs(cell.value - (mean := round(fmean(values), 6))) > 1e-9:
+                yield f"{measure} of the {average.label}", cell.value, mean
 
 
 def _mean(languages: dict[str, LanguageResult], measure: str, source: str, table: str) -> Cell:

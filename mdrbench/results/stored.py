@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mdrbench.core.errors import DataError
 from mdrbench.core.store import SEAL, seal_of
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Literal[2] = 2
 UNSEALED_VERSION = 1
 
 SealState = Literal["sealed", "unsealed", "missing", "broken"]
@@ -87,6 +88,12 @@ def read_stored(
         ) from None
 
 
+def require_seal(path: Path, *, again: str) -> None:
+    """Raise a DataError if a stored file has no valid seal."""
+    if (state := seal_state(read_json(path, again=again))) != "sealed":
+        raise _bad_seal(path, state, again)
+
+
 def read_json(path: Path, *, again: str) -> dict[str, Any]:
     """Read the JSON object of a stored file.
 
@@ -144,8 +151,16 @@ def _bad_seal(path: Path, state: SealState, again: str) -> DataError:
 
 def sealed_text(model: SealedModel) -> str:
     """Return a stored file's text: indented JSON in the current schema, the seal last."""
-    data = model.model_dump(mode="json", exclude_none=True)
-    data.pop(SEAL, None)
-    data["schema_version"] = SCHEMA_VERSION
-    data[SEAL] = seal_of(json.loads(json.dumps(data)))
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    data = model.model_dump(mode="json", exclude_none=True, exclude={SEAL})
+    return seal_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def seal_text(text: str) -> str:
+    """Seal the text of a stored file; its layout stays: one key a line, indented by one space."""
+    text = re.sub(r',\n "seal": "\w*"(?=\n}\s*$)', "", text.rstrip())
+    text = re.sub(r'(?<=^{\n "schema_version": )\d+', str(SCHEMA_VERSION), text)
+    seal = seal_of(json.loads(text))
+    sealed = text.removesuffix("\n}") + f',\n "{SEAL}": "{seal}"\n}}\n'
+    if seal_state(json.loads(sealed)) != "sealed":
+        raise ValueError("the text does not begin with its schema version, or is not indented by one space")
+    return sealed

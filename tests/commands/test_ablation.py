@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from support.project import PROJECT
+from support.results import sealed
 
 from mdrbench import recipe, results
 from mdrbench.commands.ablation import running as running_ablation
@@ -467,7 +468,7 @@ def test_verify_derives_every_number_again(tiny):
     assert found.cells > 200
     data = json.loads(tiny.stored.read_text())
     data["variants"][2]["languages"]["sw"]["nDCG@10"]["difference"] += 1e-4
-    tiny.stored.write_text(json.dumps(data))
+    tiny.stored.write_text(json.dumps(sealed(data)))
     [problem] = ablation_effects.verified(tiny.stored).problems
     assert problem.what == f"{data['variants'][2]['names'][0]['label']}: difference"
     assert (problem.lang, problem.measure) == ("sw", "nDCG@10")
@@ -480,7 +481,7 @@ def test_verify_derives_every_number_again(tiny):
 def test_a_number_that_is_none_is_an_error_that_names_file_and_key(tiny):
     data = json.loads(tiny.stored.read_text())
     data["complete"]["average"]["nDCG@10"]["value"] = "too large"
-    tiny.stored.write_text(json.dumps(data).replace('"too large"', "1e999"))
+    tiny.stored.write_text(json.dumps(data | {"schema_version": 1} | {"seal": None}).replace('"too large"', "1e999"))
     with pytest.raises(DataError, match=r"complete\.average\.nDCG@10\.value: Input should be a finite number") as error:
         ablation_results.read(tiny.stored)
     assert error.value.where == str(tiny.stored)
@@ -552,7 +553,7 @@ def test_the_schema_describes_what_is_stored(whole, cli):
 
 
 def test_the_exported_schema_is_the_current_one():
-    kept = json.loads((PROJECT / "results" / "schema" / "ablation-1.json").read_text(encoding="utf-8"))
+    kept = json.loads((PROJECT / "results" / "schema" / "ablation-2.json").read_text(encoding="utf-8"))
     assert kept == ablation_results.json_schema()
 
 
@@ -560,7 +561,8 @@ def test_the_exported_schema_is_the_current_one():
     ("text", "said"),
     [
         ("[]", "schema version None"),
-        ('{"schema_version": 2}', "schema version 2, this mdrbench reads 1"),
+        ('{"schema_version": 3}', "schema version 3, this mdrbench reads 2 and 1"),
+        ('{"schema_version": 2}', "has no seal"),
         ("{", "not a JSON file"),
         ('{"schema_version": 1}', r"dataset: Field required"),
     ],

@@ -17,6 +17,7 @@ from support.recorded_results import LANGS, edit, kept, quick, rewrite
 from mdrbench.commands.audit import check_report, checking, references
 from mdrbench.commands.audit.check_report import Settings
 from mdrbench.core.errors import UsageError
+from mdrbench.evaluation import measures
 from mdrbench.results import comparison
 
 
@@ -181,7 +182,7 @@ def test_a_drop_counts_statistically_only_if_the_paired_test_confirms_it(results
     """In fi one topic fell, in sw all twelve: p values are those of ``compare``."""
     for lang, rows in (("fi", [0]), ("sw", range(12))):
         rewrite(results_root, lang, "topics", zero(rows))
-        scores = checking.measures.read_topic_scores(kept(results_root, lang, "topics"))[0]
+        scores = measures.read_topic_scores(kept(results_root, lang, "topics"))[0]
         mean = sum(row["nDCG@10"] for row in scores.values()) / len(scores)
         edit(
             quick(results_root),
@@ -236,7 +237,7 @@ def git(folder: Path, *words: str) -> None:
 
 
 def test_a_commit_is_a_reference(results_root, tmp_path):
-    with pytest.raises(UsageError, match="git knows no repository"):
+    with pytest.raises(UsageError, match="is not in a git repository"):
         check(results_root, "HEAD")
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "results")
@@ -248,7 +249,7 @@ def test_a_commit_is_a_reference(results_root, tmp_path):
     assert check(results_root, "HEAD").exit_code == 0
     assert check(results_root, "HEAD~1").exit_code == 6
     for ref in ("nowhere", "--help"):
-        with pytest.raises(UsageError, match="is no folder and no commit"):
+        with pytest.raises(UsageError, match="is neither a folder nor a commit"):
             check(results_root, ref)
     moved = shutil.copytree(results_root, tmp_path / "moved")
     with pytest.raises(UsageError, match="the commit 'HEAD' has no folder moved"):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from support.project import PROJECT
+from support.results import sealed
 
 from mdrbench import results
 from mdrbench.commands.mteb import imported
@@ -29,7 +30,7 @@ def measured(tmp_path, dataset="miracl", split="dev", **values):
     }
     path = tmp_path / "results" / dataset / f"mine.{split}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(sealed(data)))
     return path
 
 

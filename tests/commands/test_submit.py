@@ -231,7 +231,7 @@ def test_runs_on_other_data_never_enter_the_table_of_these(submit, runs, tmp_pat
     other = MiraclFolder("sample", Path(shutil.copytree(ROOT, tmp_path / "other")))
     [shard] = other.corpus_files("sw")
     shard.write_text(shard.read_text().replace('"text": "', '"text": "X', 1))
-    with pytest.raises(DataError, match=r"other data of 'sw' than .*quick\.json"):
+    with pytest.raises(DataError, match=r"quick\.json: was measured on other data .*'sample' too: .* of 'sw'"):
         submit({"sw": runs["sw"]}, root=root, dataset=other)
     assert not (root / "sample" / "theirs.json").exists()
 

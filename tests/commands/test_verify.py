@@ -68,7 +68,7 @@ def in_language(lang, *path):
     [
         (lambda d: d["system"]["recipe"]["retriever"].update(k1=1.2), "the recipe is not the one of recipe_digest"),
         (lambda d: d["system"].update(recipe_digest="0" * 64), "the recipe is not the one of recipe_digest"),
-        (lambda d: d["system"]["recipe"].update(colour="red"), "the recipe is none of this mdrbench's"),
+        (lambda d: d["system"]["recipe"].update(colour="red"), "the recipe is not one of this mdrbench"),
         (lambda d: d["system"].pop("recipe"), "has neither a recipe nor a submission"),
         (lambda d: d["system"].update(name="better"), "the file's name is not the system's"),
         (lambda d: d["evaluated"].update(depth=1000), "evaluated.depth is not how this mdrbench scores"),
@@ -79,7 +79,7 @@ def in_language(lang, *path):
         (lambda d: d["languages"]["sw"]["scores"].pop("MRR@10"), "sw MRR@10: the cell is missing"),
         (lambda d: d["languages"]["sw"]["files"].pop("run"), "sw: no run file is recorded"),
         (in_language("sw", "dataset", "judged_topics")(99), "sw: dataset.judged_topics: stored 99, derived 12"),
-        (lambda d: d.update(schema_version=2), "schema version 2"),
+        (lambda d: d.update(schema_version=9), "schema version 9"),
         (lambda d: d.update(kind="published"), "a published result cannot be checked"),
     ],
 )
@@ -91,7 +91,9 @@ def test_what_is_said_of_the_scores_is_checked_without_the_data(results_root, sp
 @pytest.mark.parametrize("kind", ["run", "topics"])
 def test_kept_files_must_be_the_recorded_bytes(results_root, kind):
     rewrite(results_root, "fi", kind, lambda lines: lines[:-1], record=False)
-    [problem] = [p for p in verify(results_root, None).problems if "is not the file that was recorded" in p.what]
+    [problem] = [
+        p for p in verify(results_root, None).problems if "is not the file the result was recorded with" in p.what
+    ]
     assert problem.file == str(kept(results_root, "fi", kind))
     kept(results_root, "fi", kind).unlink()
     assert any("is missing" in p.what and p.lang == "fi" for p in verify(results_root, None).problems)

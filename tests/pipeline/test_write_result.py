@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import multiprocessing
+import shutil
+
 import pytest
-from support.folders import PASSAGES
+from support.folders import PASSAGES, FolderMaker
+from support.recorded_results import edit
 
 from mdrbench import results
-from mdrbench.commands.run import plan_all, run_plans
-from mdrbench.core.errors import UsageError
+from mdrbench.commands.run import plan_all, run_plans, run_steps
+from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import Store, file_sha256
 from mdrbench.evaluation import measures
 from mdrbench.formats import trec
@@ -74,6 +78,79 @@ def test_another_version_of_a_recipe_never_mixes_with_or_drops_what_is_there(mak
         run_plans(plans("fi"), store, tmp_path / "results", "x", quiet=True)
     [(_, result)], _ = run_plans(plans("all"), store, tmp_path / "results", "x", quiet=True)
     assert {entry.conventions["k1"] for entry in result.languages.values()} == {2}
+
+
+def _write_at_once(plan, artifacts, results_root, ready):
+    ready.wait()
+    write_result.write(plan, artifacts, results_root, "x")
+
+
+def test_processes_that_write_one_result_lose_no_language(maker, tmp_path):
+    langs = ("en", "fi", "sw", "te")
+    for lang in langs:
+        maker.whole(lang)
+    store, root = Store(tmp_path / "store"), tmp_path / "results"
+    made = []
+    for lang in langs:
+        [plan] = plan_all(["bm25"], str(maker.root), lang, "dev", [], store)
+        outcome = run_steps(plan.steps(), plan.targets(), store, quiet=True)
+        made.append((plan, outcome.artifacts))
+    context = multiprocessing.get_context("fork")
+    for _ in range(5):
+        shutil.rmtree(root, ignore_errors=True)
+        ready = context.Barrier(len(langs))
+        writers = [context.Process(target=_write_at_once, args=(*one, root, ready)) for one in made]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        [path] = results.files(root)
+        result = results.read(path)
+        assert result.language_codes() == list(langs)
+        assert result.averages[0].languages == list(langs)
+        assert not list(root.rglob(".*"))  # no lock, no temporary file
+
+
+def test_two_collections_whose_folders_share_a_name_never_meet(tmp_path):
+    """The average would be over both, or one would take the other's place."""
+    folders = {}
+    for place, text in (("w1", "lake"), ("w2", "river")):
+        folders[place] = FolderMaker(tmp_path / place / "col")
+        passages = [{**passage, "text": f"{passage['text']} {text}"} for passage in PASSAGES]
+        folders[place].whole("en", passages=passages)
+    run(folders["w1"], "en", tmp_path)
+    with pytest.raises(DataError, match=r"bm25\.json: was measured on other data .* 'col' too: the passages") as error:
+        run(folders["w2"], "en", tmp_path)
+    assert "rename the folder" in error.value.mend
+    with pytest.raises(DataError, match="the passages of 'en' differ"):
+        run(folders["w2"], "en", tmp_path, ["retriever.k1=1.2"])  # beside it is as wrong as in its place
+    folders["w2"].whole("fi")
+    with pytest.raises(DataError, match=r"another docs-0\.jsonl\.gz of 'en'"):
+        run(folders["w2"], "fi", tmp_path)
+    shutil.rmtree(next((tmp_path / "w2").rglob("miracl-corpus-v1.0-en")))
+    with pytest.raises(DataError, match=r"holds 'en', which .* lacks: it may be of another collection"):
+        run(folders["w2"], "fi", tmp_path)
+
+
+def test_a_language_of_other_software_or_without_a_seal_is_not_joined(maker, tmp_path):
+    maker.whole("en")
+    maker.whole("fi")
+    path, _ = run(maker, "en", tmp_path)
+    text = path.read_text()
+
+    def spoil(data):
+        data["languages"]["en"]["conventions"]["anserini"] = "1.0"
+
+    edit(path, spoil)
+    with pytest.raises(UsageError, match=r"made with anserini 1\.0 .* this run would drop en"):
+        run(maker, "fi", tmp_path)
+    path.write_text(text)
+    edit(path, lambda data: (data.update(schema_version=1), data.pop("seal")))
+    with pytest.raises(UsageError, match="without a seal"):
+        run(maker, "fi", tmp_path)
+    path.write_text(text.replace("0.9", "0.8"))
+    with pytest.raises(DataError, match="its seal does not match"):
+        run(maker, "fi", tmp_path)
 
 
 def test_a_result_from_the_cache_keeps_when_and_where_it_was_computed(maker, tmp_path):

@@ -3,16 +3,21 @@ from __future__ import annotations
 import csv
 import json
 import math
+import random
+import sys
 
 import jsonschema
 import pytest
 from support.project import PROJECT
-from support.results import measured
+from support.results import measured, sealed
 
 from mdrbench import results
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.languages import ALL
-from mdrbench.results import published
+from mdrbench.results import ablations, published, stored
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+import attack_edits
 
 FIGURES = PROJECT.parent / "shared" / "reference" / "published_scores.csv"
 PUBLISHED = results.published_files(PROJECT / "results")
@@ -25,10 +30,40 @@ def write(tmp_path, data) -> object:
 
 
 def test_a_result_survives_writing_and_reading(tmp_path):
-    result = results.read(write(tmp_path, measured()))
+    result = results.read(write(tmp_path, sealed(measured())))
     path = tmp_path / "again.json"
     path.write_text(results.dump(result))
-    assert results.read(path) == result
+    assert results.read(path).model_dump(exclude={"seal"}) == result.model_dump(exclude={"seal"})
+
+
+def test_a_file_of_the_older_schema_is_read_as_unsealed_and_refused_where_a_seal_is_needed(tmp_path):
+    path = write(tmp_path, measured())
+    assert not results.read(path).sealed
+    with pytest.raises(DataError, match="is not sealed: an older mdrbench wrote it") as error:
+        results.read(path, ("sealed",))
+    assert f"mdrbench seal {path} --data DATA" in str(error.value)
+    path.write_text(results.dump(results.read(path)))
+    assert results.read(path, ("sealed",)).sealed
+
+
+@pytest.mark.parametrize("name", ["bm25.json", "ablations/boosted-sample.json", "variants/*.json"])
+def test_any_change_of_a_value_breaks_the_seal(tmp_path, name):
+    [path, *_] = sorted((PROJECT / "results" / "sample").glob(name))
+    read = ablations.read if ablations.is_one(path) else results.read
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for seed in range(20):
+        changed = attack_edits.edited(data, random.Random(seed))
+        with pytest.raises(DataError):
+            read(write(tmp_path, changed), ("sealed",))
+    assert read(write(tmp_path, json.dumps(data, indent=4, sort_keys=True)), ("sealed",)) == read(path)
+
+
+def test_sealing_keeps_the_layout_of_a_file(tmp_path):
+    text = results.dump(results.read(write(tmp_path, measured())))
+    assert stored.seal_text(text) == text
+    assert stored.seal_text(text.replace('"a system"', '"another"')).splitlines()[:-2] == [
+        line.replace('"a system"', '"another"') for line in text.splitlines()[:-2]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +71,12 @@ def test_a_result_survives_writing_and_reading(tmp_path):
     [
         ("{", "not a JSON file"),
         ('{"schema_version": 1, "x": NaN}', "NaN is not JSON"),
-        (measured(schema_version=2), "schema version 2, this mdrbench reads 1"),
+        (measured(schema_version=2), "has no seal"),
+        (measured(schema_version=2, seal="0" * 64), "its seal does not match"),
+        (measured(schema_version=3), "schema version 3, this mdrbench reads 2 and 1"),
+        (measured(schema_version=True), "schema version True"),
+        ('{"schema_version": 1, "split": "dev", "split": "test"}', "the key 'split' is there twice"),
+        ("[" * 5000, "is nested too deeply"),
         ([], "schema version None"),
         (measured(colour="red"), "colour: Extra inputs are not permitted"),
         (measured(split=None), "split: Input should be a valid string"),
@@ -76,7 +116,7 @@ def test_results_are_found_by_path_or_unambiguous_name(tmp_path):
 
 
 def test_the_exported_schema_is_the_models_and_accepts_every_committed_result():
-    path = PROJECT / "results" / "schema" / "result-1.json"
+    path = PROJECT / "results" / "schema" / "result-2.json"
     schema = json.loads(path.read_text())
     assert schema == results.json_schema(), f"run `mdrbench schema > {path.relative_to(PROJECT)}`"
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from support.project import PROJECT
-from support.results import measured
+from support.results import measured, sealed
 from support.site_ablations import made_up, save
 from support.site_pages import model, rendered
 from support.site_systems import Read
@@ -168,7 +168,7 @@ def test_the_published_ablation_agrees_with_the_papers_other_tables():
 def test_a_bad_published_ablation_is_an_error_that_names_file_and_key(tmp_path, change, said):
     [path] = published.ablation_files(PROJECT / "results")
     bad = tmp_path / "bad.json"
-    bad.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    bad.write_text(json.dumps(sealed({**json.loads(path.read_text()), **change})))
     with pytest.raises(DataError, match=r"bad\.json") as error:
         published.read_ablation(bad)
     assert said in str(error.value)

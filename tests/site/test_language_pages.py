@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from support.comparisons import Html, record, sample
 from support.site_pages import model, rendered
+from support.results import sealed
 
 from mdrbench.evaluation import measures
 from mdrbench.site.pages import language
@@ -92,7 +93,7 @@ def test_systems_on_other_passages_are_not_ranked_together(root, tmp_path):
     path = root / "sample/good.json"
     data = json.loads(path.read_text())
     data["languages"]["fi"]["dataset"]["fingerprint"] = "another"
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(sealed(data)))
     page = Html(pages(root, tmp_path)[FI])
     ranks = {row[0]: row[1] for row in page.rows if row and row[0] in ("good", "better", "weak")}
     assert ranks == {"better": "1", "weak": "2", "good": "1"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.results import measured
+from support.results import measured, sealed
 from support.site_pages import model, rendered
 from support.site_systems import KEY, LOG, RECIPE, Read, language, save, trained
 
@@ -143,7 +143,7 @@ def test_files_are_offered_only_where_they_are_those_recorded(tmp_path):
         "topics": {"path": "gone", "bytes": 1, "sha256": "0" * 64},
     }
     data["trainings"][KEY[:12]]["log"]["bytes"] += 1
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(sealed(data)))
     assert set(offered(tmp_path)) == {"tiny/files/mine/mine.json"}
     assert page(tmp_path).text.count("not present") == 3
 

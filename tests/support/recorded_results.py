@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from mdrbench.core.store import file_sha256
+from mdrbench.core.store import file_sha256, seal_of
 from support.project import PROJECT
 
 LANGS = ("ar", "fi", "sw")
@@ -53,10 +53,12 @@ def quick(root: Path) -> Path:
     return root / "sample" / "quick.json"
 
 
-def edit(path: Path, change: Callable[[dict], object]) -> None:
-    """Change a result file as a hand would."""
+def edit(path: Path, change: Callable[[dict], object], *, reseal: bool = True) -> None:
+    """Change a stored file as a hand would; with ``reseal`` as a forger would who computes the seal again."""
     data = json.loads(path.read_text(encoding="utf-8"))
     change(data)
+    if reseal and "seal" in data:
+        data["seal"] = seal_of(data)
     path.write_text(json.dumps(data), encoding="utf-8")
 
 

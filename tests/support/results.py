@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from mdrbench.core.store import seal_of
+
+
+def sealed(data: dict) -> dict:
+    """A stored file's content in the current schema, with its seal."""
+    data = {name: value for name, value in data.items() if name != "seal"} | {"schema_version": 2}
+    return {**data, "seal": seal_of(data)}
+
 
 def measured(**changes) -> dict:
     data = {

@@ -14,7 +14,7 @@ from mdrbench.site.cache import Cache
 from mdrbench.site.engine.render import Renderer
 from mdrbench.site.model.site_model import SiteModel, load
 from mdrbench.site.pages.page import Asset, Page
-from support.results import measured
+from support.results import measured, sealed
 
 
 class Parsed(HTMLParser):
@@ -48,9 +48,11 @@ class Parsed(HTMLParser):
 
 
 def save(root: Path, data: dict, name: str = "mine", dataset: str = "tiny") -> Path:
+    """Write a result with its seal; data of another schema version stay as they are."""
     path = root / dataset / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data), encoding="utf-8")
+    current = data.get("schema_version") == 1
+    path.write_text(json.dumps(sealed(data) if current else data), encoding="utf-8")
     return path
 
 

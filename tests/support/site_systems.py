@@ -8,7 +8,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from support.results import measured
+from support.results import measured, sealed
 
 KEY = "aa450e35d565b126dafd45782e0b7146a5c5d2bbec18fb7f37cf7e6470be8402"
 LOG = [
@@ -94,7 +94,7 @@ def save(root: Path, data: dict, log: list[dict] | None = None) -> Path:
         file.write_bytes(packed)
         record = {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
         data["trainings"][KEY[:12]]["log"] = {"path": f"{file.parent.name}/{file.name}", **record}
-    path.write_text(json.dumps(data), encoding="utf-8")
+    path.write_text(json.dumps(sealed(data)), encoding="utf-8")
     return path
 
 

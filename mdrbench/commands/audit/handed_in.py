@@ -56,7 +56,7 @@ class Checked:
     ranked: bool = True
     depth: int = 0
     without_hits: int = 0
-    counts: Counter = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def mistake(self, kind: str, place: int | str, message: str, mend: str) -> None:
         """Note a mistake; of each kind the first few are named."""

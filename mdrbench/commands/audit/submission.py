@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mdrbench.evaluation import measures, statistics
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.formats import trec
 from mdrbench.pipeline import write_result
-from mdrbench.pipeline.plan import Planner
+from mdrbench.pipeline.plan.planner import Planner
 from mdrbench.recipe.schema import Evaluation
 from mdrbench.results import (
     Average,
@@ -44,6 +44,9 @@ from mdrbench.results import (
 )
 
 SEED = PROTOCOL.seed
+
+Prepared = tuple[Artifact, Artifact, dict[str, str]]
+"""A language's artifacts of corpus and topics, and the SHA-256 of the files they were made from."""
 
 
 @dataclass(frozen=True)
@@ -205,9 +208,7 @@ def _refuse_taken(path: Path, words: Words, replace: bool) -> None:
 
 
 @contextmanager
-def _data(
-    langs: Any, dataset: MiraclFolder, split: str, store: Store, quiet: bool
-) -> Iterator[dict[str, tuple[Artifact, Artifact, dict[str, str]]]]:
+def _data(langs: Any, dataset: MiraclFolder, split: str, store: Store, quiet: bool) -> Iterator[dict[str, Prepared]]:
     """Check corpora, topics and qrels as a run does, through the store; by language: the artifacts and file hashes."""
     planners = {lang: Planner(dataset, lang, store) for lang in langs}
     targets = {lang: (planner.corpus(), planner.topics(split)) for lang, planner in planners.items()}
@@ -228,7 +229,7 @@ def _data(
         }
 
 
-def _judged(dataset: MiraclFolder, lang: str, split: str, artifacts: tuple) -> Judged:
+def _judged(dataset: MiraclFolder, lang: str, split: str, artifacts: Prepared) -> Judged:
     corpus = artifacts[0]
     return Judged(
         topics=frozenset(trec.read_topics(dataset.topics_file(lang, split))),
@@ -239,7 +240,7 @@ def _judged(dataset: MiraclFolder, lang: str, split: str, artifacts: tuple) -> J
 
 
 def _language(
-    lang: str, split: str, dataset: MiraclFolder, artifacts: tuple, result: Result, checked: Checked, command: str
+    lang: str, split: str, dataset: MiraclFolder, artifacts: Prepared, result: Result, checked: Checked, command: str
 ) -> LanguageResult:
     """All of a language but its scores and files."""
     corpus, topics, sources = artifacts
@@ -272,7 +273,11 @@ def _language(
 def _score(path: Path, result: Result, dataset: MiraclFolder, checked: dict[str, Checked]) -> None:
     """Scores, and the files beside the result: the run in our own form, and the topic-level scores."""
     names, settings = tuple(result.evaluated.measures), result.evaluated
-    bootstrap = {"confidence": settings.confidence, "resamples": settings.resamples, "seed": settings.seed}
+    assert settings.confidence is not None
+    assert settings.resamples is not None
+    bootstrap = partial(
+        statistics.bootstrap, confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed or 0
+    )
     beside, groups = path.with_suffix(""), []
     for lang, one in checked.items():
         qrels = trec.read_qrels(dataset.qrels_file(lang, result.split))
@@ -285,10 +290,10 @@ def _score(path: Path, result: Result, dataset: MiraclFolder, checked: dict[str,
             measures.write_topic_scores(temporary, scores, queries, names)
         groups.append(measures.matrix(scores, names))
         entry = result.languages[lang]
-        entry.scores.update(_cells(names, statistics.bootstrap(groups[-1:], **bootstrap)))
+        entry.scores.update(_cells(names, bootstrap(groups[-1:])))
         entry.files.update(run=_file(run), topics=_file(topics))
     label, languages = results.average_label(list(checked)), result.language_codes()
-    cells = _cells(names, statistics.bootstrap(groups, **bootstrap))
+    cells = _cells(names, bootstrap(groups))
     result.averages.append(Average(label=label, languages=languages, scores=cells))
 
 

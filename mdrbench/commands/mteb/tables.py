@@ -27,6 +27,7 @@ from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, SURPRISE
 from mdrbench.results import SystemKind, mteb_tables
 from mdrbench.results.mteb_tables import ModelFacts, Models, Row, Table, Training
+from mdrbench.results.stored import seal_text
 
 MEASURES = ("nDCG@10", "Recall@100", "MRR@10", "MAP@100", "Recall@10")
 
@@ -125,13 +126,13 @@ def _write_models(root: Path, models: Models) -> Path:
 
 def _write(path: Path, document: BaseModel, key: str, items: Iterable[BaseModel]) -> Path:
     """Write JSON with each item of the list ``key`` on a line of its own, so that a change shows as one line."""
-    head = json.dumps(document.model_dump(mode="json", exclude={key}), indent=1, ensure_ascii=False)
+    head = json.dumps(document.model_dump(mode="json", exclude={key, "seal"}), indent=1, ensure_ascii=False)
     lines = (
         json.dumps(item.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False, separators=(",", ":"))
         for item in items
     )
     text = head.removesuffix("\n}") + f',\n "{key}": [\n' + ",\n".join(lines) + "\n ]\n}\n"
-    write_atomically(path, text)
+    write_atomically(path, seal_text(text))
     return path
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -43,7 +44,7 @@ class RayCluster:
         if not ray.is_initialized():
             ray.init(log_to_driver=False, configure_logging=False)
         task = ray.remote(num_cpus=1)(_run_remotely)
-        running: dict[tuple[str, str], ray.ObjectRef] = {}
+        running: dict[tuple[str, str], ray.ObjectRef[Any]] = {}
         for step in steps:
             needed = [running[ref] for ref in step.inputs.values() if ref in running]
             running[step.ref] = task.remote(step, root, *needed)
@@ -57,7 +58,9 @@ class RayCluster:
             yield step, error
 
 
-def _run_remotely(step: Step, root: Path, *before: tuple) -> tuple[float, Exception | None, bool]:
+def _run_remotely(
+    step: Step, root: Path, *before: tuple[float, Exception | None, bool]
+) -> tuple[float, Exception | None, bool]:
     """Seconds, the error if any, and whether the step was skipped because one before it failed."""
     for _, error, _ in before:
         if error is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mdrbench import results
-from mdrbench.core import registry
+from mdrbench.core import console, registry
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, LANGUAGES, SURPRISE
 from mdrbench.evaluation import measures
@@ -166,6 +166,9 @@ def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]
         raise _together(problems)
     groups: dict[tuple[str, str], list[tuple[Path, Result]]] = {}
     for path, result in read.items():
+        if result.kind == "measured" and not result.sealed:
+            console.say(f"{console.shown(path)}: left out, an older mdrbench wrote it: `mdrbench seal` upgrades it")
+            continue
         groups.setdefault((_collection_name(result), result.split), []).append((path, result))
     ordered = sorted(groups, key=lambda g: (g[0] != PUBLISHED_DATASET, g[0], g[1] != "dev", g[1]))
     variants = _variant_names(stored)

@@ -1,0 +1,189 @@
+"""Derive what a stored ablation says about itself from the results that it names and the commands that made it.
+
+The complete recipe is read from its result file. Each variant must be the recipe that its names say: a label follows
+from the parts that are taken away, and the parts lead to the overrides and to the digest. A variant whose result lies
+among the variants was dropped from the ablation. A variant without a result may have failed, or an older mdrbench did
+not make it: that is told, and is not a problem.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mdrbench import results
+from mdrbench.commands.ablation import variants as ablation
+from mdrbench.core import console
+from mdrbench.core.errors import MdrbenchError, UsageError
+from mdrbench.results import Result
+from mdrbench.results import ablations as ablation_results
+from mdrbench.results.ablations import Ablation, SeedRun, Tested
+from mdrbench.results.verified import Problem, Verified
+
+Derived = dict[str, list[ablation_results.Name]]
+"""Digest of a recipe -> the names that the complete recipe gives it."""
+
+
+def check(path: Path, found: Verified) -> None:
+    """Add what is wrong with a stored ablation, its numbers aside, to what was found."""
+    stored = ablation_results.read(path, ("sealed", "unsealed", "missing", "broken"))
+    folder = path.parent.parent
+    complete = results.read(folder / stored.complete.runs[0].result)
+    for what, was, now in _head(path, stored, complete):
+        found.problems.append(Problem(console.shown(path), what, stored=was, derived=now))
+    runs = [run for one in stored.entries for run in one.runs]
+    for run in runs:
+        for what, was, now in _run(folder, run):
+            found.problems.append(Problem(console.shown(path), what, stored=was, derived=now))
+    if complete.system.recipe is None:
+        return
+    commands = {*stored.commands}
+    for run in runs:
+        commands |= {one.command for one in results.read(folder / run.result).languages.values() if one.command}
+    with tempfile.TemporaryDirectory(prefix="mdrbench-") as scratch:
+        recipe = Path(scratch) / "complete.yaml"
+        content = {key: value for key, value in complete.system.recipe.items() if key != "name"}
+        recipe.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        try:
+            derived = _derived(str(recipe), stored, found)
+            asked = _asked(str(recipe), stored, sorted(commands), found)
+        except MdrbenchError as error:
+            found.unchecked.append(f"the variants' names could not be derived: {error.message}")
+            return
+    for what in (*_names(stored, derived), *_left_out(folder, stored, complete, derived)):
+        found.problems.append(Problem(console.shown(path), what, mend="run `mdrbench ablate` again"))
+    found.unchecked += _missing(stored, asked)
+
+
+def _head(path: Path, stored: Ablation, complete: Result) -> Iterator[tuple[str, Any, Any]]:
+    system = complete.system
+    facts = [
+        ("dataset is not the folder that the ablation lies in", stored.dataset, path.resolve().parent.parent.name),
+        ("the file's name is not that of the complete recipe", path.stem, Path(stored.complete.runs[0].result).stem),
+        ("split is not the complete recipe's", stored.split, complete.split),
+        ("recipe is not the complete recipe's name", stored.recipe, system.name),
+        ("summary is not the complete recipe's", stored.summary, system.summary),
+        ("overrides are not the complete recipe's", stored.overrides, system.overrides),
+        ("measures are not the complete recipe's", stored.measures, complete.evaluated.measures),
+        ("tested is not how this mdrbench tests", stored.tested.model_dump(), Tested().model_dump()),
+        ("seeds is not the number of runs", stored.seeds, len(stored.complete.runs)),
+    ]
+    yield from ((what, was, now) for what, was, now in facts if was != now)
+    for variant in stored.variants:
+        base = [*stored.overrides, *variant.overrides]
+        for run in variant.runs:
+            if run.overrides[: len(base)] != base:
+                yield f"'{variant.label}': the overrides of its run are not its own", run.overrides, base
+
+
+def _run(folder: Path, run: SeedRun) -> Iterator[tuple[str, Any, Any]]:
+    system = results.read(folder / run.result).system
+    if run.overrides != system.overrides:
+        yield f"{run.result}: the overrides are not the result's", run.overrides, system.overrides
+    seed = (system.recipe or {}).get("seed")
+    if seed is not None and seed != run.seed:
+        yield f"{run.result}: the seed is not the result's", run.seed, seed
+
+
+def _choice(recipe: str, stored: Ablation, **asked: Any) -> Derived:
+    """Return the variants of the complete recipe that are asked for, by digest, the complete one included."""
+    parts = asked.pop("parts", ())
+    choice = ablation.choose(recipe, stored.overrides, parts, **asked)
+    return {
+        one.recipe.digest: [ablation_results.Name(**asdict(name) | {"parts": list(name.parts)}) for name in one.names]
+        for one in (choice.complete, *choice.variants)
+    }
+
+
+def _derived(recipe: str, stored: Ablation, found: Verified) -> Derived:
+    """Return the names that lead from the complete recipe to each digest."""
+    derived = _choice(recipe, stored, everything=True)
+    for one in stored.entries:
+        for name in one.names:
+            try:
+                more = _choice(recipe, stored, **_asked_by(name))
+            except UsageError as error:
+                found.unchecked.append(f"'{name.label}' could not be derived: {error.message}")
+                more = {one.runs[0].digest: [name]}
+            for digest, names in more.items():
+                derived.setdefault(digest, []).extend(names)
+    return derived
+
+
+def _asked_by(name: ablation_results.Name) -> dict[str, Any]:
+    if name.kind == "sweep":
+        return {"vary": [f"{name.key}={name.value}"]}
+    if name.kind == "rival":
+        return {"rivals": [name.label]}
+    if any(part.startswith("ensemble-") for part in name.parts):
+        return {"ensemble_without": [part.removeprefix("ensemble-") for part in name.parts]}
+    return {"everything": True} if name.kind == "cumulative" or not name.parts else {"parts": name.parts}
+
+
+def _names(stored: Ablation, derived: Derived) -> Iterator[str]:
+    for one in stored.entries:
+        for name in one.names:
+            if name not in derived.get(one.runs[0].digest, []):
+                yield f"'{name.label}' is not what the recipe {one.runs[0].digest[:10]} is"
+
+
+def _asked(recipe: str, stored: Ablation, commands: list[str], found: Verified) -> Derived:
+    """Return the variants that the recorded commands made."""
+    asked: Derived = {}
+    for command in commands:
+        words = _words(command)
+        if not any(words.values()):
+            continue
+        try:
+            asked |= _choice(recipe, stored, **words)
+        except UsageError as error:
+            found.unchecked.append(f"the variants of `{command}` could not be derived: {error.message}")
+    return asked
+
+
+def _words(command: str) -> dict[str, Any]:
+    """Return what an ``ablate`` command asks for, nothing for another command."""
+    asked: dict[str, Any] = {"parts": [], "everything": False, "vary": [], "rivals": [], "ensemble_without": []}
+    words = iter(word for part in shlex.split(command) for word in (part.split("=", 1) if part[:2] == "--" else [part]))
+    lists = {"--vary": "vary", "--rival": "rivals", "--ensemble-without": "ensemble_without"}
+    if [next(words, ""), next(words, "")] != ["mdrbench", "ablate"]:
+        return asked
+    for word in words:
+        if word == "--all":
+            asked["everything"] = True
+        elif word in lists:
+            asked[lists[word]].append(next(words, ""))
+        elif word == "--stage-off":
+            asked["parts"].append(f"stage-{next(words, '')}")
+        elif word.startswith("--no-"):
+            asked["parts"].append(word.removeprefix("--no-"))
+    return asked
+
+
+def _missing(stored: Ablation, asked: Derived) -> Iterator[str]:
+    """Yield the variants and names that the recorded commands make today and that the ablation lacks."""
+    present = {one.runs[0].digest: one.names for one in stored.entries}
+    for digest, names in asked.items():
+        for name in names:
+            if name not in present.get(digest, []):
+                yield f"'{name.label}' is not there: it failed, was dropped, or an older mdrbench did not make it"
+
+
+def _left_out(folder: Path, stored: Ablation, complete: Result, derived: Derived) -> Iterator[str]:
+    """Yield the whole results of variants that an ablation of this recipe made and that are not in it."""
+    present = {run.digest for one in stored.entries for run in one.runs}
+    for path in sorted((folder / "variants").glob("*.json")):
+        result = results.read(path)
+        digest = result.system.recipe_digest
+        if result.system.variant_of != stored.recipe or digest in present or digest not in derived:
+            continue
+        commands = [one.command or "" for one in result.languages.values()]
+        whole = set(stored.languages) <= set(result.languages) and result.split == complete.split
+        if whole and all(command.startswith("mdrbench ablate ") for command in commands):
+            yield f"{path.name} is a variant of it ('{derived[digest][0].label}') that the ablation leaves out"
