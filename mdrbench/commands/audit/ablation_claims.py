@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,17 @@ from mdrbench import results
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.core import console
 from mdrbench.core.errors import MdrbenchError, UsageError
+from mdrbench.recipe import load
 from mdrbench.results import Result
 from mdrbench.results import ablations as ablation_results
-from mdrbench.results.ablations import Ablation, SeedRun, Tested
+from mdrbench.results.ablations import Ablation, Complete, SeedRun, Tested, Variant
 from mdrbench.results.verified import Problem, Verified
 
 Derived = dict[str, list[ablation_results.Name]]
-"""Digest of a recipe -> the names that the complete recipe gives it."""
+"""Digest of a recipe, as this mdrbench computes it -> the names that the complete recipe gives it.
+
+The digests that are stored are not used here: those of an older mdrbench lack keys that recipes got later.
+"""
 
 
 def check(path: Path, found: Verified) -> None:
@@ -51,14 +55,24 @@ def check(path: Path, found: Verified) -> None:
         content = {key: value for key, value in complete.system.recipe.items() if key != "name"}
         recipe.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
         try:
-            derived = _derived(str(recipe), stored, found)
+            present = [_digest(str(recipe), [*stored.overrides, *_own(one)]) for one in stored.entries]
+            derived = _derived(str(recipe), stored, present, found)
             asked = _asked(str(recipe), stored, sorted(commands), found)
+            left_out = list(_left_out(str(recipe), folder, stored, derived.keys() - {*present}))
         except MdrbenchError as error:
             found.unchecked.append(f"the variants' names could not be derived: {error.message}")
             return
-    for what in (*_names(stored, derived), *_left_out(folder, stored, complete, derived)):
+    for what in (*_names(stored, present, derived), *left_out):
         found.problems.append(Problem(console.shown(path), what, mend="run `mdrbench ablate` again"))
-    found.unchecked += _missing(stored, asked)
+    found.unchecked += _missing(stored, present, asked)
+
+
+def _own(one: Complete | Variant) -> list[str]:
+    return one.overrides if isinstance(one, Variant) else []
+
+
+def _digest(recipe: str, overrides: list[str]) -> str:
+    return load(recipe, overrides).digest
 
 
 def _head(path: Path, stored: Ablation, complete: Result) -> Iterator[tuple[str, Any, Any]]:
@@ -101,16 +115,16 @@ def _choice(recipe: str, stored: Ablation, **asked: Any) -> Derived:
     }
 
 
-def _derived(recipe: str, stored: Ablation, found: Verified) -> Derived:
+def _derived(recipe: str, stored: Ablation, present: list[str], found: Verified) -> Derived:
     """Return the names that lead from the complete recipe to each digest."""
     derived = _choice(recipe, stored, everything=True)
-    for one in stored.entries:
+    for one, own in zip(stored.entries, present, strict=True):
         for name in one.names:
             try:
                 more = _choice(recipe, stored, **_asked_by(name))
             except UsageError as error:
                 found.unchecked.append(f"'{name.label}' could not be derived: {error.message}")
-                more = {one.runs[0].digest: [name]}
+                more = {own: [name]}
             for digest, names in more.items():
                 derived.setdefault(digest, []).extend(names)
     return derived
@@ -126,11 +140,11 @@ def _asked_by(name: ablation_results.Name) -> dict[str, Any]:
     return {"everything": True} if name.kind == "cumulative" or not name.parts else {"parts": name.parts}
 
 
-def _names(stored: Ablation, derived: Derived) -> Iterator[str]:
-    for one in stored.entries:
+def _names(stored: Ablation, present: list[str], derived: Derived) -> Iterator[str]:
+    for one, own in zip(stored.entries, present, strict=True):
         for name in one.names:
-            if name not in derived.get(one.runs[0].digest, []):
-                yield f"'{name.label}' is not what the recipe {one.runs[0].digest[:10]} is"
+            if name not in derived.get(own, []):
+                yield f"'{name.label}' is not what the recipe with {', '.join(_own(one)) or 'no changes'} is"
 
 
 def _asked(recipe: str, stored: Ablation, commands: list[str], found: Verified) -> Derived:
@@ -166,24 +180,24 @@ def _words(command: str) -> dict[str, Any]:
     return asked
 
 
-def _missing(stored: Ablation, asked: Derived) -> Iterator[str]:
+def _missing(stored: Ablation, present: list[str], asked: Derived) -> Iterator[str]:
     """Yield the variants and names that the recorded commands make today and that the ablation lacks."""
-    present = {one.runs[0].digest: one.names for one in stored.entries}
+    named = dict(zip(present, (one.names for one in stored.entries), strict=True))
     for digest, names in asked.items():
         for name in names:
-            if name not in present.get(digest, []):
+            if name not in named.get(digest, []):
                 yield f"'{name.label}' is not there: it failed, was dropped, or an older mdrbench did not make it"
 
 
-def _left_out(folder: Path, stored: Ablation, complete: Result, derived: Derived) -> Iterator[str]:
+def _left_out(recipe: str, folder: Path, stored: Ablation, absent: Collection[str]) -> Iterator[str]:
     """Yield the whole results of variants that an ablation of this recipe made and that are not in it."""
-    present = {run.digest for one in stored.entries for run in one.runs}
+    runs = {run.result for one in stored.entries for run in one.runs}
     for path in sorted((folder / "variants").glob("*.json")):
         result = results.read(path)
-        digest = result.system.recipe_digest
-        if result.system.variant_of != stored.recipe or digest in present or digest not in derived:
+        whole = set(stored.languages) <= set(result.languages) and result.split == stored.split
+        if f"variants/{path.name}" in runs or result.system.variant_of != stored.recipe or not whole:
             continue
         commands = [one.command or "" for one in result.languages.values()]
-        whole = set(stored.languages) <= set(result.languages) and result.split == complete.split
-        if whole and all(command.startswith("mdrbench ablate ") for command in commands):
-            yield f"{path.name} is a variant of it ('{derived[digest][0].label}') that the ablation leaves out"
+        made = all(command.startswith("mdrbench ablate ") for command in commands)
+        if made and _digest(recipe, result.system.overrides) in absent:
+            yield f"{path.name} is a variant of it that the ablation leaves out"

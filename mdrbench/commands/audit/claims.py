@@ -11,7 +11,7 @@ from mdrbench.core.environment import PACKAGES
 from mdrbench.core.errors import MdrbenchError
 from mdrbench.core.store import key_of
 from mdrbench.evaluation import measures
-from mdrbench.hub import models
+from mdrbench.hub import model_names
 from mdrbench.pipeline import write_result
 from mdrbench.recipe import Recipe
 from mdrbench.recipe.yaml_files import parse_overrides
@@ -176,5 +176,5 @@ def _agrees(name: str, stored: Any, setting: Any) -> bool:
     if setting in ("auto", None) or stored == setting:
         return True
     if name == "model" and isinstance(setting, str):
-        return setting not in models.SHORT or bool(stored == models.SHORT[setting].repo)
+        return setting not in model_names.SHORT or bool(stored == model_names.SHORT[setting].repo)
     return False
