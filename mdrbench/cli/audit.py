@@ -122,11 +122,12 @@ def _fitted(root: Path) -> Calibration:
     from mdrbench.results.audit import audit_rows
     from mdrbench.results.audit.calibration import points
     from mdrbench.results.audit.rows import MAIN, read_rows
+    from mdrbench.results.stored import sealed_text
 
     rows = read_rows(root)
     pairs = points(rows, audit_rows(rows))
     calibration = calibrations.fit(pairs, MAIN, "miracl-hard-negatives", "miracl")
-    write_atomically(root / calibrations.PATH, calibration.model_dump_json(indent=1) + "\n")
+    write_atomically(root / calibrations.PATH, sealed_text(calibration))
     return calibration
 
 

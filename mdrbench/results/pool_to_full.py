@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
 from mdrbench import results
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import ALL, SURPRISE
-from mdrbench.results import StrictModel, mteb_tables
+from mdrbench.results import mteb_tables
+from mdrbench.results.stored import SealedModel, StrictModel, read_stored
 
 PATH = Path(results.PUBLISHED, "mteb", "calibration", "pool-to-full.json")
 """Where the calibration lies below a results folder."""
@@ -109,10 +110,9 @@ class AverageCheck(StrictModel):
     predicted: float
 
 
-class Calibration(StrictModel):
+class Calibration(SealedModel):
     """The lines of all languages and their validation."""
 
-    schema_version: Literal[1] = 1
     measure: str
     pool: str = Field(description="collection of the pool figures")
     full: str = Field(description="collection of the predicted figures")
@@ -204,7 +204,7 @@ def read(root: Path) -> Calibration:
     mend = "fit it with `mdrbench pool-to-full --fit`"
     if not path.exists():
         raise DataError("no calibration", where=str(path), mend=mend)
-    return results.read_stored(path, Calibration, results.SCHEMA_VERSION, again=mend, by_hand=mend)
+    return read_stored(path, Calibration, again=mend, by_hand=mend)
 
 
 def fit(points: Iterable[Point], measure: str, pool: str, full: str) -> Calibration:

@@ -138,7 +138,7 @@ def _published(path: Path) -> Verified:
 def stored_in(folder: Path) -> list[Path]:
     """Return the results and ablations of a folder; of a folder of published figures, those."""
     if results.PUBLISHED in folder.resolve().parts:
-        tables = {path for path in folder.rglob("*.json") if path.parent.name == "tables"}
+        tables = {path for path in folder.rglob("*.json") if path.parent.name in ("tables", "calibration")}
         return sorted({*folder.rglob("*.json")} - tables)
     if folder.name == ablation_results.FOLDER:
         return sorted(folder.glob("*.json"))
