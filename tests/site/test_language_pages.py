@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 from support.comparisons import Html, record, sample
-from support.site_pages import model, rendered
 from support.results import sealed
+from support.site_pages import model, rendered
 
 from mdrbench.evaluation import measures
 from mdrbench.site.pages import language
