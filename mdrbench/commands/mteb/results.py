@@ -1,4 +1,4 @@
-"""Results in mteb's layout, out and in, without importing mteb.
+"""Export results in mteb's layout and read mteb's files, without importing mteb.
 
 ::
 
@@ -31,7 +31,7 @@ TASKS = {
     "MIRACLRetrievalHardNegatives": ("miracl", "hard-negatives"),
     "MIRACLRetrievalHardNegatives.v2": ("miracl", "hard-negatives-v2"),
 }
-"""mteb's tasks that are read -> data set and corpus variant.
+"""Tasks of mteb that can be imported -> data set and corpus variant.
 
 ``hard-negatives`` searches a pool, the union of three systems' best 250 passages of each query, and has at most 1,000
 queries a language. ``hard-negatives-v2`` is the same pool with another instruction for models that take one. Scores of
@@ -39,59 +39,66 @@ a pool are higher than those of the full corpus.
 """
 
 OURS = "mdrbench-"
-"""What the task of any other data set begins with."""
+"""Prefix of the task of any other data set."""
 
 ISO_639_3 = {
     **{"ar": "ara", "bn": "ben", "en": "eng", "es": "spa", "fa": "fas", "fi": "fin", "fr": "fra", "hi": "hin"},
     **{"id": "ind", "ja": "jpn", "ko": "kor", "ru": "rus", "sw": "swa", "te": "tel", "th": "tha", "zh": "zho"},
     **{"de": "deu", "yo": "yor"},
 }
-"""Our codes -> the codes that mteb's languages begin with."""
+"""Language code -> the ISO 639-3 code that mteb's languages begin with."""
 
 _NAMES = {"nDCG": "ndcg", "Recall": "recall", "MRR": "mrr", "MAP": "map"}
 
 
 def task_name(dataset: str) -> str:
-    """The name of a data set's task in mteb's layout."""
+    """Return the name of a data set's task in mteb's layout."""
     return "MIRACLRetrieval" if dataset == "miracl" else f"{OURS}{dataset}"
 
 
 def langscript(code: str) -> str:
-    """A language as mteb writes it: ``ar`` -> ``ara-Arab``."""
+    """Return a language as mteb writes it: ``ar`` becomes ``ara-Arab``."""
     return f"{ISO_639_3[code]}-{(LANGUAGES | SURPRISE)[code].script}"
 
 
 def mteb_measure(measure: str) -> str | None:
-    """``nDCG@10`` -> ``ndcg_at_10``; None for what mteb does not have (``Judged@10``)."""
+    """Return mteb's name of a measure: ``nDCG@10`` becomes ``ndcg_at_10``. None if mteb does not have it."""
     name, k = measures.parse_measure(measure)
     return f"{_NAMES[name]}_at_{k}" if name in _NAMES else None
 
 
 def data_revision(files: dict[str, dict[str, dict[str, str]]]) -> str:
-    """What stands for a revision of local data: a hash over split -> language -> file name -> SHA-256."""
+    """Return a revision for local data: a hash over split -> language -> file name -> SHA-256."""
     return f"sha256-{key_of(files)[:40]}"
 
 
 def export(paths: list[Path], out: Path) -> list[Path]:
-    """Write measured results as TaskResult files, the splits of one system and data set into one; returns the paths.
+    """Write measured results as TaskResult files: one file for each system and data set, with all its splits.
+
+    Returns:
+        The paths of the files.
 
     Raises:
-        UsageError: a result is no measurement, lacks nDCG@10, is given twice, or a file there holds more than would be
-            written.
+        UsageError: a result is not measured, lacks nDCG@10 or is given twice, or an existing file holds languages or
+            splits that would be lost.
     """
     groups: dict[Path, dict[str, Result]] = {}
     for path in paths:
         result = results.read(path)
         if result.kind != "measured":
-            raise UsageError("not measured by mdrbench", where=str(path), mend="give results of `mdrbench run`")
+            raise UsageError(
+                "The result was not measured by mdrbench.", where=str(path), mend="give results of `mdrbench run`"
+            )
         if "nDCG@10" not in result.evaluated.measures:
-            raise UsageError("has no nDCG@10, mteb's main score", where=str(path), mend="run it with nDCG@10")
+            raise UsageError(
+                "The result has no nDCG@10, mteb's main score.", where=str(path), mend="run the recipe with nDCG@10"
+            )
         splits = groups.setdefault(_target(result, out), {})
         if result.split in splits:
-            raise UsageError(f"the {result.split} split is given twice", where=str(path), mend="give each result once")
+            raise UsageError(f"The {result.split} split is given twice.", where=str(path), mend="give each result once")
         splits[result.split] = result
     for target, splits in groups.items():
-        _keep_what_is_there(target, splits)
+        _refuse_a_loss(target, splits)
         meta = _model_meta(next(iter(splits.values())))
         write_atomically(target.with_name("model_meta.json"), json.dumps(meta, indent=1))
         write_atomically(target, json.dumps(_task_result(splits), indent=1))
@@ -107,14 +114,14 @@ def _revision(result: Result) -> str:
     return (result.system.recipe_digest or "")[:40] or "no_revision_available"
 
 
-def _keep_what_is_there(target: Path, splits: dict[str, Result]) -> None:
+def _refuse_a_loss(target: Path, splits: dict[str, Result]) -> None:
     if not target.exists():
         return
     for split, entries in read_task_file(target).scores.items():
         written = splits[split].languages if split in splits else {}
         if lost := [entry["hf_subset"] for entry in entries if entry.get("hf_subset") not in written]:
             raise UsageError(
-                f"holds {', '.join(map(str, lost))} ({split}), which this export lacks",
+                f"The file holds {', '.join(map(str, lost))} ({split}), which this export lacks.",
                 where=str(target),
                 mend="export all splits of a system together, or into another --out",
             )
@@ -131,7 +138,7 @@ def _task_result(splits: dict[str, Result]) -> dict[str, Any]:
     return {
         "dataset_revision": data_revision(files),
         "task_name": task_name(next(iter(splits.values())).dataset),
-        "mteb_version": None,  # it is not mteb that computed these
+        "mteb_version": None,  # mteb did not compute these scores
         "scores": {
             split: [_scores(result, lang) for lang in result.language_codes()] for split, result in splits.items()
         },
@@ -149,7 +156,7 @@ def _scores(result: Result, lang: str) -> dict[str, Any]:
 
 
 def _model_meta(result: Result) -> dict[str, Any]:
-    """A ModelMeta with what is known; ``loader_kwargs`` holds the recipe."""
+    """Return the fields of a ModelMeta. Unknown fields are None, and ``loader_kwargs`` holds the recipe."""
     unknown = "loader release_date languages n_parameters memory_usage_mb max_tokens embed_dim license open_weights"
     unknown += " public_training_code public_training_data similarity_fn_name use_instructions training_datasets"
     return {
@@ -162,7 +169,7 @@ def _model_meta(result: Result) -> dict[str, Any]:
 
 
 class TaskFile(BaseModel):
-    """What is read of mteb's TaskResult."""
+    """The fields of mteb's TaskResult that are read."""
 
     task_name: str
     dataset_revision: str
@@ -171,18 +178,26 @@ class TaskFile(BaseModel):
 
 
 def read_task_file(path: Path) -> TaskFile:
+    """Read a result file of mteb.
+
+    Raises:
+        DataError: the file is missing, not JSON, too old, or not a TaskResult.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError("no such file", where=str(path), mend="give a result file of mteb, or a folder") from None
+        raise DataError(
+            "There is no such file.", where=str(path), mend="give a result file of mteb, or a folder"
+        ) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"not a JSON file: {error}", where=str(path), mend="let mteb write it anew") from None
+        raise DataError(f"The file is not JSON: {error}", where=str(path), mend="let mteb write it again") from None
     if isinstance(data, dict) and "mteb_dataset_name" in data:
         mend = "load it with mteb.TaskResult.from_disk and write it with to_disk"
-        raise DataError("was written before mteb 1.11", where=str(path), mend=mend)
+        raise DataError("The file was written before mteb 1.11.", where=str(path), mend=mend)
     try:
         return TaskFile.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "file"
-        raise DataError(f"no TaskResult of mteb: {place}: {first['msg']}", where=str(path), mend="check it") from None
+        message = f"The file is not a TaskResult of mteb: {place}: {first['msg']}"
+        raise DataError(message, where=str(path), mend="let mteb write it again") from None
