@@ -56,7 +56,7 @@ def redacted(value: Value) -> Value:
         pairs = ((key, HIDDEN if _is_secret(key, item) else redacted(item)) for key, item in value.items())
         return dict(pairs)  # type: ignore[return-value]
     if isinstance(value, list | tuple):
-        return type(value)(map(redacted, value))  # type: ignore[return-value, call-arg]
+        return type(value)(map(redacted, value))
     return value
 
 

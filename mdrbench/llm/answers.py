@@ -101,7 +101,7 @@ class Answers:
         self._lock = threading.RLock()
 
     @contextmanager
-    def _connected(self):
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         """The connection, held alone; SQLite's errors in our words."""
         with self._lock:
             try:
@@ -159,11 +159,11 @@ class Answers:
         """Store an answer for good; what the store then has under its key, the first answer where there were two."""
         with self._connected() as connection:
             connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({_MARKS})", answer)
-            return self.get(answer.key)
+            return self.get(answer.key) or answer
 
     def __len__(self) -> int:
         with self._connected() as connection:
-            return connection.execute("SELECT count(*) FROM answers").fetchone()[0]
+            return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
     def served(self, model: str) -> list[str]:
         """The models that the endpoints named in the answers of ``model``."""
@@ -175,7 +175,8 @@ class Answers:
         """Mean output tokens of a model's answers to a prompt, None where the store has none."""
         query = "SELECT avg(output_tokens) FROM answers WHERE model = ? AND kind = ? AND version = ?"
         with self._connected() as connection:
-            return connection.execute(query, (model, kind, version)).fetchone()[0]
+            mean = connection.execute(query, (model, kind, version)).fetchone()[0]
+        return None if mean is None else float(mean)
 
     def all(self) -> Iterator[Answer]:
         """Every answer, by key; rows that are added meanwhile may be missed."""

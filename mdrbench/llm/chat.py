@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -28,7 +28,8 @@ from mdrbench.core.errors import SetupError, StepError
 from mdrbench.core.languages import LANGUAGES, SURPRISE
 from mdrbench.core.store import canonical, key_of
 from mdrbench.llm.answers import Answer, Answers, default_path
-from mdrbench.llm.completions import Endpoint, Failed, Refused, Reply
+from mdrbench.llm.completions import Endpoint, Failed, Refused
+from mdrbench.llm.replies import Reply
 from mdrbench.llm.settings import Settings
 from mdrbench.llm.spending import Budget, Prices, bound_tokens, estimate_tokens
 
@@ -56,7 +57,7 @@ class Question(NamedTuple):
     kind: str
     version: str
     messages: list[dict[str, str]]
-    about: dict[str, str | None]
+    about: Mapping[str, str | None]
     response_format: dict[str, Any] | None = None
     vote: int = 0
     attempt: int = 0
@@ -101,7 +102,7 @@ class Chat:
         self.counts: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self._guard = threading.Lock()
-        self._under_way: dict[str, Future] = {}
+        self._under_way: dict[str, Future[Answer]] = {}
         self._stop = threading.Event()
         self._not_before = 0.0
         self._cause: BaseException | None = None
@@ -204,7 +205,7 @@ class Chat:
         about = dict(question.about)
         query = about.pop("query", None)
         counted = reply.input_tokens is not None and reply.output_tokens is not None
-        if counted:
+        if reply.input_tokens is not None and reply.output_tokens is not None:
             tokens = reply.input_tokens, reply.output_tokens
         else:
             tokens = estimate_tokens(question.messages), estimate_tokens([{"content": reply.text}])
@@ -269,7 +270,7 @@ class Chat:
                 try:
                     reply = self.endpoint.complete(body)
                 except Refused as error:
-                    failure = error
+                    failure: Failed = error
                 except Failed as error:  # it may have been charged
                     reservation.keep()
                     failure = error
@@ -310,7 +311,7 @@ class Chat:
 
     # -- many questions ---------------------------------------------------------------------------------------------
 
-    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """Results of ``work`` in the order of the items; memory holds a few for each thread.
 
         The first failure stops the rest: nothing more is sent, what is under way is waited for and stored, then the
@@ -321,14 +322,15 @@ class Chat:
         threads = self.settings.concurrency
         pool = ThreadPoolExecutor(threads, thread_name_prefix="chat")
         stream = iter(items)
-        waiting: deque[Future] = deque(pool.submit(self._run, work, item) for item in islice(stream, threads * AHEAD))
+        first = islice(stream, threads * AHEAD)
+        waiting: deque[Future[Result]] = deque(pool.submit(self._run, work, item) for item in first)
         try:
             while waiting:
                 result = waiting.popleft().result()
                 waiting.extend(pool.submit(self._run, work, item) for item in islice(stream, 1))
                 yield result
         except Stopped:
-            raise self._cause from None
+            raise self._cause or AssertionError("a thread stopped without a cause") from None
         finally:
             self._stop.set()
             if self._under_way:

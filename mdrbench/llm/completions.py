@@ -111,7 +111,7 @@ class Endpoint:
                 names = replies.model_names(replies.bounded(response.iter_bytes()))
         except (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise self._explain(error) from None
-        except (openai.OpenAIError, ValueError, *_broken_streams()) as error:
+        except _failures() as error:
             if self._proxy():
                 raise SetupError(
                     f"no answer from {self.url}: {_reason(error)}", mend=self._around_the_proxy()
@@ -173,7 +173,7 @@ class Endpoint:
             if error.status_code == 400 and "content_filter" in str(error.body):
                 return Reply("", "content_filter", 0, 0, None)
             raise self._explain(error) from None
-        except (openai.OpenAIError, ValueError, *_broken_streams()) as error:
+        except _failures() as error:
             raise Failed(_reason(error)) from None
 
     def _explain(self, error: openai.APIError) -> Exception:
@@ -219,11 +219,15 @@ def _mend_of(reason: str) -> str:
     return next((mend for word, mend in words.items() if word in reason), "see what the endpoint says is wrong")
 
 
-def _broken_streams() -> tuple[type[Exception], ...]:
-    """The errors of the HTTP library under openai while a body arrives; openai wraps only those before it."""
-    import httpx2
+def _failures() -> tuple[type[Exception], ...]:
+    """List what a request may fail with: errors of the client, of a body, and of a stream that breaks off.
 
-    return (httpx2.HTTPError, httpx2.StreamError)
+    openai wraps the errors of the HTTP library only until the body arrives.
+    """
+    import httpx2
+    import openai
+
+    return (openai.OpenAIError, ValueError, httpx2.HTTPError, httpx2.StreamError)
 
 
 def _is_local(host: str) -> bool:

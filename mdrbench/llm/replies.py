@@ -74,8 +74,8 @@ def completion(body: Any) -> Reply:
     elif not _is_unicode(text):
         text, finish = "", MALFORMED
     usage = _get(body, "usage")
-    tokens = (_tokens(_get(usage, name)) for name in ("prompt_tokens", "completion_tokens"))
-    return Reply(redact(text), finish, *tokens, served_name(_get(body, "model")))
+    asked, answered = _tokens(_get(usage, "prompt_tokens")), _tokens(_get(usage, "completion_tokens"))
+    return Reply(redact(text), finish, asked, answered, served_name(_get(body, "model")))
 
 
 def model_names(body: Any) -> list[str]:
@@ -87,10 +87,10 @@ def model_names(body: Any) -> list[str]:
 
 def served_name(name: Any) -> str | None:
     """The model as the endpoint names it; of a path to a local file only the file's name."""
-    name = _name(name)
-    if name and (name.startswith(("/", "~", "./", "../")) or "\\" in name):
-        return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return name
+    named = _name(name)
+    if named and (named.startswith(("/", "~", "./", "../")) or "\\" in named):
+        return named.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return named
 
 
 def _text(content: Any) -> str:
@@ -117,7 +117,8 @@ def _name(value: Any) -> str | None:
 
 
 def _tokens(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return int(value) if is_count else None
 
 
 def _first(value: Any) -> Any:

@@ -52,7 +52,9 @@ class Settings(BaseModel):
     @property
     def prices(self) -> Prices | None:
         """What tokens cost, None where it is not known."""
-        return None if self.price_input is None else Prices(self.price_input, self.price_output)
+        if self.price_input is None or self.price_output is None:
+            return None
+        return Prices(self.price_input, self.price_output)
 
 
 RUN_ONLY = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def reserved(self, input_tokens: int, output_tokens: int):
+    def reserved(self, input_tokens: int, output_tokens: int) -> Iterator[Reservation]:
         """Room for a request of at most so many tokens, given back at the end unless it is settled or kept.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdrbench.core.errors import StepError
 from mdrbench.core.texts import text_digest
@@ -27,6 +27,8 @@ from mdrbench.core.types import (
     Topics,
     TrainingGroup,
 )
+from mdrbench.negatives.judges import Judge
+from mdrbench.negatives.mining import Miner
 
 Verdicts = dict[str, dict[str, Judgment]]
 """qid -> docid -> judgment."""
@@ -59,7 +61,7 @@ def docids_to_compare(run: Run, qrels: Qrels, depth: int) -> set[str]:
 
 
 def mine(
-    miner,
+    miner: Miner,
     topics: Topics,
     qrels: Qrels,
     run: Run,
@@ -159,7 +161,7 @@ class Judging(NamedTuple):
         reference: whether the first positive is shown to the judge.
     """
 
-    judge: object | None
+    judge: Judge | None
     lang: str
     topics: Topics
     passages: Mapping[str, Passage]
@@ -184,6 +186,8 @@ class Judging(NamedTuple):
         """Verdicts on the listed docids of each query's group."""
         pairs = self.pairs(wanted)
         verdicts: Verdicts = {}
+        if self.judge is None:
+            raise ValueError("no judge was given")
         for pair, judgment in zip(pairs, self.judge.judge(pairs, progress), strict=True):
             if (judgment.qid, judgment.docid) != (pair.qid, pair.passage.docid):
                 raise StepError(
@@ -201,7 +205,7 @@ def everything(groups: list[TrainingGroup]) -> dict[str, tuple[TrainingGroup, li
 
 def judge(
     groups: list[TrainingGroup], judging: Judging, size: int | None, progress: Callable[[int], None]
-) -> tuple[list[TrainingGroup], Verdicts, dict]:
+) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
     """Take out the negatives that the judge does not let stay.
 
     Returns:
@@ -255,7 +259,7 @@ def top_up(
     judged_zeros: bool,
     size: int,
     progress: Callable[[int], None],
-) -> tuple[list[TrainingGroup], Verdicts, dict]:
+) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
     """Fill groups up to ``size`` from the rankings of generated queries, asking the judge about what is new.
 
     In rounds: each short group takes as many of its best-ranked remaining candidates as it lacks, the judge vetoes
@@ -277,7 +281,7 @@ def top_up(
         if judging.judge is not None:
             done = sum(map(len, asked.values()))
             wanted = {qid: (by_qid[qid], [hit.docid for hit in hits]) for qid, hits in taken.items()}
-            found = judging.ask(wanted, lambda n, done=done: progress(done + n))
+            found = judging.ask(wanted, _shifted(progress, done))
         for qid, hits in taken.items():
             asked.setdefault(qid, {}).update(found.get(qid, {}))
             for docid, score in hits:
@@ -290,6 +294,11 @@ def top_up(
                     counts["vetoed"] += 1
     full = [group._replace(negatives=tuple(chosen[group.qid])) for group in groups]
     return full, asked, {**_described(full, size), "generated": counts["generated"], "vetoed": counts["vetoed"]}
+
+
+def _shifted(progress: Callable[[int], None], before: int) -> Callable[[int], None]:
+    """Count on from the pairs of earlier rounds."""
+    return lambda done: progress(before + done)
 
 
 def _new_candidates(

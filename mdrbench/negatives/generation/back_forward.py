@@ -125,7 +125,7 @@ class BackForward:
         """Open the store and try the endpoint; where that fails the error names what needs none."""
         self.chat.prepare(say, OTHER_GENERATORS)
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Model, prompts, sampling."""
         own = {"max_query_chars": self.config.max_query_chars}
         return {"generator": "back-forward", "prompt": PROMPT, **self.chat.conventions(), **own}
@@ -199,7 +199,7 @@ class BackForward:
             return "same"
         return None
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Sources answered and those without a readable query; answers asked for again, by reason; see Chat.facts."""
         names = ("generated", "unreadable", *(f"{problem}_answers" for problem in PROBLEMS))
         return {**{name: self._counts[name] for name in names}, **self.chat.facts()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,7 +33,7 @@ class NoGenerator:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to check."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Empty: it decides nothing."""
         return {}
 
@@ -40,6 +41,6 @@ class NoGenerator:
         """Never called: a plan leaves the step out."""
         raise RuntimeError("the generator 'none' was asked for queries")
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Nothing was generated."""
         return {}

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +28,7 @@ RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 SAMPLE = registry.PACKAGE / "data" / "datasets" / "sample_data" / "generations"
 
-KEYS = {"qid": str, "reference": str, "summary": (str, type(None)), "query": (str, type(None))}
+KEYS: dict[str, jsonl.Types] = {"qid": str, "reference": str, "summary": (str, type(None)), "query": (str, type(None))}
 
 
 class Config(BaseModel):
@@ -59,7 +59,7 @@ class Replay:
         """A DataError where the folder holds no such file."""
         self._files.require("recorded generations", ", or set generation.folder")
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """What a missing generation is, and the SHA-256 of the files' names and contents."""
         return {
             "generator": "replay",
@@ -88,7 +88,7 @@ class Replay:
             )
         return None, None, None
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Sources answered, those without a readable query, of these not recorded, and those of another positive."""
         return {name: self._counts[name] for name in ("generated", "unreadable", "missing", "other_reference")}
 

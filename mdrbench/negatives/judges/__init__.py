@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from mdrbench.core.types import Judgment, Pair
 
@@ -30,7 +30,7 @@ class Judge(Protocol):
     def prepare(self, say: Callable[[str], None]) -> None:
         """Check before anything runs that the judge can work (endpoint, model, store); a SetupError says the mend."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """All that decides a verdict (model, prompt version, thresholds), as JSON: part of the artifacts' keys."""
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
@@ -39,5 +39,5 @@ class Judge(Protocol):
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
         """One verdict a pair, in order; a pair without a readable answer has both grades None."""
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """What judging took so far (requests, tokens, cost, unreadable answers), for the manifest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -45,7 +45,7 @@ class Tally:
         self.grades["unreadable" if judgment.grade is None else str(judgment.grade)] += 1
         return judgment
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Pairs judged, how many at each combined grade, and those without one."""
         grades = {name: self.grades[name] for name in ("0", "1", "2")}
         return {"judged": self.grades.total(), "grades": grades, "unreadable": self.grades["unreadable"]}

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -60,7 +60,7 @@ class AnswerJudge:
         self._files = Recorded(Path(config.folder).expanduser(), "answers", config.split, ("jsonl", "tsv"))
         self._answers = cache(self._read)
         self._tally = Tally()
-        self._without: Counter[str] = Counter()
+        self._without: Counter[tuple[str, str]] = Counter()
 
     def _read(self, lang: str) -> dict[str, list[str]]:
         """qid -> answers, already in the form in which they are looked for."""
@@ -81,7 +81,7 @@ class AnswerJudge:
         """A DataError where the folder holds no answers."""
         self._files.require("answers", " (docs/judges.md)")
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """The matching, what a missing answer is, and the SHA-256 of the files' names and contents."""
         return {
             "judge": "answer",
@@ -102,7 +102,8 @@ class AnswerJudge:
         for done, pair in enumerate(pairs, 1):
             answers = self._answers(pair.lang).get(pair.qid)
             if answers is None:
-                verdict = self._cannot_tell(pair)
+                self._cannot_tell(pair)
+                verdict = None
             else:
                 text = _cached(self._form(pair.lang), pair.passage.text)
                 verdict = 2 if any(answer in text for answer in answers) else 0
@@ -118,7 +119,7 @@ class AnswerJudge:
             )
         self._without[pair.lang, pair.qid] += 1
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Pairs judged by grade; queries without a known answer and their pairs, which got no grade."""
         return {
             **self._tally.facts(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -50,6 +50,20 @@ def build(config: Config) -> BiEncoderJudge:
     return BiEncoderJudge(config)
 
 
+class TextEncoder(Protocol):
+    """What the judge needs of a member of the encoders family."""
+
+    def prepare(self, say: Callable[[str], None]) -> None: ...
+
+    def conventions(self) -> dict[str, Any]: ...
+
+    def encode_queries(self, texts: list[str]) -> np.ndarray:
+        """Return embeddings, shape (texts, dim)."""
+
+    def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
+        """Return embeddings, shape (texts, dim)."""
+
+
 class BiEncoderJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
@@ -64,15 +78,16 @@ class BiEncoderJudge:
         return "needed" if self.config.relative_to_reference else "ignored"
 
     @cached_property
-    def encoder(self):
+    def encoder(self) -> TextEncoder:
         """The encoder, built from its part of the configuration."""
-        return registry.build("encoders", self.config.encoder)
+        encoder: TextEncoder = registry.build("encoders", self.config.encoder)
+        return encoder
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the encoder's model where it is not here yet."""
         self.encoder.prepare(say)
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """The encoder's, the cut-offs and what they are relative to, and how title and text are joined."""
         return {
             "judge": "bi-encoder",
@@ -112,7 +127,7 @@ class BiEncoderJudge:
 
         sides = [[pair.passage for pair in pairs]]
         if self.config.relative_to_reference:
-            sides.append([pair.reference for pair in pairs])
+            sides.append([pair.reference or Passage("", "", "") for pair in pairs])
         row = {text: i for i, text in enumerate(dict.fromkeys(passage[1:] for side in sides for passage in side))}
         texts = [Passage("", title, text).joined(self.config.title_separator) for title, text in row]
         query_row = {query: i for i, query in enumerate(dict.fromkeys(pair.query for pair in pairs))}
@@ -127,7 +142,7 @@ class BiEncoderJudge:
         ]
         return of[0], of[1] if len(of) == 2 else np.zeros(len(pairs), dtype=np.float32)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Pairs judged by grade, and how many different passages were encoded for them."""
         return {**self._tally.facts(), "passages_encoded": self._encoded}
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -90,7 +90,7 @@ class CrossEncoderJudge:
         """What ``auto`` comes to on this machine."""
         return environment.precision(self.config.precision)
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Model, revision and source, cut-offs, activation, length, text joining, precision, library versions."""
         return {
             "judge": "cross-encoder",
@@ -112,7 +112,7 @@ class CrossEncoderJudge:
         for start in range(0, len(pairs), size):
             window = pairs[start : start + size]
             texts = [(pair.query, pair.passage.joined(self.config.title_separator)) for pair in window]
-            scores = self.scores(texts, lambda done, start=start: progress(start + done))
+            scores = self.scores(texts, partial(_count_on, progress, start))
             for pair, score in zip(window, scores, strict=True):
                 found = grade(score, *self.config.cutoffs)
                 yield self._tally.verdict(pair, found, found)
@@ -143,9 +143,13 @@ class CrossEncoderJudge:
             progress(at)
         return result
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Pairs judged by grade, those without a finite score as unreadable; device and precision."""
         return {**self._tally.facts(), "device": self.device, "precision": self.precision}
+
+
+def _count_on(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
 
 
 def check_head(folder: Path) -> None:
@@ -176,10 +180,10 @@ def _load(path: str, max_length: int, activation: str, precision: str, device: s
     from sentence_transformers import CrossEncoder
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     check_head(Path(path))
     loading.check_weights(Path(path), loading.class_of(Path(path)))
-    model = CrossEncoder(
+    model: CrossEncoder = CrossEncoder(
         path,
         device=device,
         max_length=max_length,

@@ -161,7 +161,7 @@ class LLMJudge:
         """Open the store and try the endpoint; where that fails the error names the judges that need none."""
         self.chat.prepare(say, OTHER_JUDGES)
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Model, prompt, sampling, votes. Whether a reference is shown is up to the pairs."""
         own = self.config.model_dump(mode="json", include={"response_format", "votes"})
         return {"judge": "llm", "prompt": PROMPT, **self.chat.conventions(), **own}
@@ -267,7 +267,7 @@ class LLMJudge:
             mend="raise max_tokens where finish is length, try response_format json_schema, or take another model",
         )
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Pairs by grade, answers unreadable and cut off, pairs shortened and without reference; see Chat.facts."""
         names = ("unreadable_answers", "truncated_answers", "shortened", "without_reference")
         return {**self._tally.facts(), **{name: self._counts[name] for name in names}, **self.chat.facts()}
@@ -311,7 +311,7 @@ def read_grades(text: str) -> Grades | None:
         return None
 
 
-def _objects(text: str) -> Iterator[dict]:
+def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects in a text, outermost ones only."""
     decoder = json.JSONDecoder()
     at = text.find("{")

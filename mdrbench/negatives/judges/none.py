@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,7 +37,7 @@ class NoJudge:
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to check."""
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """Empty: it decides nothing."""
         return {}
 
@@ -48,6 +49,6 @@ class NoJudge:
         """Never called: a plan leaves the step out. There is no verdict that would mean 'not judged'."""
         raise RuntimeError("the judge 'none' was asked for verdicts")
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Nothing was judged."""
         return {}

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +31,7 @@ RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 SAMPLE = registry.PACKAGE / "data" / "datasets" / "sample_data" / "judgments"
 
-KEYS = {
+KEYS: dict[str, jsonl.Types] = {
     "qid": str,
     "docid": str,
     "reference": (str, type(None)),
@@ -75,7 +75,7 @@ class Replay:
         """A DataError where the folder holds no such file."""
         self._files.require("recorded verdicts", ", or set judge.folder")
 
-    def conventions(self) -> dict:
+    def conventions(self) -> dict[str, Any]:
         """What ungraded pairs are, and the SHA-256 of the files' names and contents."""
         return {
             "judge": "replay",
@@ -112,7 +112,7 @@ class Replay:
         assumed = 0 if self.config.ungraded == "about-something-else" else None
         return self._tally.verdict(pair, assumed, assumed)
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Grades given; of these how many were not recorded, and how many recorded with another reference."""
         return {**self._tally.facts(), **{name: self._counts[name] for name in ("ungraded", "other_reference")}}
 

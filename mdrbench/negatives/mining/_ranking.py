@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,7 +25,7 @@ class RankingConfig(BaseModel):
     depth: int = Field(default=100, ge=1, le=10_000, description="hits of the ranking that are looked at")
 
     @model_validator(mode="after")
-    def _fits(self):
+    def _fits(self) -> Self:
         if self.k > self.depth:
             raise ValueError(f"k = {self.k} is more than depth = {self.depth}; raise depth or lower k")
         return self
@@ -41,12 +41,15 @@ class PositiveConfig(RankingConfig):
     reference: Literal["best", "worst"] = "best"
 
 
-class Ranking:
+Settings = TypeVar("Settings", bound=RankingConfig)
+
+
+class Ranking(Generic[Settings]):
     """See :class:`mdrbench.negatives.mining.Miner`; a strategy adds ``select``."""
 
     reference: str | None = None
 
-    def __init__(self, config: RankingConfig):
+    def __init__(self, config: Settings):
         self.config = config
         self.depth = config.depth
         self.keep: int | None = config.k

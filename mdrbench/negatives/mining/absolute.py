@@ -24,7 +24,7 @@ def build(config: Config) -> Absolute:
     return Absolute(config)
 
 
-class Absolute(Ranking):
+class Absolute(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:

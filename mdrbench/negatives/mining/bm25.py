@@ -24,7 +24,7 @@ def build(config: Config) -> BM25Negatives:
     return BM25Negatives(config)
 
 
-class BM25Negatives(Ranking):
+class BM25Negatives(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def retriever(self, own: dict[str, Any]) -> dict[str, Any]:

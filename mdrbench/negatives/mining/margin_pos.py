@@ -26,7 +26,7 @@ def build(config: Config) -> MarginPos:
     return MarginPos(config)
 
 
-class MarginPos(Ranking):
+class MarginPos(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def __init__(self, config: Config):

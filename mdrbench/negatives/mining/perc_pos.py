@@ -27,7 +27,7 @@ def build(config: Config) -> PercPos:
     return PercPos(config)
 
 
-class PercPos(Ranking):
+class PercPos(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def __init__(self, config: Config):

@@ -26,7 +26,7 @@ def build(config: Config) -> RandomNegatives:
     return RandomNegatives(config)
 
 
-class RandomNegatives(Ranking):
+class RandomNegatives(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def retriever(self, own: dict[str, Any]) -> None:

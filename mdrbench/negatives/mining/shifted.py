@@ -20,7 +20,7 @@ class Config(RankingConfig):
     n: int = Field(default=10, ge=0, description="candidates skipped at the top")
 
     @model_validator(mode="after")
-    def _leaves_room(self):
+    def _leaves_room(self) -> Config:
         if self.n + self.k > self.depth:
             raise ValueError(f"n + k = {self.n + self.k} is more than depth = {self.depth}; raise depth")
         return self
@@ -31,7 +31,7 @@ def build(config: Config) -> Shifted:
     return Shifted(config)
 
 
-class Shifted(Ranking):
+class Shifted(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:

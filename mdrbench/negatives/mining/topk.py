@@ -21,7 +21,7 @@ def build(config: Config) -> TopK:
     return TopK(config)
 
 
-class TopK(Ranking):
+class TopK(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
