@@ -166,9 +166,12 @@ def at_workspace(workspace, me5_small, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [b for b in SHELL_BLOCKS if not b.page.startswith(ADD_PAGES)], ids=place)
-def test_commands_without_a_marker_run(block, at_workspace, monkeypatch):
+def test_commands_without_a_marker_run(block, at_workspace, monkeypatch, tmp_path):
+    """The README starts in an empty folder; the other pages look at the committed results."""
     from mdrbench.cli import main
 
+    if block.page == "README.md":
+        monkeypatch.chdir(tmp_path)
     for command in COMMANDS:
         if command.block == block:
             monkeypatch.setattr(sys, "argv", command.words)
