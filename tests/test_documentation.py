@@ -133,7 +133,7 @@ def test_yaml_of_the_documentation_is_a_recipe_or_a_part_of_one(block, tmp_path)
         yaml.safe_load(block.text)
         return
     data = yaml.safe_load(block.text)
-    for wrap in (lambda data: data, lambda data: {"negatives": data}):
+    for wrap in (lambda data: data, lambda data: {"negatives": data}, lambda data: {"retriever": data}):
         path = tmp_path / "page.yaml"
         path.write_text(yaml.safe_dump({"extends": "boosted", "summary": "an example", **wrap(data)}), encoding="utf-8")
         try:
