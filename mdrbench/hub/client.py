@@ -1,14 +1,14 @@
-"""Raw files of the Hugging Face hub at one commit: whole, verified, recorded; interrupted downloads are resumed.
+"""Download files of the Hugging Face hub at one commit; verify and record them, and resume what was interrupted.
 
 ::
 
     ROOT/.../NAME                a file; it appears under its name only when it is complete and verified
-    ROOT/.../NAME.ETAG.part      what has arrived of it so far (the beginning of its ETag ties it to these bytes)
+    ROOT/.../NAME.ETAG.part      the bytes that have arrived so far (the start of the ETag identifies the file)
     ROOT/manifest.json           commit of each repository; source, ETag, bytes and SHA-256 of each file
 
-``huggingface_hub`` gives the token. Its ``hf_hub_download`` is not used: it compares sizes only, never the bytes with
-their ETag, and follows a branch wherever it moves. The ETag of a large file is its SHA-256, of another its git blob
-id. The first answer of a repository fixes its commit; from then on that commit is asked for, and another is an error.
+``huggingface_hub`` provides the token. Its ``hf_hub_download`` is not used: it compares sizes only, never bytes with
+their ETag, and it follows a branch when the branch moves. The ETag of a large file is its SHA-256; the ETag of a small
+file is its git blob id. The first answer of a repository fixes the commit; any other commit is an error from then on.
 ``HF_ENDPOINT`` names a mirror, ``HF_TOKEN`` (or ``hf auth login``) a token.
 """
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 class Refused(SetupError):
-    """The hub wants a token, or its terms accepted."""
+    """The hub asks for a token, or the user must accept terms first."""
 
 
 class _Meta(NamedTuple):
-    """What the hub says of a file before it is fetched."""
+    """What the hub states about a file before the download."""
 
     url: str
     commit: str
@@ -46,7 +46,7 @@ class _Meta(NamedTuple):
 
 
 def git_blob_id(path: Path) -> str:
-    """The SHA-1 by which git, and so the hub, names a file's bytes."""
+    """Return the SHA-1 by which git, and therefore the hub, identifies a file's bytes."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -55,7 +55,7 @@ def git_blob_id(path: Path) -> str:
 
 
 def _verified(path: Path, meta: _Meta) -> str | None:
-    """The SHA-256 of a file that is what the hub says, else None."""
+    """Return the SHA-256 of a file if size and ETag are those that the hub states, else None."""
     if path.stat().st_size != meta.size:
         return None
     if len(meta.etag) == 40 and git_blob_id(path) != meta.etag:
@@ -65,10 +65,10 @@ def _verified(path: Path, meta: _Meta) -> str | None:
 
 
 def fetch(root: Path, wanted: Iterable[Wanted], jobs: int = 4, listen: Listen = nobody) -> None:
-    """Download what is missing, ``jobs`` files at a time. What has come stays: the next call goes on from there.
+    """Download the missing files, ``jobs`` at a time. A stopped download keeps its bytes, and the next call continues.
 
     Raises:
-        Refused: every source of a file wants a token.
+        Refused: every source of a file asks for a token.
         DataError: a file is not on the hub, differs from its checksum, or the repository is at another commit.
         SetupError: the hub cannot be reached, or the disk is full.
     """
@@ -77,7 +77,7 @@ def fetch(root: Path, wanted: Iterable[Wanted], jobs: int = 4, listen: Listen = 
     if all(manifest.has(one.local) for one in wanted):
         return
     root.mkdir(parents=True, exist_ok=True)
-    waiting = Event("note", "", text=f"another process is fetching into {root}; waiting")
+    waiting = Event("note", "", text=f"another process downloads into {root}; waiting")
     with file_lock(root / ".lock", on_wait=lambda: listen(waiting)), _session(jobs) as session:
         manifest = Manifest(root)
         missing = [one for one in wanted if not manifest.has(one.local)]
@@ -88,7 +88,7 @@ def fetch(root: Path, wanted: Iterable[Wanted], jobs: int = 4, listen: Listen = 
 
 @contextmanager
 def _session(jobs: int) -> Iterator[requests.Session]:
-    """An HTTP session with the user's token; ``requests`` drops the token when it is sent on to another host."""
+    """Open an HTTP session with the user's token; ``requests`` drops the token when a redirect leaves the host."""
     from huggingface_hub import get_token, is_offline_mode
 
     if is_offline_mode():
@@ -100,7 +100,7 @@ def _session(jobs: int) -> Iterator[requests.Session]:
 
 
 class _Client(Transfer):
-    """Fetches single files; one for all threads of a :func:`fetch`."""
+    """Downloads single files; all threads of a :func:`fetch` share one client."""
 
     host, option = "the hub", "HF_ENDPOINT"
 
@@ -110,7 +110,7 @@ class _Client(Transfer):
         self._refused: set[str] = set()
 
     def fetch(self, wanted: Wanted) -> None:
-        """Fetch a file from the first source that gives it."""
+        """Download a file from the first source that provides it."""
         for source, other in zip(wanted.sources, wanted.sources[1:], strict=False):
             try:
                 if source.repo not in self._refused:
@@ -138,7 +138,7 @@ class _Client(Transfer):
         self.say(Event("done", local, meta.size, meta.size))
 
     def _download(self, local: str, meta: _Meta, target: Path) -> str:
-        """Complete the part, verify it and rename it; a part that was resumed and fails is fetched once more."""
+        """Complete the part, verify it and rename it; download a resumed part again if it does not verify."""
         part = target.with_name(f"{target.name}.{meta.etag[:12]}.part")
         resumed = part.exists()
         self.patiently(local, lambda: self.append(meta.url, local, meta.size, part))
@@ -148,15 +148,15 @@ class _Client(Transfer):
             if resumed:
                 return self._download(local, meta, target)
             raise DataError(
-                f"what came is not what the hub announced (ETag {meta.etag[:12]})",
+                f"the download differs from what the hub announced (ETag {meta.etag[:12]})",
                 where=meta.url,
-                mend="run the command again; if it stays so, a proxy or mirror (HF_ENDPOINT) alters files",
+                mend="run the command again; if the error stays, a proxy or mirror (HF_ENDPOINT) changes files",
             )
         put_in_place(part, target)
         return digest
 
     def _head(self, url: str) -> _Meta:
-        """Ask for commit, checksum and size, following redirects within the hub but not to its content network."""
+        """Ask for commit, checksum and size; follow redirects within the hub, but not to its content network."""
         import requests
 
         known: requests.structures.CaseInsensitiveDict[str] = requests.structures.CaseInsensitiveDict()
@@ -181,7 +181,7 @@ class _Client(Transfer):
         return _Meta(url, commit, etag, int(size))
 
     def check(self, response: requests.Response, url: str) -> None:
-        """Raise the error that a status means; one of its own for a closed repository."""
+        """Raise the error that a status means; a closed repository has an error class of its own."""
         status = response.status_code
         if status in (401, 403):
             repo = urlsplit(url).path.partition("/resolve/")[0].split("/datasets/", 1)[-1]

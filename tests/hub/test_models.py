@@ -236,7 +236,7 @@ def test_a_pull_that_lost_a_file_is_made_anew(hub, root):
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_bytes_that_were_altered_on_the_way_are_an_error(hub, root, name):
     hub.spoiled.add(name)
-    with pytest.raises(DataError, match="not what the hub announced") as caught:
+    with pytest.raises(DataError, match="differs from what the hub announced") as caught:
         models.pull(REPO, None, "hub", root)
     assert caught.value.where == name
     assert models.find(REPO, None, "hub", root) is None
