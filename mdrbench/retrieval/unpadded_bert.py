@@ -1,12 +1,12 @@
-"""A BERT over texts of any lengths laid end to end, without padding, with gradients and dropout.
+"""Run BERT without padding over texts that are laid end to end; gradients and dropout work.
 
 A batch is one row of tokens: embeddings, linear layers, norms and dropout see a matrix of shape (tokens, dim) and
-compute nothing for padding. Texts of one length lie side by side, and each such group goes through scaled dot product
-attention without a mask; tensors are split and joined in one operation each, so that the backward pass does not copy
-the whole row for every group. Attention is put in through transformers' ``AttentionInterface``.
+compute nothing for padding. Texts of one length lie side by side, and each group of one length goes through scaled dot
+product attention without a mask. Tensors are split and joined in one operation each, so that the backward pass does not
+copy the whole row for every group. transformers' ``AttentionInterface`` calls this attention.
 
-For architectures whose layers mix tokens in attention alone, with a position embedding for each token: BERT and its
-relatives; :func:`suits` says which. Others go through the padded path of whoever asks.
+This works for architectures that mix tokens only in attention and have a position embedding for each token: BERT and
+its relatives (:func:`suits`). For other architectures the callers pad.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 FIRST_POSITION = {"bert": None, "roberta": "pad", "xlm-roberta": "pad", "camembert": "pad"}
-"""Architectures that are known to be right, and where their positions start: at 0, or behind the padding's index."""
+"""Architectures that were tested -> where their positions start: at 0 (None), or after the padding's index."""
 
 ATTENTION = "mdrbench-packed"
 
@@ -36,7 +36,7 @@ def suits(config: Any) -> bool:
 
 
 def register() -> str:
-    """Make the attention known to transformers; its name, for ``attn_implementation``."""
+    """Register the attention with transformers; return its name for ``attn_implementation``."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(ATTENTION, _attention)
@@ -44,7 +44,7 @@ def register() -> str:
 
 
 def hidden_states(model: Any, rows: list[np.ndarray]) -> list[torch.Tensor]:
-    """The last hidden states of a batch, one tensor of shape (texts, length, dim) for each length.
+    """Return the last hidden states of a batch, one tensor of shape (texts, length, dim) for each length.
 
     Args:
         model: loaded with :func:`register`'s attention.
@@ -65,7 +65,7 @@ def hidden_states(model: Any, rows: list[np.ndarray]) -> list[torch.Tensor]:
 
 
 def _positions(config: Any, ids: torch.Tensor) -> torch.Tensor:
-    """The positions that the model itself would give these ids; both of shape (texts, length)."""
+    """Return the positions that the model itself would give these ids; both of shape (texts, length)."""
     import torch
 
     if FIRST_POSITION[config.model_type] is None:
@@ -87,7 +87,7 @@ def _attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention within each text; query, key and value of shape (1, heads, tokens, head dim)."""
+    """Attend within each text; query, key and value have shape (1, heads, tokens, head dim)."""
     import torch
 
     sizes = [count * length for count, length in shapes]

@@ -1,12 +1,11 @@
-"""Embeddings on disk and exact search over them, in memory bounded by a block.
+"""Embeddings on disk and exact search over them; memory holds one block.
 
 ::
 
     FOLDER/shard-00000.npy      float16, shape (passages, dim), in corpus order
     FOLDER/shard-00000.json     docids, and the SHA-256 of the .npy file; written last: without it there is no shard
 
-Shards are numbered in corpus order and written one after the other, so an interrupted encoding goes on after the last
-whole shard.
+Shards are numbered and written in corpus order, so an interrupted encoding continues after the last whole shard.
 """
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ def _shard(path: Path) -> Shard:
 
 
 def docids(folder: Path, rows: np.ndarray) -> dict[int, str]:
-    """The docids of the rows (in corpus order) that occur, read shard by shard; rows below 0 are no hits."""
+    """Return row -> docid for the rows (in corpus order) that occur; rows below 0 are no hits."""
     import numpy as np
 
     wanted = np.unique(rows[rows >= 0])
@@ -145,7 +144,7 @@ def docids(folder: Path, rows: np.ndarray) -> dict[int, str]:
 
 
 def hits(folder: Path, topics: Topics, scores: np.ndarray, found: np.ndarray) -> Run:
-    """Hits by topic out of scores and rows, both of shape (topics, depth); rows below 0 are no hits."""
+    """Return hits by topic from scores and rows, both of shape (topics, depth); rows below 0 are no hits."""
     names = docids(folder, found)
     return {
         qid: [Hit(names[row], score) for score, row in zip(*pair, strict=True) if row >= 0]
@@ -154,7 +153,7 @@ def hits(folder: Path, topics: Topics, scores: np.ndarray, found: np.ndarray) ->
 
 
 def rows_of(folder: Path, wanted: set[str]) -> dict[str, int]:
-    """The rows (in corpus order) of passages, read shard by shard; docids that are not there are left out."""
+    """Return docid -> row (in corpus order) of passages; docids that the index lacks are left out."""
     found: dict[str, int] = {}
     first = 0
     for shard in shards(folder):
@@ -164,7 +163,7 @@ def rows_of(folder: Path, wanted: set[str]) -> dict[str, int]:
 
 
 def matrices(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Each shard's first row number and its matrix, mapped from disk: float16, shape (passages, dim)."""
+    """Yield each shard's first row number and its matrix, mapped from disk: float16, shape (passages, dim)."""
     import numpy as np
 
     first = 0
@@ -174,9 +173,9 @@ def matrices(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def blocks(folder: Path, size: int = BLOCK) -> Iterator[np.ndarray]:
-    """All embeddings in corpus order as float32, shape (size, dim), the last block possibly shorter.
+    """Yield all embeddings in corpus order as float32, shape (size, dim); the last block may be shorter.
 
-    Blocks are cut across shards, so that how passages are cut into shards changes nothing.
+    A block may span shards, so that the size of the shards changes nothing.
     """
     import numpy as np
 
@@ -197,7 +196,7 @@ def blocks(folder: Path, size: int = BLOCK) -> Iterator[np.ndarray]:
 
 
 def rows(folder: Path, wanted: np.ndarray) -> np.ndarray:
-    """The embeddings of ascending row numbers, float32, shape (len(wanted), dim)."""
+    """Return the embeddings of ascending row numbers, float32, shape (len(wanted), dim)."""
     import numpy as np
 
     parts = []
@@ -208,21 +207,21 @@ def rows(folder: Path, wanted: np.ndarray) -> np.ndarray:
 
 
 def top(folder: Path, queries: np.ndarray, depth: int, *, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
-    """Exact search: :func:`best_of` over the embeddings of a folder."""
+    """Search exactly: :func:`best_of` over the embeddings of a folder."""
     return best_of(blocks(folder, block), queries, depth)
 
 
 def best_of(passages: Iterable[np.ndarray], queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (float32) and rows (int64, in corpus order) of each query's best passages, both (queries, <= depth).
+    """Return scores (float32) and rows (int64, corpus order) of each query's best passages, both (queries, <= depth).
 
     Memory holds one block of passages, its scores and the best so far, never the index. Once ``depth`` passages are
-    known, only scores above the worst of them are looked at. The result does not depend on how passages are cut into
-    blocks, except among equal scores at the very last rank.
+    known, only scores above the worst of them matter. The result does not depend on the size of the blocks, except
+    among equal scores at the last rank.
 
     Args:
         passages: blocks of embeddings in corpus order, float32, shape (passages, dim), all but the last of one size.
         queries: float32, shape (queries, dim).
-        depth: hits a query.
+        depth: hits per query.
     """
     import torch
 
@@ -243,12 +242,12 @@ def best_of(passages: Iterable[np.ndarray], queries: np.ndarray, depth: int) -> 
 def score(
     folder: Path, queries: np.ndarray, wanted: list[list[str]], shape: Callable[[np.ndarray], np.ndarray] = lambda m: m
 ) -> list[list[float]]:
-    """The inner products of each query with passages of its own.
+    """Return the inner products of each query with passages of its own.
 
     Args:
         queries: float32, shape (queries, dim).
         wanted: docids for each query, all of them in the folder.
-        shape: what is done to embeddings, shape (passages, dim), before they are compared.
+        shape: applied to embeddings, shape (passages, dim), before they are compared.
     """
     import numpy as np
 
@@ -263,7 +262,7 @@ def score(
 
 
 class _Best:
-    """The best scores of each query so far, with candidates that are merged in when enough have gathered."""
+    """The best scores of each query so far, and candidates, which are merged when there are enough."""
 
     def __init__(self, queries: int, depth: int):
         import torch
@@ -274,7 +273,7 @@ class _Best:
         self.floor = torch.full((queries, 1), -torch.inf)  # what a score must exceed to matter
 
     def add(self, scores: torch.Tensor, first: int) -> None:
-        """Take in a block of scores, shape (queries, block), whose first passage has row ``first``."""
+        """Add a block of scores, shape (queries, block), whose first passage has row ``first``."""
         import torch
 
         width = scores.shape[1]
@@ -305,7 +304,7 @@ class _Best:
             self.floor = self.scores.min(dim=1, keepdim=True).values
 
     def sorted(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores descending with their rows."""
+        """Return scores in descending order with their rows."""
         self._merge()
         scores, order = self.scores.sort(dim=1, descending=True)
         return scores, self.rows.gather(1, order)

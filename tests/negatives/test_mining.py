@@ -129,7 +129,7 @@ def test_the_ensembles_retriever_is_plain_json():
         ("random", {"depth": 10}, "k = 30 is more than depth = 10"),
         ("ensemble", {}, "Field required"),
         ("ensemble", {"of": {}}, "at least 1 item"),
-        ("ensemble", {"of": {"a": {"name": "bm25"}}}, "'a' is no dense retriever"),
+        ("ensemble", {"of": {"a": {"name": "bm25"}}}, "'a' is not a dense retriever"),
         ("ensemble", {"of": ENCODERS, "weights": {"a": 1}}, "weights are for \\['a'\\], the parts are \\['a', 'b'\\]"),
         ("ensemble", {"of": ENCODERS, "weights": {"a": 0, "b": 1}}, "greater than 0"),
         ("ensemble", {"of": ENCODERS, "projection": {"dim": 0}}, "greater than or equal to 1"),

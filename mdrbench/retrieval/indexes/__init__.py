@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 class VectorIndex(Protocol):
     """What a member's ``build(config)`` returns.
 
-    Beside ``build`` a member has ``EXACT`` (whether it returns the same hits as exact search, so that no recall against
-    it need be measured), ``BUILT`` (whether a structure is built at all) and ``SEARCH_ONLY`` (settings that the
-    structure does not depend on: changing them searches the same one).
+    Beside ``build`` a member has ``EXACT`` (whether it returns the hits of exact search, so that recall need not be
+    measured), ``BUILT`` (whether a structure is built at all) and ``SEARCH_ONLY`` (settings that the
+    structure does not depend on: a change searches the same structure).
     """
 
     def conventions(self) -> dict[str, Any]:
-        """``index`` (the kind), parameters and library version, as JSON: part of the artifacts' keys."""
+        """Return ``index`` (the kind), parameters and library version, as JSON: part of the artifacts' keys."""
 
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
-        """Build the structure over the shards in ``embeddings`` into ``out``; facts."""
+        """Build the structure over the shards in ``embeddings`` into ``out``; return facts."""
 
     def search(
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (float32, inner product, descending) and rows in corpus order (int64; -1 where there are fewer).
+        """Return scores (float32, inner product, descending) and rows in corpus order (int64; -1 if there are fewer).
 
         Args:
             queries: float32, shape (queries, dim).

@@ -1,4 +1,4 @@
-"""What the members share that build a faiss structure: blocks of embeddings, the file, and how results are padded."""
+"""Shared by the members that build a faiss structure: building, reading, padding of results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "structure.faiss"
 
 
 def conventions(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Kind, parameters and the version of faiss."""
+    """Return kind, parameters and the version of faiss."""
     return {"index": kind, **settings, "faiss": package_version("faiss-cpu")}
 
 
@@ -61,7 +61,7 @@ def build(
 
 
 def read(structure: Path | None, queries: np.ndarray) -> faiss.Index:
-    """The structure in the folder that ``build`` wrote to, checked against the queries' width.
+    """Read the structure in the folder that ``build`` wrote to, and check the queries' width.
 
     Raises:
         StepError: it is missing, damaged, or of vectors of another width.
@@ -74,9 +74,7 @@ def read(structure: Path | None, queries: np.ndarray) -> faiss.Index:
     except RuntimeError as error:
         reason = str(error).rpartition("\n")[2] or str(error)
         reason = "it is missing" if not path.is_file() else reason.rpartition(": ")[2]
-        raise StepError(
-            f"the search structure cannot be read: {reason}", where=str(path), mend="build it anew"
-        ) from None
+        raise StepError(f"the search structure cannot be read: {reason}", where=str(path), mend=vectors.ANEW) from None
     if index.d != queries.shape[1]:
         raise StepError(
             f"the queries have {queries.shape[1]} dimensions, the search structure {index.d}",
@@ -104,7 +102,7 @@ def padded(hits: tuple[Any, ...], depth: int) -> tuple[np.ndarray, np.ndarray]:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let faiss use so many threads inside the block."""
+    """Let faiss use this number of threads inside the block."""
     import faiss
 
     before = faiss.omp_get_max_threads()

@@ -24,13 +24,13 @@ SEARCH_ONLY: tuple[str, ...] = ()
 
 
 class Config(BaseModel):
-    """Nothing to set."""
+    """There are no settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def build(config: Config) -> Exact:
-    """The search with these settings."""
+    """Return the search."""
     return Exact()
 
 
@@ -38,7 +38,7 @@ class Exact:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
 
     def conventions(self) -> dict[str, Any]:
-        """Only the kind."""
+        """Return the kind."""
         return {"index": "exact"}
 
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:

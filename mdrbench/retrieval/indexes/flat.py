@@ -1,6 +1,7 @@
 """faiss IndexFlatIP: exact search with the whole matrix in memory as float32.
 
-Same hits as ``exact``. It stands for what most toolkits do and takes twice the embeddings' bytes on disk and in memory.
+It gives the hits of ``exact``. Most toolkits search this way; it takes twice the embeddings' bytes on disk and in
+memory.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ SEARCH_ONLY: tuple[str, ...] = ()
 
 
 class Config(BaseModel):
-    """Nothing to set."""
+    """There are no settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def build(config: Config) -> Flat:
-    """The index with these settings."""
+    """Return the index."""
     return Flat()
 
 
@@ -40,7 +41,7 @@ class Flat:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
 
     def conventions(self) -> dict[str, Any]:
-        """Kind and version of faiss."""
+        """Return kind and version of faiss."""
         return _faiss.conventions("flat", {})
 
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
@@ -53,5 +54,5 @@ class Flat:
     def search(
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """All inner products."""
+        """Compute all inner products."""
         return _faiss.padded(_faiss.read(structure, queries).search(queries, depth), depth)

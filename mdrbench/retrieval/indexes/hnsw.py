@@ -3,8 +3,8 @@
 Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 graphs", TPAMI 2018. Embeddings lie on disk as float16, so storing them as float16 loses nothing and halves the memory.
 
-The same embeddings give the same graph, byte for byte: faiss 1.15.1 links vectors in an order that does not depend on
-the number of threads; an older faiss, which links them as threads come by, is held to one thread.
+The same embeddings give the same graph, byte for byte: from version 1.15.1 on, faiss links vectors in an order that
+does not depend on the number of threads. An older faiss runs with one thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEARCH_ONLY = ("ef_search",)
 """Settings that the structure does not depend on."""
 
 DETERMINISTIC_SINCE = (1, 15, 1)
-"""The version of faiss from which on threads do not change the graph (facebookresearch/faiss#5486)."""
+"""The first version of faiss whose graph does not depend on threads (facebookresearch/faiss#5486)."""
 
 
 class Config(BaseModel):
@@ -41,11 +41,11 @@ class Config(BaseModel):
     ef_construction: int = Field(default=200, ge=1, description="candidates kept while a vector is linked")
     ef_search: int = Field(default=128, ge=1, description="candidates kept while searching; at least the depth")
     storage: Literal["float16", "float32"] = "float16"
-    seed: int = Field(default=42, ge=0, lt=2**31, description="of the levels that vectors are drawn to")
+    seed: int = Field(default=42, ge=0, lt=2**31, description="of the random levels of vectors")
 
 
 def build(config: Config) -> Hnsw:
-    """The index with these settings."""
+    """Return the index with these settings."""
     return Hnsw(config)
 
 
@@ -56,7 +56,7 @@ class Hnsw:
         self.config = config
 
     def conventions(self) -> dict[str, Any]:
-        """Kind, parameters and version of faiss."""
+        """Return kind, parameters and version of faiss."""
         return _faiss.conventions("hnsw", self.config.model_dump(mode="json"))
 
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Hnsw:
     def search(
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Walk the graph with ``ef_search`` candidates, or ``depth`` where that is more."""
+        """Walk the graph with ``ef_search`` candidates, or ``depth`` if that is more."""
         index: Any = _faiss.read(structure, queries)
         index.hnsw.efSearch = max(self.config.ef_search, depth)
         return _faiss.padded(index.search(queries, depth), depth)

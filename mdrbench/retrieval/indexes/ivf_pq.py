@@ -1,9 +1,9 @@
 """faiss IVF-PQ: inverted lists of product-quantised residuals, optionally re-ranked exactly from the shards.
 
-Vectors are assigned to ``nlist`` cells by spherical k-means; a search visits ``nprobe`` cells and scores codes of
-m * nbits / 8 bytes a vector (Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011).
-With ``refine`` r the best r * depth are scored again from the float16 embeddings, so that scores are exact inner
-products and only the choice of candidates is approximate.
+Vectors are assigned to ``nlist`` cells by spherical k-means; a search visits ``nprobe`` cells and scores codes of m *
+nbits / 8 bytes per vector (Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011).
+With ``refine`` r, the best r * depth are scored again from the float16 embeddings: scores are then exact inner
+products, and only the choice of candidates is approximate.
 
 The training sample and k-means are seeded, and the number of threads changes nothing: the same embeddings give the same
 file, byte for byte. Processors with other instruction sets may round differently.
@@ -36,18 +36,20 @@ SEARCH_ONLY = ("nprobe", "refine")
 """Settings that the structure does not depend on."""
 
 POINTS_PER_CENTROID = 39
-"""Fewer training vectors a centroid make faiss warn of poor clusters."""
+"""With fewer training vectors per centroid, faiss warns of poor clusters."""
 
 USEFUL_POINTS_PER_CENTROID = 256
-"""faiss drops what is beyond."""
+"""More training vectors per centroid are ignored by faiss."""
 
 PAIRS = 16_384
-"""Pairs of query and candidate that are scored at once when re-ranking: bounds the vectors in memory."""
+"""Pairs of query and candidate that are scored at once when re-ranking; limits the vectors in memory."""
 
 
 class Config(BaseModel):
-    """``nlist`` is by default 4 times the square root of the number of vectors, as faiss' guidelines have it, but no
-    more than the training sample can support; the facts hold what it came to."""
+    """``nlist`` is by default 4 times the square root of the number of vectors, as in faiss' guidelines.
+
+    It is not more than the training sample can support. The facts state the number.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     nlist: int | None = Field(default=None, ge=1, description="cells; None: 4 times the root of the number of vectors")
@@ -66,7 +68,7 @@ class Config(BaseModel):
 
 
 def build(config: Config) -> IvfPq:
-    """The index with these settings."""
+    """Return the index with these settings."""
     return IvfPq(config)
 
 
@@ -77,14 +79,14 @@ class IvfPq:
         self.config = config
 
     def conventions(self) -> dict[str, Any]:
-        """Kind, parameters and version of faiss."""
+        """Return kind, parameters and version of faiss."""
         return _faiss.conventions("ivf-pq", self.config.model_dump(mode="json"))
 
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Train on a seeded sample, then add all vectors.
 
         Raises:
-            UsageError: the parameters do not fit the embeddings' width or number; the message names ones that do.
+            UsageError: the parameters do not fit the embeddings' width or number; the message names some that fit.
         """
         import faiss
         import numpy as np
@@ -105,7 +107,7 @@ class IvfPq:
         return {**facts, "nlist": nlist, "seconds": round(facts["seconds"] + seconds, 3)}
 
     def _fitting(self, count: int, dim: int, sample: int) -> int:
-        """The number of cells, after all parameters were held against the data."""
+        """Return the number of cells; check all parameters against the data."""
         config = self.config
         if dim % config.m:
             near = min((d for d in range(1, dim + 1) if dim % d == 0), key=lambda d: (abs(d - config.m), d))
@@ -136,7 +138,7 @@ class IvfPq:
     def search(
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Search ``nprobe`` cells; re-rank from the shards where ``refine`` is set."""
+        """Search ``nprobe`` cells; re-rank from the shards if ``refine`` is set."""
         index: Any = _faiss.read(structure, queries)
         index.nprobe = self.config.nprobe
         if not self.config.refine:
@@ -146,7 +148,7 @@ class IvfPq:
 
 
 def _reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exact scores of the rows, and the rows, best first; both of shape (queries, width).
+    """Return exact scores of the rows, and the rows, best first; both of shape (queries, width).
 
     Pairs of query and row are scored in the order of the rows, so that every shard is read once.
     """
@@ -155,7 +157,7 @@ def _reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[
     flat = rows.ravel()
     order = np.argsort(flat, kind="stable")
     ascending = flat[order]
-    scores = np.full(flat.shape, -np.inf, np.float32)  # of row -1, with which faiss fills up, it stays so
+    scores = np.full(flat.shape, -np.inf, np.float32)  # it stays so for row -1, with which faiss fills up
     for start, matrix in vectors.matrices(embeddings):
         first, last = np.searchsorted(ascending, (start, start + len(matrix)))
         for at in range(first, last, PAIRS):

@@ -1,4 +1,4 @@
-"""Retrievers: one file each (see :mod:`mdrbench.core.registry`). ``docs/add-a-retriever.md`` walks through one."""
+"""Retrievers, one file each (see :mod:`mdrbench.core.registry`); ``docs/add-a-retriever.md`` explains one."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ class Retriever(Protocol):
     """What a member's ``build(config)`` returns.
 
     Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family),
-    ``RESUMABLE`` (whether ``index`` can go on from what an interrupted attempt left in ``out``), ``SEARCH_ONLY`` (keys
+    ``RESUMABLE`` (whether ``index`` can continue what an interrupted attempt left in ``out``), ``SEARCH_ONLY`` (keys
     of configuration and conventions that an index does not depend on: changing them searches the same index) and
-    ``RUN_ONLY`` (keys of configuration that cannot change what comes out).
+    ``RUN_ONLY`` (keys of configuration that do not affect the output).
 
-    A member with ``COMBINES = "runs"`` has ``fuse(runs, depth)`` in place of ``index`` and ``search``; one with
+    A member with ``COMBINES = "runs"`` has ``fuse(runs, depth)`` instead of ``index`` and ``search``; one with
     ``COMBINES = "indexes"`` has no ``index``, and ``search`` gets the indexes of its parts by label. A retriever that
     can score passages it did not retrieve has ``score(lang, index, topics, wanted)`` (see
     :class:`mdrbench.retrieval.retrievers.dense.Dense`).
     """
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch what is needed before planning (a model), telling ``say`` about it."""
+        """Download what is needed before planning (a model), and report it to ``say``."""
 
     def conventions(self, lang: str) -> dict[str, Any]:
-        """All that decides how this language is indexed and searched, as JSON: part of the artifacts' keys."""
+        """Return how this language is indexed and searched, as JSON: part of the artifacts' keys."""
 
     def estimate(self, corpus_bytes: int) -> int:
-        """Rough size in bytes of the index of a corpus whose compressed files have ``corpus_bytes``."""
+        """Estimate the index's size in bytes for a corpus whose compressed files have ``corpus_bytes``."""
 
     def index(
         self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
@@ -43,4 +43,4 @@ class Retriever(Protocol):
         """
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
-        """At most ``depth`` hits for every topic; a topic without hits has an empty list."""
+        """Return at most ``depth`` hits for every topic; a topic without hits has an empty list."""

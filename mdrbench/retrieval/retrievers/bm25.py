@@ -50,7 +50,7 @@ class Config(BaseModel):
 
     ``thai``: ``lucene`` is Lucene's ThaiAnalyzer, which works only on a full JDK; ``pythainlp`` segments with
     pythainlp's dictionary-based ``newmm`` and then does what ThaiAnalyzer does (lower case, decimal digits, Lucene's
-    Thai stop words); ``auto`` takes Lucene where ``JAVA_HOME`` names a JDK 21 or newer. The result says which it was.
+    Thai stop words); ``auto`` takes Lucene if ``JAVA_HOME`` names a JDK 21 or newer. The result states the choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +61,7 @@ class Config(BaseModel):
 
 
 def build(config: Config) -> BM25:
-    """A retriever with these settings; no JVM is started yet."""
+    """Return a retriever with these settings; no JVM is started yet."""
     return BM25(config)
 
 
@@ -72,10 +72,10 @@ class BM25:
         self.config = config
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Nothing to fetch."""
+        """Nothing to download."""
 
     def conventions(self, lang: str) -> dict[str, Any]:
-        """Model, parameters, analyzer and engine versions."""
+        """Return model, parameters, analyzer and engine versions."""
         facts: dict[str, Any] = {
             "model": "BM25",
             "k1": self.config.k1,
@@ -147,7 +147,7 @@ class BM25:
         return {"indexed": indexed, "skipped": skipped, "java": running.version}
 
     def _tokeniser(self, lang: str) -> Callable[[str], str]:
-        """What is done to a text before Lucene gets it: words of Thai are separated by spaces."""
+        """Return the function that prepares a text for Lucene: it separates words of Thai by spaces."""
         if lang == "th" and self._segments_thai():
             terms = thai_tokeniser()
             return lambda text: " ".join(terms(text))
@@ -183,7 +183,7 @@ class BM25:
         return searcher
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
-        """Search all topics; equal scores are ordered by docid as Anserini does, by a nudge of the later score."""
+        """Search all topics; Anserini orders equal scores by docid and lowers each later one a little."""
         self._check_thai(lang, java.start())
         from pyserini.pyclass import JArrayList
 
@@ -215,7 +215,7 @@ def _check_docid(docid: str) -> None:
 
 @cache
 def thai_tokeniser() -> Callable[[str], list[str]]:
-    """A function from Thai text to index terms: pythainlp's words, put through what ThaiAnalyzer does after breaking.
+    """Return a function from Thai text to index terms: pythainlp's words, processed further as in ThaiAnalyzer.
 
     As in Lucene's ThaiTokenizer a word must begin with a letter or digit. Needs the JVM for Lucene's stop words.
     """

@@ -1,6 +1,6 @@
 """Dense retrieval: an encoder, float16 embeddings in shards on disk, exact inner-product search.
 
-Encoding goes on after the last whole shard when it was interrupted. Title and text are joined by ``title_separator``; a
+An interrupted encoding continues after the last whole shard. Title and text are joined by ``title_separator``; a
 passage without a title is its text alone.
 """
 
@@ -35,7 +35,7 @@ RESUMABLE = True
 SEARCH_ONLY = ("index", "index_settings")
 
 RUN_ONLY = ("shard_size",)
-"""Settings that cannot change what comes out."""
+"""Settings that do not affect the output."""
 
 RECALL_DEPTHS = (10, 100)
 
@@ -50,11 +50,11 @@ class Config(BaseModel):
     encoder: dict[str, Any]
     index: dict[str, Any] = Field(default={"name": "exact"}, description="how the embeddings are searched")
     title_separator: str = Field(default=" ", description="what joins title and text")
-    shard_size: int = Field(default=16_384, ge=1, description="passages of a shard: what an interruption can cost")
+    shard_size: int = Field(default=16_384, ge=1, description="passages of a shard, which an interruption can cost")
 
 
 def build(config: Config) -> Dense:
-    """A retriever with these settings; the model is loaded when it first encodes."""
+    """Return a retriever with these settings; the model is loaded when it first encodes."""
     return Dense(config)
 
 
@@ -72,16 +72,16 @@ class Dense:
 
     @cached_property
     def vector_index(self) -> VectorIndex:
-        """What searches the embeddings, built from its part of the configuration."""
+        """The search over the embeddings, built from its part of the configuration."""
         index: VectorIndex = registry.build("indexes", self.config.index)
         return index
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the encoder's model where it is not here yet."""
+        """Download the encoder's model if it is not on this disk."""
         self.encoder.prepare(say)
 
     def conventions(self, lang: str) -> dict[str, Any]:
-        """The encoder's, how title and text are joined, and how is searched; the same in every language."""
+        """Return the encoder's conventions, the title separator and the search; the same in every language."""
         index = self.vector_index.conventions()
         return {
             **self.encoder.conventions(),
@@ -93,19 +93,19 @@ class Dense:
         }
 
     def estimate(self, corpus_bytes: int) -> int:
-        """Two bytes a dimension for each passage."""
+        """Estimate two bytes per dimension for each passage."""
         return corpus_bytes // COMPRESSED_BYTES_PER_PASSAGE * self.encoder.dim * 2
 
     def index(
         self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
     ) -> dict[str, Any]:
-        """Encode the corpus into shards; those that an earlier attempt finished are kept."""
+        """Encode the corpus into shards; keep those that an earlier attempt finished."""
         out.mkdir(exist_ok=True)
         stream = iter(passages)
         number = resumed = 0
         for shard in vectors.finished_shards(out):
             if [passage.docid for passage in islice(stream, len(shard.docids))] != shard.docids:
-                raise ValueError("the shards found are of another corpus")  # the key makes this impossible
+                raise ValueError("the shards belong to another corpus")  # the key makes this impossible
             number += 1
             resumed += len(shard.docids)
         total = resumed
@@ -118,15 +118,15 @@ class Dense:
         return {"indexed": total, "skipped": 0, "resumed_after": resumed, **self.encoder.facts()}
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
-        """Exact search of all topics over all shards."""
+        """Search all topics exactly over all shards."""
         return vectors.hits(index, topics, *vectors.top(index, self.encode(topics), depth))
 
     def search_structure(self, index: Path, structure: Path, topics: Topics, depth: int) -> tuple[Run, dict[str, Any]]:
         """Search through a structure that was built over the index.
 
         Returns:
-            The run; facts: ``recall``, the share of exact search's hits that were found, by depth, where the
-            structure is an approximation.
+            The run; facts: ``recall``, the share of exact search's hits that were found, by depth, if the structure is
+            an approximation.
         """
         queries = self.encode(topics)
         scores, rows = self.vector_index.search(index, structure, queries, depth)
@@ -137,18 +137,18 @@ class Dense:
         return vectors.hits(index, topics, scores, rows), facts
 
     def encode(self, topics: Topics) -> np.ndarray:
-        """Embeddings of the topics in their order: float32, shape (topics, dim)."""
+        """Return embeddings of the topics in their order: float32, shape (topics, dim)."""
         queries = self.encoder.encode_queries(list(topics.values()))
         vectors.check_finite(list(topics), queries, self.encoder.precision)
         return queries
 
     def score(self, lang: str, index: Path, topics: Topics, wanted: dict[str, list[str]]) -> Scores:
-        """The inner product of each topic in ``wanted`` with the passages listed for it."""
+        """Return the inner product of each topic in ``wanted`` with the passages listed for it."""
         queries = self.encode({qid: topics[qid] for qid in wanted})
         found = vectors.score(index, queries, list(wanted.values()))
         return {qid: dict(zip(wanted[qid], scores, strict=True)) for qid, scores in zip(wanted, found, strict=True)}
 
 
 def _counted_from(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:
-    """A progress function for a window of passages, after ``done`` passages before it."""
+    """Return a progress function for a window of passages that follows ``done`` others."""
     return lambda n: progress(done + n)

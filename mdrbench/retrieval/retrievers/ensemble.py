@@ -1,9 +1,9 @@
 """Ensemble: one exact search by the weighted sum of several encoders' cosines.
 
-Each encoder's embedding is normalised, scaled by the square root of its weight and laid beside the others', so that
-the inner product of two such rows is the weighted sum of cosines: the feature fusion of Huang et al. (EMNLP 2025),
-without the projection to a common width that their text names. ``projection`` adds one, random but seeded. Each
-encoder's embeddings are an index of their own, shared with the recipe it is from.
+Each encoder's embedding is normalised, scaled by the square root of its weight and concatenated with the others. The
+inner product of two rows is then the weighted sum of cosines: the feature fusion of Huang et al. (EMNLP 2025), without
+the projection to a common width that their text names. ``projection`` adds a random, seeded one. Each encoder's
+embeddings are an index of their own, shared with the encoder's own recipe.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ class Projection(BaseModel):
 
 
 class Config(BaseModel):
-    """``of``: label -> dense retriever; in a recipe file a recipe's name, or a list of such names, will do."""
+    """``of``: label -> dense retriever; a recipe file may give a recipe's name, or a list of names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     of: dict[str, dict[str, Any]] = Field(min_length=1)
-    weights: dict[str, Weight] | None = Field(default=None, description="by label; None: equal ones that sum to 1")
+    weights: dict[str, Weight] | None = Field(default=None, description="by label; None: equal weights that sum to 1")
     projection: Projection | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
         for label, part in self.of.items():
             if part.get("name") != "dense":
-                raise ValueError(f"'{label}' is no dense retriever; fuse runs with the retriever hybrid instead")
+                raise ValueError(f"'{label}' is not a dense retriever; fuse runs with the retriever hybrid instead")
         if self.weights is not None and set(self.weights) != set(self.of):
             raise ValueError(f"weights are for {sorted(self.weights)}, the parts are {sorted(self.of)}")
         return self
 
 
 def build(config: Config) -> Ensemble:
-    """An ensemble with these settings; models are loaded when they first encode."""
+    """Return an ensemble with these settings; models are loaded when they first encode."""
     return Ensemble(config)
 
 
@@ -77,12 +77,12 @@ class Ensemble:
         return {label: registry.build("retrievers", settings) for label, settings in self.config.of.items()}
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the parts' models."""
+        """Download the parts' models."""
         for part in self.parts.values():
             part.prepare(say)
 
     def conventions(self, lang: str) -> dict[str, Any]:
-        """Weights, projection, and each part's conventions under its label."""
+        """Return weights, projection, and each part's conventions under its label."""
         return {
             "similarity": "weighted sum of cosines",
             "weights": self.weights,
@@ -91,12 +91,12 @@ class Ensemble:
         }
 
     def search(self, lang: str, indexes: dict[str, Path], topics: Topics, depth: int) -> Run:
-        """Exact search of all topics, one pass over the parts' embeddings side by side."""
+        """Search all topics exactly, in one pass over the parts' embeddings."""
         scores, rows = vectors.best_of(self._passages(indexes), self._queries(topics), depth)
         return vectors.hits(next(iter(indexes.values())), topics, scores, rows)
 
     def score(self, lang: str, indexes: dict[str, Path], topics: Topics, wanted: dict[str, list[str]]) -> Scores:
-        """The weighted sum of cosines of each topic in ``wanted`` with the passages listed for it."""
+        """Return the weighted sum of cosines of each topic in ``wanted`` with the passages listed for it."""
         import numpy as np
 
         asked = {qid: topics[qid] for qid in wanted}
@@ -118,7 +118,7 @@ class Ensemble:
         return np.concatenate([self._shaped(label, part.encode(topics)) for label, part in self.parts.items()], axis=1)
 
     def _passages(self, indexes: dict[str, Path]) -> Iterator[np.ndarray]:
-        """Blocks of shape (passages, sum of widths)."""
+        """Yield blocks of shape (passages, sum of widths)."""
         import numpy as np
 
         for blocks in zip(*(vectors.blocks(indexes[label]) for label in self.parts), strict=True):
@@ -126,7 +126,7 @@ class Ensemble:
             yield np.concatenate(shaped, axis=1)
 
     def _shaped(self, label: str, matrix: np.ndarray) -> np.ndarray:
-        """A part's embeddings, shape (rows, dim), projected where wanted, normalised and weighted; float32."""
+        """Return a part's embeddings, shape (rows, dim), projected if asked for, normalised and weighted; float32."""
         import numpy as np
 
         if self.config.projection:

@@ -1,7 +1,7 @@
-"""Hybrid: the runs of several retrievers fused, by interpolation of raw scores or by reciprocal rank.
+"""Hybrid: fuses the runs of several retrievers, by interpolation of raw scores or by reciprocal rank.
 
-Interpolation with ``alpha`` 0.5 over 1,000 raw-scored hits of BM25 and of mDPR is how Pyserini's MIRACL hybrids are
-made. Each part is indexed and searched as it would be alone, so its artifacts are shared with the recipe it is from.
+Pyserini's MIRACL hybrids interpolate with ``alpha`` 0.5 over 1,000 raw-scored hits of BM25 and of mDPR. Each part is
+indexed and searched as it would be alone, so its artifacts are shared with its own recipe.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMBINES = "runs"
 
 
 class Config(BaseModel):
-    """``of``: label -> retriever; in a recipe file a recipe's name, or a list of such names, will do."""
+    """``of``: label -> retriever; a recipe file may give a recipe's name, or a list of names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     of: dict[str, dict[str, Any]] = Field(min_length=2)
@@ -41,23 +41,23 @@ class Config(BaseModel):
 
 
 def build(config: Config) -> Hybrid:
-    """A fusion with these settings."""
+    """Return a fusion with these settings."""
     return Hybrid(config)
 
 
 class Hybrid:
-    """A retriever that combines runs: it has ``fuse`` in place of ``index`` and ``search``."""
+    """A retriever that combines runs: it has ``fuse`` instead of ``index`` and ``search``."""
 
     def __init__(self, config: Config):
         self.config = config
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch what the parts need."""
+        """Download what the parts need."""
         for settings in self.config.of.values():
             registry.build("retrievers", settings).prepare(say)
 
     def conventions(self, lang: str) -> dict[str, Any]:
-        """The way of fusing, and each part's conventions under its label."""
+        """Return the kind of fusion, and each part's conventions under its label."""
         by_method = {"interpolation": "alpha", "reciprocal-rank": "rrf_k"}
         parameter = by_method[self.config.fusion]
         return {
@@ -71,7 +71,7 @@ class Hybrid:
         }
 
     def fuse(self, runs: dict[str, Run], depth: int) -> Run:
-        """One run out of the parts' runs by label; at most ``depth`` hits a topic."""
+        """Return one run from the parts' runs by label; at most ``depth`` hits per topic."""
         ordered = [runs[label] for label in self.config.of]
         if self.config.fusion == "interpolation":
             return fusion.interpolate(ordered, [self.config.alpha, 1 - self.config.alpha], depth)
