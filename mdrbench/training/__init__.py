@@ -1,7 +1,7 @@
 """Training of dense encoders: one loop on accelerate (:mod:`mdrbench.training.loop`).
 
-What it needs is said here, in types that cost no import: the data by language, the batches, and the conventions of the
-encoder. ``loop.train`` turns them and a model's folder into a checkpoint in sentence-transformers' layout.
+This module defines its inputs in types that need no heavy import: the data by language, the batches, and the encoder's
+conventions. ``loop.train`` makes a checkpoint in sentence-transformers' layout from them and a model's folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Material(NamedTuple):
     Attributes:
         queries: qid -> text; every group's query is among them.
         groups: positives and hard negatives by docid.
-        passages: docid -> text as it goes to the encoder, title and text joined; every docid of the groups is there.
+        passages: docid -> text for the encoder, title and text joined; it holds every docid of the groups.
     """
 
     queries: dict[str, str]
@@ -35,14 +35,14 @@ class Batches(Protocol):
     """The batches of a whole training, all epochs, in order. The same number always gives the same batch."""
 
     def count(self) -> int:
-        """How many steps there are."""
+        """Return the number of steps."""
 
     def batch(self, n: int) -> list[Key]:
-        """The queries of step ``n``, counted from 0; of all processes together."""
+        """Return the queries of step ``n``, counted from 0, for all processes together."""
 
 
 class EncoderSettings(Protocol):
-    """The conventions of the encoder that is trained; the settings of the ``transformer`` encoder have them all."""
+    """The conventions of the encoder to train; ``Transformer.settings`` has them all."""
 
     pooling: Pooling
     normalize: bool
@@ -53,9 +53,9 @@ class EncoderSettings(Protocol):
 
 
 def held_out(keys: Iterable[Key], share: float, seed: int) -> set[Key]:
-    """The queries kept for validation: ``share`` of each language's, rounded, at least one where ``share`` is not 0.
+    """Return the queries kept for validation: ``share`` of each language, rounded, at least one unless ``share`` is 0.
 
-    They follow from the seed and the queries alone, not from their order. A language with a single query keeps it for
+    They depend on the seed and the queries alone, not on their order. A language with a single query keeps it for
     training.
     """
     by_language: dict[str, set[str]] = {}

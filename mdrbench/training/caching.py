@@ -1,8 +1,8 @@
-"""Gradients of a loss over all embeddings of a batch, in as little memory as wanted (Gao et al. 2021, GradCache).
+"""Gradients of a loss over all embeddings of a batch, with limited memory (Gao et al. 2021, GradCache).
 
-Without caching the whole batch goes through the model once, and its activations are kept. With it: every piece goes
-through without activations; the loss gives each embedding its gradient; every piece goes through again, with the same
-dropout, and the embeddings' gradients are passed on to the weights. The gradient is the same.
+Without caching, the whole batch goes through the model once, and its activations are kept. With caching, every piece
+goes through without activations; the loss gives each embedding its gradient; then every piece goes through again, with
+the same dropout, and the embeddings' gradients continue to the weights. The gradient is the same.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Side(NamedTuple):
     seeds: list[int]
 
     def passes(self) -> list[tuple[Rows, list[int]]]:
-        """The texts of each pass with their seeds."""
+        """Return the texts of each pass with their seeds."""
         return [([self.rows[i] for i in piece], [self.seeds[i] for i in piece]) for piece in self.pieces]
 
     def in_order(self, parts: list[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:
-        """Embeddings (len(rows), dim) in the order of ``rows`` from those of the passes; ``empty`` for none."""
+        """Return embeddings (len(rows), dim) in the order of ``rows``; ``parts`` are those of the passes."""
         import torch
 
         if not parts:
@@ -43,14 +43,14 @@ class Side(NamedTuple):
 
 
 def plain(embed: Embed, sides: list[Side], empty: torch.Tensor, loss: Loss, backward: Backward) -> torch.Tensor:
-    """Gradients with all activations in memory; the loss, detached. ``empty`` is a tensor (0, dim) on the device."""
+    """Compute gradients with all activations in memory; return the loss, detached. ``empty``: a tensor (0, dim)."""
     value = loss([side.in_order([embed(*texts) for texts in side.passes()], empty) for side in sides])
     backward(value)
     return value.detach()
 
 
 def cached(embed: Embed, sides: list[Side], empty: torch.Tensor, loss: Loss, backward: Backward) -> torch.Tensor:
-    """The same gradients with the activations of one pass in memory; the loss, detached."""
+    """Compute the same gradients with the activations of one pass in memory; return the loss, detached."""
     import torch
 
     embeddings: list[torch.Tensor] = []
@@ -67,7 +67,7 @@ def cached(embed: Embed, sides: list[Side], empty: torch.Tensor, loss: Loss, bac
 
 
 def _gradient(embeddings: torch.Tensor) -> torch.Tensor:
-    """The gradient (texts, dim) that the loss left; zeros where no loss went through the embeddings."""
+    """Return the gradient (texts, dim) of the loss; zeros if the loss does not depend on the embeddings."""
     import torch
 
     return torch.zeros_like(embeddings) if embeddings.grad is None else embeddings.grad

@@ -1,14 +1,14 @@
-"""What a training leaves on disk while it runs: checkpoints, the best weights so far, the log.
+"""Files of a running training: checkpoints, the best weights so far, the log.
 
 ::
 
     OUT/checkpoints/step-N.pt    identity, step, weights, optimiser, scaler, validations after N steps
-    OUT/checkpoints/best.pt      the weights with the lowest validation loss, where early stopping is on
-    OUT/log.jsonl                a line a logged step and a line a validation
-    OUT/tensorboard/             the same for TensorBoard, where it was asked for
+    OUT/checkpoints/best.pt      the weights with the lowest validation loss, with early stopping
+    OUT/log.jsonl                a line per logged step and a line per validation
+    OUT/tensorboard/             the same for TensorBoard, if asked for
 
-A checkpoint is written beside its place and renamed. Random states are no part of it: they are set anew at each step
-from seed, step and process; batches, draws and learning rate follow from the step as well.
+A checkpoint is written beside its place and renamed. It holds no random states: dropout follows from seed,
+step and text, and batches, draws and learning rate follow from the step as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOG = "log.jsonl"
 
 
 def save(out: Path, state: dict[str, Any], keep: int) -> None:
-    """Write the state of a step, whole or not at all; all but the last ``keep`` go."""
+    """Write the state of a step, whole or not at all; remove all but the last ``keep``."""
     import torch
 
     with whole(out / "checkpoints" / f"step-{state['step']}.pt") as path:
@@ -35,7 +35,7 @@ def save(out: Path, state: dict[str, Any], keep: int) -> None:
 
 
 def last(out: Path, identity: str, device: Any) -> dict[str, Any] | None:
-    """The state of the last checkpoint, None where there is none.
+    """Return the state of the last checkpoint, or None.
 
     Raises:
         UsageError: it belongs to a training with other settings, model or data.
@@ -51,16 +51,16 @@ def last(out: Path, identity: str, device: Any) -> dict[str, Any] | None:
 
 
 def other_run(out: Path) -> UsageError:
-    """The folder holds something else than what is to be trained."""
+    """Return the error for a folder that holds another training."""
     return UsageError(
-        "holds a training with another model, other settings or other data",
+        "the folder holds a training with another model, other settings or other data",
         where=str(out),
         mend="train into another folder, or delete this one",
     )
 
 
 def save_best(out: Path, step: int, weights: dict[str, Any]) -> None:
-    """Keep the weights of a step as the best ones."""
+    """Save the weights of a step as the best ones."""
     import torch
 
     with whole(out / "checkpoints" / "best.pt") as path:
@@ -68,11 +68,13 @@ def save_best(out: Path, step: int, weights: dict[str, Any]) -> None:
 
 
 def best(out: Path, step: int, device: Any) -> dict[str, Any]:
-    """The weights kept at a step; a StepError where the file holds another's."""
+    """Return the best weights, saved at a step; a StepError if the file belongs to another step."""
     path = out / "checkpoints" / "best.pt"
     state = _load(path, device)
     if state["step"] != step:
-        raise StepError(f"holds the weights of step {state['step']}, not {step}", where=str(path), mend=_AFRESH)
+        raise StepError(
+            f"the file holds the weights of step {state['step']}, not {step}", where=str(path), mend=_AFRESH
+        )
     weights: dict[str, Any] = state["weights"]
     return weights
 
@@ -89,7 +91,7 @@ def _load(path: Path, device: Any) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return state
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise StepError(f"cannot be read: {error}", where=str(path), mend=_AFRESH) from None
+        raise StepError(f"the checkpoint cannot be read: {error}", where=str(path), mend=_AFRESH) from None
 
 
 def _steps(out: Path) -> list[int]:
@@ -97,7 +99,7 @@ def _steps(out: Path) -> list[int]:
 
 
 class Log:
-    """The log of a training in ``out``, cut back to the ``steps`` that are done; silent with ``on=False``."""
+    """The log of a training in ``out``, cut back to the ``steps`` that are done; ``on=False`` writes nothing."""
 
     def __init__(self, out: Path, steps: int, tensorboard: bool, say: Callable[[str], None], on: bool = True):
         self._file, self._board = None, None
@@ -110,7 +112,7 @@ class Log:
             self._board = _board(out / "tensorboard", steps, say)
 
     def write(self, kind: str, entry: dict[str, Any]) -> None:
-        """One line; ``kind`` is ``train`` or ``validation``. Its step is ``entry["step"]``."""
+        """Write one line; ``kind`` is ``train`` or ``validation``, and ``entry["step"]`` is the step."""
         if self._file:
             self._file.write(json.dumps({"kind": kind, **entry}) + "\n")
             self._file.flush()
@@ -120,7 +122,7 @@ class Log:
                     self._board.add_scalar(f"{kind}/{name}", value, entry["step"])
 
     def close(self) -> None:
-        """Flush and let go of the files."""
+        """Close the files."""
         for file in (self._file, self._board):
             if file:
                 file.close()
@@ -138,7 +140,7 @@ def _board(folder: Path, steps: int, say: Callable[[str], None]) -> Any:
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """Whole lines of the log: a killed run may have left half of one."""
+    """Return the whole lines of the log; a killed run may have left half a line."""
     path = out / LOG
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]

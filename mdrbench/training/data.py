@@ -1,4 +1,4 @@
-"""What a step is made of: token ids made once, passages drawn by seed, and which of them count as negatives."""
+"""The inputs of a step: token ids, passages drawn by seed, and which of them count as negatives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 TEXTS_TOKENISED = 1024
-"""Texts given to the tokenizer at once: it keeps a hundred bytes and more a token until they are done."""
+"""Texts that the tokenizer gets at once: it keeps a hundred bytes and more for each token until they are done."""
 
 
 class Batch(NamedTuple):
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     Attributes:
         keys: B queries.
         passages: P times (language, docid): each query's positive followed by its hard negatives. A passage drawn for
-            two queries is there twice.
+            two queries occurs twice.
         targets: B positions of the positives in ``passages``, ascending.
     """
 
@@ -35,13 +35,13 @@ class Batch(NamedTuple):
     targets: list[int]
 
     def shares(self, processes: int) -> list[tuple[slice, slice]]:
-        """Queries and their passages for each of the processes: neighbours, as even as can be."""
+        """Return queries and their passages for each process: neighbours, shared as evenly as possible."""
         bounds = [len(self.keys) * i // processes for i in range(processes + 1)]
         columns = [*self.targets, len(self.passages)]
         return [(slice(a, b), slice(columns[a], columns[b])) for a, b in pairwise(bounds)]
 
     def owners(self) -> list[int]:
-        """For each passage the position of the query it was drawn for."""
+        """Return for each passage the position of the query that it was drawn for."""
         ends = [*self.targets[1:], len(self.passages)]
         return [i for i, (a, b) in enumerate(zip(self.targets, ends, strict=True)) for _ in range(b - a)]
 
@@ -59,9 +59,9 @@ class Examples:
         }
 
     def draw(self, step: int, keys: list[Key]) -> Batch:
-        """One positive and up to ``negatives`` different hard negatives for each query, drawn by seed, step and query.
+        """Draw one positive and up to ``negatives`` different hard negatives for each query, by seed, step and query.
 
-        A query that is in the batch twice draws twice. Where a group has fewer negatives, the query has fewer.
+        A query that is in the batch twice draws twice. If a group has fewer negatives, the query has fewer.
 
         Raises:
             DataError: a query that has no training group.
@@ -82,7 +82,7 @@ class Examples:
         return Batch(list(keys), passages, targets)
 
     def ignored(self, batch: Batch) -> np.ndarray:
-        """Booleans (B, P): a query's other positives, and passages with the text of a positive, are no negatives of it.
+        """Return booleans (B, P): true for a query's other positives and for passages with the text of a positive.
 
         Two docids may have the same text, in one language or in two.
         """
@@ -97,7 +97,7 @@ class Examples:
         return rows
 
     def _text(self, passage: Key) -> object:
-        """What equal passages have in common: the text's digest."""
+        """Return the digest of a passage's text: the same for equal passages."""
         return self._texts.get(passage, passage)
 
 
@@ -111,12 +111,12 @@ class Tokens:
         return len(self._ends)
 
     def __getitem__(self, key: Key) -> np.ndarray:
-        """The int32 token ids of a text, special tokens included."""
+        """Return the int32 token ids of a text, special tokens included."""
         row = self._rows[key]
         return self._flat[self._ends[row - 1] if row else 0 : self._ends[row]]
 
     def sha256(self) -> str:
-        """Of all ids, lengths and names."""
+        """Return the SHA-256 of all ids, lengths and names."""
         digest = hashlib.sha256(self._flat.tobytes() + self._ends.tobytes())
         for lang, name in self._rows:
             digest.update(f"{lang}\0{name}\n".encode())
@@ -124,7 +124,7 @@ class Tokens:
 
 
 def tokenise(tokenizer: Any, prefix: str, texts: dict[Key, str], length: int) -> Tokens:
-    """Token ids of each text behind the prefix, cut to ``length``, as the encoder makes them."""
+    """Return token ids of each text after the prefix, cut to ``length``, as the encoder makes them."""
     import numpy as np
 
     names = list(texts)
@@ -140,7 +140,7 @@ def tokenise(tokenizer: Any, prefix: str, texts: dict[Key, str], length: int) ->
 
 
 def tokens(tokenizer: Any, encoder: EncoderSettings, data: dict[str, Material]) -> tuple[Tokens, Tokens]:
-    """Token ids of the queries and of the passages that the groups name, each text once.
+    """Return token ids of the queries and of the groups' passages, each text once.
 
     Raises:
         DataError: a query or passage of the groups has no text.
@@ -165,7 +165,7 @@ def _text(texts: dict[str, str], name: str, lang: str, kind: str) -> str:
 
 
 def weights_of(keys: Iterable[Key], weight: Callable[[Key], float]) -> dict[Key, float]:
-    """The weight of each query.
+    """Return the weight of each query.
 
     Raises:
         DataError: a weight that is not a positive number.

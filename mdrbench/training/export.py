@@ -1,7 +1,7 @@
 """A trained encoder on disk: sentence-transformers' layout and a model card.
 
 ``SentenceTransformer(folder)`` gives the embeddings of our own encoder. The prefixes are the prompts ``query`` and
-``document``, which ``encode_query`` and ``encode_document`` put on.
+``document``, which ``encode_query`` and ``encode_document`` put in front.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _json(path: Path, value: object) -> None:
 
 
 def card(settings: EncoderSettings, facts: dict[str, Any]) -> str:
-    """The README.md: Markdown, from what the training has to say about itself."""
+    """Return the README.md: Markdown, from the training's facts."""
     chosen = facts["settings"]
     shown = {"pooling": settings.pooling, "normalize": settings.normalize}
     shown |= {"query_prefix": repr(settings.query_prefix), "passage_prefix": repr(settings.passage_prefix)} | chosen
@@ -130,7 +130,7 @@ def card(settings: EncoderSettings, facts: dict[str, Any]) -> str:
 
 @contextmanager
 def made_whole(folder: Path) -> Iterator[Path]:
-    """A folder to fill that takes its name only when it is filled."""
+    """Yield a folder to fill; it gets its name when it is filled."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -1,9 +1,9 @@
-"""Training a dense encoder: one loop on accelerate, on one process or several that train as one.
+"""Train a dense encoder: one loop on accelerate, on one process or on several that train as one.
 
-A step draws a positive and hard negatives for each query of its batch, embeds the queries in one pass and all passages
-in another, takes the contrastive loss over the whole batch and lets AdamW follow its gradient. Everything random
-follows from seed, step and text, so a training that was killed and goes on from its checkpoint ends with the same
-weights.
+A step draws a positive and hard negatives for each query of its batch, embeds the queries in one pass and all
+passages in another, takes the contrastive loss over the whole batch, and AdamW follows its gradient. Everything
+random depends on seed, step and text, so a training that was killed and continues from its checkpoint ends with the
+same weights.
 
 ::
 
@@ -55,15 +55,15 @@ def train(
     say: Say = lambda text: None,
     progress: Progress = lambda step, steps, loss: None,
 ) -> dict[str, Any]:
-    """Train, or go on with, an encoder in ``out``; what is finished already is returned as it is.
+    """Train an encoder in ``out``, or continue its training; a finished training is returned as it is.
 
     Args:
         model_folder: a transformer with its tokenizer.
         data: language -> texts and groups; the queries that :func:`mdrbench.training.held_out` names for
             ``settings.validation`` and ``settings.seed`` are kept for validation.
         batches: of the other queries.
-        weights: of each query, by (language, qid); 1 where it is None.
-        base: what the model is called on the card; the folder's name where it is None.
+        weights: of each query, by (language, qid); 1 if None.
+        base: the model's name on the card; the folder's name if None.
         progress: called by the first process after each step with steps done, steps in all and the loss.
 
     Returns:
@@ -73,7 +73,7 @@ def train(
         DataError: texts, groups, weights or batches do not fit together.
         UsageError: ``out`` holds another training, or a batch holds a query that is held out.
         SetupError: the precision does not work here.
-        StepError: a loss that is no finite number, with the batch it came from; an unreadable checkpoint.
+        StepError: a loss is not a finite number (the error names the batch), or a checkpoint cannot be read.
     """
     accelerator, precision = accelerator_of(settings)
     first = accelerator.is_main_process
@@ -98,11 +98,11 @@ def train(
 
 
 def _silent(text: str) -> None:
-    """What the other processes say."""
+    """Ignore messages of the other processes."""
 
 
 def _finished(out: Path, identity: str) -> dict[str, Any] | None:
-    """The record of a finished training with this identity; a UsageError where the folder holds another."""
+    """Return the record of a finished training with this identity; a UsageError if the folder holds another one."""
     try:
         facts: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -120,11 +120,11 @@ class _Loop:
         self.encoder, self.optimizer = parts.encoder, parts.optimizer
 
     def train(self, out: Path, say: Say, progress: Progress) -> dict[str, Any]:
-        """All steps, from the last checkpoint on; what there is to say about them."""
+        """Run all steps from the last checkpoint on; return their facts."""
         steps = self.parts.batches.count()
         done, seconds, validations = self._resume(out)
         if done:
-            say(f"going on after step {done} of {steps}")
+            say(f"continuing after step {done} of {steps}")
         log = checkpoints.Log(out, done, self.settings.tensorboard, say, self.accelerator.is_main_process)
         start = time.perf_counter() - seconds
         meter = _Meter(self.accelerator.device)
@@ -156,7 +156,7 @@ class _Loop:
         }
 
     def _step(self, step: int, steps: int, meter: _Meter) -> dict[str, Any]:
-        """One step of the optimiser: loss, learning rate and the norm of the gradient before it is clipped."""
+        """Take one step of the optimiser; return loss, learning rate and the norm of the gradient before clipping."""
         import torch
 
         settings = self.settings
@@ -172,19 +172,19 @@ class _Loop:
             self.encoder.embed, sides, self._empty(), self._loss(batch, weighted=True), self.accelerator.backward
         ).item()
         if not math.isfinite(loss):
-            raise _not_finite("loss", loss, step, batch)
+            raise _not_finite("loss", loss, step, batch, self.parts.precision)
         parameters = self.encoder.parameters()
         processes.add_gradients(parameters, self.accelerator.num_processes)
         norm = float(self.accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
         if not math.isfinite(norm) and self.accelerator.scaler is None:  # with a scaler the step is skipped
-            raise _not_finite("norm of the gradient", norm, step, batch)
+            raise _not_finite("norm of the gradient", norm, step, batch, self.parts.precision)
         self.optimizer.step()
         self.optimizer.zero_grad()
         meter.count(len(batch.keys), sum(len(row) for side in sides for row in side.rows))
         return {"loss": loss, "lr": lr, "grad_norm": norm if math.isfinite(norm) else None}
 
     def _sides(self, batch: Batch, step: int) -> list[caching.Side]:
-        """Queries and passages of this process, with the passes in which they go through the model."""
+        """Return queries and passages of this process, with their passes through the model."""
         own = batch.shares(self.accelerator.num_processes)[self.accelerator.process_index]
         rows = [
             [self.parts.queries[key] for key in batch.keys[own[0]]],
@@ -205,7 +205,7 @@ class _Loop:
         return torch.zeros(0, self.encoder.model.config.hidden_size, device=self.accelerator.device)
 
     def _loss(self, batch: Batch, weighted: bool) -> caching.Loss:
-        """The loss of the whole batch from this process's embeddings of queries and passages."""
+        """Return the loss of the whole batch as a function of this process's embeddings of queries and passages."""
         import torch
 
         device, settings = self.accelerator.device, self.settings
@@ -237,7 +237,7 @@ class _Loop:
     # -- validation and checkpoints ---------------------------------------------------------------------------------
 
     def _validate(self) -> float:
-        """The mean loss of the held-out queries, unweighted, without dropout, with the same draws each time."""
+        """Return the mean loss of the held-out queries, unweighted, without dropout, with the same draws each time."""
         import torch
 
         size = len(self.parts.batches.batch(0))
@@ -277,7 +277,7 @@ class _Loop:
         checkpoints.save(out, state, self.settings.keep)
 
     def _resume(self, out: Path) -> tuple[int, float, list[dict[str, Any]]]:
-        """Load the last checkpoint: steps done, seconds they took, validations."""
+        """Load the last checkpoint; return steps done, their seconds, and validations."""
         state = checkpoints.last(out, self.parts.identity, self.accelerator.device)
         if state is None:
             return 0, 0.0, []
@@ -289,7 +289,7 @@ class _Loop:
 
 
 class _Meter:
-    """Queries and tokens a second since the last reading, of all processes' queries and this one's tokens."""
+    """Queries and tokens per second since the last reading: queries of all processes, tokens of this one."""
 
     def __init__(self, device: Any):
         self._device = device
@@ -297,12 +297,12 @@ class _Meter:
         self._start = time.perf_counter()
 
     def count(self, queries: int, tokens: int) -> None:
-        """Add those of a step."""
+        """Add the counts of a step."""
         self._queries += queries
         self._tokens += tokens
 
     def read(self) -> dict[str, float]:
-        """Rates since the last reading, and the peak memory in bytes: the GPU's, else the process's."""
+        """Return rates since the last reading, and the peak memory in bytes: the GPU's, else the process's."""
         import torch
 
         now = time.perf_counter()
@@ -318,7 +318,7 @@ class _Meter:
 
 
 def _due(done: int, steps: int, every: int) -> bool:
-    """Whether the held-out queries are to be looked at after ``done`` steps."""
+    """Whether to validate after ``done`` steps."""
     return done == steps or (every > 0 and done % every == 0)
 
 
@@ -328,12 +328,13 @@ def _stop(validations: list[dict[str, Any]], patience: int) -> bool:
     return bool(patience and losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
-def _not_finite(what: str, value: float, step: int, batch: Batch) -> StepError:
+def _not_finite(what: str, value: float, step: int, batch: Batch, precision: str) -> StepError:
     by_language: dict[str, list[str]] = {}
     for lang, qid in batch.keys:
         by_language.setdefault(lang, []).append(qid)
     named = "; ".join(f"{lang}: {' '.join(qids)}" for lang, qids in by_language.items())
     return StepError(
         f"the {what} is {value} at step {step + 1}, in the batch of the queries {named}",
-        mend="look at these texts, lower learning_rate, or use precision: fp32",
+        mend="look at these texts, or lower learning_rate"
+        + ("" if precision == "fp32" else ", or use precision: fp32"),
     )

@@ -4,7 +4,8 @@ For query i with positive p and similarity s to each passage j of the batch::
 
     loss_i = -log( exp(s_ip / t) / (exp(s_ip / t) + sum over negatives j of w_j exp(s_ij / t)) )
 
-Negatives are all passages of the batch, hard negatives and those of other queries, but for other positives of query i.
+Negatives are all passages of the batch: hard negatives and those of other queries. Other positives of query i, and
+passages with the text of a positive, are left out.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ def contrastive(
     negative_weights: torch.Tensor | None = None,
     example_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The mean loss over the queries, a scalar.
+    """Return the mean loss over the queries, a scalar.
 
     Args:
         queries: (B, dim).
         passages: (P, dim).
         targets: (B,), the row of each query's positive among the passages.
-        ignored: (B, P), true where a passage is no negative of the query though it is not its target.
+        ignored: (B, P), true if a passage is neither the query's target nor a negative of it.
         similarity: ``cosine`` or ``dot``.
-        negative_weights: (P,), positive: w_j above, of each passage where it is a negative.
-        example_weights: (B,): what each query's loss is multiplied with, before the mean over B.
+        negative_weights: (P,), positive: w_j above, the weight of each passage as a negative.
+        example_weights: (B,): factors of the queries' losses, applied before the mean over B.
     """
     import torch
     from torch.nn.functional import cross_entropy, normalize, one_hot

@@ -1,7 +1,7 @@
-"""The encoder that is trained: a transformer in fp32 with its pooling, run under autocast.
+"""The encoder to train: a transformer in fp32 with its pooling, run under autocast.
 
 On a CPU, BERT and its relatives run without padding (:mod:`mdrbench.retrieval.unpadded_bert`), the whole batch in one
-pass. Elsewhere a batch is sorted by length and cut where padding would grow too large; each piece is one padded pass.
+pass. Other batches are sorted by length and cut if padding would grow too large; each piece is one padded pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PADDING = 0.75
 """In a padded pass the shortest text has at least this share of the longest one's tokens."""
 
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
-"""What models call the probability, in the order of the search."""
+"""Names of the probability in configurations, in the order of the search."""
 
 
 class Encoder:
@@ -69,17 +69,17 @@ class Encoder:
             self._recompute_activations()
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """Those that are trained."""
+        """Return the parameters that are trained."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """The trained parameters for an optimiser: matrices decay, biases and norms do not."""
+        """Return the trained parameters for an optimiser: matrices decay, biases and norms do not."""
         matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in self.parameters() if parameter.ndim < 2]
         return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
     def pieces(self, rows: list[np.ndarray], at_once: int = 0) -> list[list[int]]:
-        """Positions of texts, sorted by length and cut into passes of at most ``at_once`` texts (0: any number)."""
+        """Return positions of texts by length, cut into passes of at most ``at_once`` texts (0: any number)."""
         found: list[list[int]] = []
         for i in sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True):
             full = found and at_once and len(found[-1]) >= at_once
@@ -103,7 +103,7 @@ class Encoder:
 
     @contextmanager
     def _dropping(self, rows: list[np.ndarray], seeds: list[int]) -> Iterator[None]:
-        """Draw dropout text by text, in the pass and where a block of it is computed again."""
+        """Draw dropout text by text, in the pass and when a block of it is computed again."""
         if not self.model.training:
             yield
             return
@@ -134,7 +134,7 @@ class Encoder:
         return pool(hidden, mask, self.settings.pooling)
 
     def _recompute_activations(self) -> None:
-        """Switch gradient checkpointing on, under its name from transformers 5.2x on or the one before."""
+        """Switch gradient checkpointing on; transformers 5.2x renamed the method."""
         settings = {"use_reentrant": False, "context_fn": self._recomputation}
         if hasattr(self.model, "activation_checkpointing_enable"):
             self.model.activation_checkpointing_enable(settings)
@@ -142,11 +142,11 @@ class Encoder:
             self.model.gradient_checkpointing_enable(settings)
 
     def _recomputation(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """The contexts of a block that will be computed again, in the pass that goes on now."""
+        """Return the contexts of a block that will be computed again, for the current pass."""
         return self._pass.recomputation()
 
     def save(self, folder: Path) -> None:
-        """Weights and config.json, with the dropout that the model came with."""
+        """Save weights and config.json, with the model's original dropout."""
         name, value = self._dropout
         if name:
             setattr(self.model.config, name, value)
@@ -171,13 +171,13 @@ def _check_trainable(folder: Path, settings: EncoderSettings) -> None:
 
 
 def _set_attention_dropout(config: Any, wanted: float | None, folder: Path) -> tuple[str | None, float]:
-    """Set the probability; its name in the configuration and the value it had."""
+    """Set the probability; return its name in the configuration and its old value."""
     name = next((name for name in ATTENTION_DROPOUT if hasattr(config, name)), None)
     before = getattr(config, name) if name else 0.0
     if wanted is not None:
         if name is None:
             raise DataError(
-                "the model's config.json names no attention dropout",
+                "the model's config.json has no attention dropout",
                 where=str(folder),
                 mend="leave attention_dropout out",
             )

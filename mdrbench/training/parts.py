@@ -1,4 +1,4 @@
-"""What a training is made of before its first step: accelerator, data, model, optimiser, and what identifies them."""
+"""The parts of a training before its first step: accelerator, data, model, optimiser, and their identity."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mdrbench.training.settings import RUN_ONLY, Settings
 Weights = Callable[[Key], float] | Mapping[Key, float] | None
 
 VERSION = 2
-"""Raised when the same settings give other weights."""
+"""Raise it when the same settings give other weights."""
 
 
 def accelerator_of(settings: Settings) -> tuple[Any, str]:
-    """The accelerator, and what ``auto`` comes to: bf16 where the device computes in it, else fp32."""
+    """Return the accelerator and the precision; ``auto`` is bf16 if the device computes in it, else fp32."""
     import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -42,7 +42,7 @@ def accelerator_of(settings: Settings) -> tuple[Any, str]:
 
 
 class Parts:
-    """All that a step needs, on one process."""
+    """Everything that a step needs, on one process."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Parts:
         )
 
     def _check_batches(self) -> str:
-        """A hash of all batches, whose queries must have groups and must not be held out."""
+        """Return a hash of all batches; their queries must have groups and must not be held out."""
         digest = hashlib.sha256()
         for step in range(self.batches.count()):
             keys = self.batches.batch(step)
@@ -117,7 +117,7 @@ class Parts:
         return digest.hexdigest()
 
     def facts(self, base: str) -> dict[str, Any]:
-        """What was trained on what."""
+        """Return what was trained, and on which data."""
         import torch
 
         device = self.accelerator.device
@@ -146,14 +146,14 @@ class Parts:
 
 
 def _weights(weights: Weights, keys: Iterable[Key]) -> dict[Key, float]:
-    """The weight of each query; empty where all count alike."""
+    """Return the weight of each query; empty if all count the same."""
     if weights is None:
         return {}
     return weights_of(keys, weights if callable(weights) else lambda key: weights.get(key, math.nan))
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """What decides the model's output: configuration and weights."""
+    """Return the files that decide the model's output: configuration and weights."""
     return sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
 
 

@@ -233,7 +233,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(llama, file, tmp_path):
         log.write('{"step": 6, "ep')  # what a kill leaves
     said, seen = [], []
     tune(config(llama), file, broken, said.append, progress=lambda step, *_: seen.append(step))
-    assert "going on after step 3 of 8" in said
+    assert "continuing after step 3 of 8" in said
     assert seen == [4, 5, 6, 7, 8]
     expected, found = adapter_weights(whole), adapter_weights(broken)
     assert expected.keys() == found.keys()

@@ -184,7 +184,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tiny_model, tmp_path):
         say=said.append,
         progress=lambda step, *_: steps.append(step),
     )
-    assert said == ["going on after step 4 of 8"]
+    assert said == ["continuing after step 4 of 8"]
     assert steps == [5, 6, 7, 8]
     whole = trained(tmp_path / "whole", tiny_model, chosen, plan)
     assert resumed["validation"] == whole["validation"]

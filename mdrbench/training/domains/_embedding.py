@@ -1,4 +1,4 @@
-"""What the members share that label by embeddings: unit vectors, checked, with or without their mean."""
+"""Shared by the members that label by embeddings: checked unit vectors, with or without their mean."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Centre = Literal["none", "all", "language"]
 """Which mean is subtracted from the embeddings: none, that of all passages, or that of each language's passages."""
 
 FEW = 10
-"""Passages of a language below which the mean of all passages stands in for the language's own."""
+"""With fewer passages of a language, the mean of all passages replaces the mean of the language."""
 
 
 def passages(
     member: str, texts: dict[str, list[Passage]], separator: str, embed: Embed | None, centre: Centre
 ) -> dict[str, np.ndarray]:
-    """Language -> unit vectors of shape (passages, dim), float32.
+    """Return language -> unit vectors of shape (passages, dim), float32.
 
-    Encoders give texts of one language, and often all texts, a direction in common; subtracting the mean leaves what
-    tells them apart. All passages are embedded in one call, and held: 4 bytes a dimension for each.
+    Encoders give texts of one language, and often all texts, a common direction; subtracting the mean leaves the
+    differences. All passages are embedded in one call and kept: 4 bytes per dimension for each.
     """
     import numpy as np
 
@@ -47,19 +47,19 @@ def passages(
 
 
 def embedded(embed: Embed, texts: list[str]) -> np.ndarray:
-    """The embeddings as float32; a StepError where they are not one finite row a text."""
+    """Return the embeddings as float32; a StepError if they are not one finite row per text."""
     import numpy as np
 
     vectors = np.asarray(embed(texts), dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise StepError(f"the encoder gave embeddings of shape {vectors.shape} for {len(texts)} texts")
     if not np.isfinite(vectors).all():
-        raise StepError("the encoder gave embeddings that are no finite numbers")
+        raise StepError("the encoder gave embeddings that are not finite numbers")
     return vectors
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a row of (nearly) zeros becomes zeros."""
+    """Scale rows to length 1; a row of (nearly) zeros becomes zeros."""
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -1,10 +1,11 @@
 """Two fastText classifiers of English text, DBpedia-14 and Yahoo-Answers-10, mapped onto the twelve domains.
 
 As in Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval" (EMNLP 2025): the Yahoo label counts
-where it has a domain, else the DBpedia label, else the domain is Others. The models (Joulin et al., "Bag of Tricks for
+if it has a domain, else the DBpedia label, else the domain is Others. The models (Joulin et al., "Bag of Tricks for
 Efficient Text Classification", EACL 2017) are dbpedia.bin or .ftz and yahoo_answers.bin or .ftz of
-https://fasttext.cc/docs/en/supervised-models.html. They know English only; where a classifier knows no word of a
-passage, it has no label here (the authors' released code takes the one that fastText gives to an empty text).
+https://fasttext.cc/docs/en/supervised-models.html. They know English only. If a classifier knows no word of a
+passage, the passage has no label here (the authors' released code takes the label that fastText gives to an empty
+text).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from mdrbench.training.domains import DOMAINS, Embed, shares
 VERSION = 1
 
 RUN_ONLY = ("dbpedia", "yahoo")
-"""Where the models lie; what they are is in the conventions by their SHA-256."""
+"""Paths of the models; the conventions state their SHA-256."""
 
 DBPEDIA = (
     *("Company", "EducationalInstitution", "Artist", "Athlete", "OfficeHolder", "MeanOfTransportation", "Building"),
@@ -75,7 +76,7 @@ PACKAGE = "pip install fasttext-wheel, or mdrbench[fasttext]"
 class Config(BaseModel):
     """The model files, and changes to the mapping.
 
-    ``mapping`` is laid over :data:`MAPPING`: class -> domain, None for no domain. The released mapping sends Company to
+    ``mapping`` changes :data:`MAPPING`: class -> domain, None for no domain. The released mapping sends Company to
     Computers & Internet and OfficeHolder to Business & Finance, for example.
     """
 
@@ -97,7 +98,7 @@ class Config(BaseModel):
 
 
 def build(config: Config) -> FastText:
-    """A labeller with these settings; the models are loaded when it is prepared or first labels."""
+    """Return a labeller with these settings; the models are loaded when it is prepared or first labels."""
     return FastText(config)
 
 
@@ -111,7 +112,7 @@ class FastText:
         self._decided: Counter[str] = Counter()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Load the models: the package, the files and their classes must be what they should be."""
+        """Load the models; check package, files and classes."""
         _ = self._models
 
     @cached_property
@@ -124,12 +125,12 @@ class FastText:
         return {name: file_sha256(_present(path)) for name, path in paths.items()}
 
     def conventions(self) -> dict[str, Any]:
-        """SHA-256 of the model files, the mapping, and how title and text are joined."""
+        """Return the SHA-256 of the model files, the mapping, and how title and text are joined."""
         separator = self.config.title_separator
         return {"domains": "fasttext", **self._digests, "mapping": self.mapping, "title_separator": separator}
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
-        """The domains of the classifiers' best labels; ``embed`` is not needed."""
+        """Return the domains of the classifiers' best labels; ``embed`` is not needed."""
         self._decided = Counter({"yahoo": 0, "dbpedia": 0, "neither": 0})
         self._labels = {lang: self._label(found) for lang, found in passages.items()}
         return self._labels
@@ -141,7 +142,7 @@ class FastText:
         return [self.domain(*pair) for pair in pairs]
 
     def domain(self, yahoo: str | None, dbpedia: str | None) -> str:
-        """The domain of a pair of classes; None is for a text in which a classifier knows no word."""
+        """Return the domain of a pair of classes; None means that a classifier knows no word of the text."""
         for classifier, name in (("yahoo", yahoo), ("dbpedia", dbpedia)):
             if found := self.mapping.get(name or ""):
                 self._decided[classifier] += 1
@@ -150,18 +151,18 @@ class FastText:
         return "Others"
 
     def facts(self) -> dict[str, Any]:
-        """Number of passages by language and domain, and by the classifier that decided."""
+        """Return the number of passages by language and domain, and by the classifier that decided."""
         return {**shares(self._labels), "decided_by": dict(self._decided)}
 
 
 def as_trained(text: str) -> str:
-    """Text as the models' training data was prepared: lower case, marks apart, no double quotes, on one line."""
+    """Prepare a text as the models' training data was: lower case, marks apart, no double quotes, on one line."""
     text = re.sub(r"<br />|[;:\s]", " ", text.lower().replace('"', ""))
     return " ".join(re.sub(r"(['.,()!?])", r" \1 ", text).split())
 
 
 def _classes(model: Any, texts: list[str], names: tuple[str, ...]) -> list[str | None]:
-    """The best class of each text; None where the model knows no word of it."""
+    """Return the best class of each text; None if the model knows no word of it."""
     if not texts:
         return []
     found, _ = model.predict(texts)
@@ -170,7 +171,7 @@ def _classes(model: Any, texts: list[str], names: tuple[str, ...]) -> list[str |
 
 
 def _name(label: str, names: tuple[str, ...]) -> str | None:
-    """The class of a label: ``__label__3`` is the third, and a class may also stand by its name."""
+    """Return the class of a label: ``__label__3`` is the third, and a label may also hold the class's name."""
     text = label.removeprefix("__label__")
     if text.isdecimal():
         return names[int(text) - 1] if 1 <= int(text) <= len(names) else None
@@ -189,7 +190,7 @@ def _present(path: Path) -> Path:
 
 
 def _load(path: Path, names: tuple[str, ...]) -> Any:
-    """A model, its classes checked: two models that were swapped would label without complaint."""
+    """Load a model and check its classes: two swapped models would label without an error."""
     _present(path)
     try:
         import fasttext

@@ -22,20 +22,20 @@ VERSION = 1
 
 
 class Config(BaseModel):
-    """``centre`` subtracts the mean of all passages, or of each language's, before they are clustered: without it
+    """``centre`` subtracts the mean of all passages, or of each language's passages, before clustering: without it,
     clusters follow languages rather than subjects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     k: int = Field(default=len(DOMAINS), ge=1, description="clusters")
     iterations: int = Field(default=25, ge=1)
-    tries: int = Field(default=5, ge=1, description="starts; the one with the lowest distortion is taken")
+    tries: int = Field(default=5, ge=1, description="starts; the result with the lowest distortion is taken")
     seed: int = Field(default=42, ge=0, lt=2**31)
     centre: _embedding.Centre = "language"
     title_separator: str = Field(default=" ", description="what joins title and text")
 
 
 def build(config: Config) -> KMeans:
-    """A labeller with these settings."""
+    """Return a labeller with these settings."""
     return KMeans(config)
 
 
@@ -47,14 +47,14 @@ class KMeans:
         self._labels: dict[str, list[str]] = {}
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Nothing to fetch: the encoder is the recipe's."""
+        """Nothing to download: the encoder is the recipe's."""
 
     def conventions(self) -> dict[str, Any]:
-        """The settings and the version of faiss."""
+        """Return the settings and the version of faiss."""
         return {"domains": "kmeans", **self.config.model_dump(mode="json"), "faiss": package_version("faiss-cpu")}
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
-        """``cluster-0`` to ``cluster-(k-1)``, over all languages together.
+        """Return ``cluster-0`` to ``cluster-(k-1)``, over all languages together.
 
         Raises:
             DataError: there are fewer passages than clusters.
@@ -72,7 +72,7 @@ class KMeans:
         return self._labels
 
     def _cluster(self, vectors: np.ndarray) -> list[int]:
-        """The cluster of each row, numbered by size, largest first."""
+        """Return the cluster of each row, numbered by size, largest first."""
         import faiss
         import numpy as np
 
@@ -93,5 +93,5 @@ class KMeans:
         return clusters
 
     def facts(self) -> dict[str, Any]:
-        """Number of passages by language and cluster, and the share of the largest cluster."""
+        """Return the number of passages by language and cluster, and the share of the largest cluster."""
         return shares(self._labels)

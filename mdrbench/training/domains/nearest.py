@@ -41,16 +41,18 @@ DESCRIPTIONS = {
 
 
 class Config(BaseModel):
-    """The descriptions (name of a domain -> sentence; yours replace all twelve), and what is compared with them.
+    """The descriptions (name of a domain -> sentence; yours replace all twelve), and how passages are compared.
 
-    ``centre`` subtracts the mean of all passages, or of each language's, from the passages, and the descriptions' own
-    mean from the descriptions, before cosines are taken: so that the domain next to what all texts have in common does
-    not attract most of them. Of 640 positives of wiki16-lite in the space of multilingual-e5-small the largest domain
-    had 16% with ``all``; with ``none`` it had 17% or 22%, depending on a few words of two descriptions.
+    ``centre`` subtracts the mean of all passages, or of each language's passages, from the passages, and the mean of
+    the descriptions from the descriptions. Without it, the domain next to the common part of all texts attracts most of
+    them. Of 640 positives of wiki16-lite in the space of multilingual-e5-small, the largest domain had 16% with
+    ``all``; with ``none`` it had 17% or 22%, depending on a few words of two descriptions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    descriptions: dict[str, str] = Field(default=DESCRIPTIONS, min_length=2, description="domain -> one sentence on it")
+    descriptions: dict[str, str] = Field(
+        default=DESCRIPTIONS, min_length=2, description="domain -> one sentence about it"
+    )
     centre: _embedding.Centre = "all"
     title_separator: str = Field(default=" ", description="what joins title and text")
 
@@ -67,7 +69,7 @@ assert tuple(DESCRIPTIONS) == DOMAINS
 
 
 def build(config: Config) -> Nearest:
-    """A labeller with these settings."""
+    """Return a labeller with these settings."""
     return Nearest(config)
 
 
@@ -79,14 +81,14 @@ class Nearest:
         self._labels: dict[str, list[str]] = {}
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Nothing to fetch: the encoder is the recipe's."""
+        """Nothing to download: the encoder is the recipe's."""
 
     def conventions(self) -> dict[str, Any]:
-        """The descriptions, in order, and what is done to the embeddings."""
+        """Return the descriptions, in order, and the settings for the embeddings."""
         return {"domains": "nearest", **self.config.model_dump(mode="json")}
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
-        """The nearest description's domain; the first of several that are equally near."""
+        """Return the domain of the nearest description; the first if several are equally near."""
         config, names = self.config, list(self.config.descriptions)
         vectors = _embedding.passages("nearest", passages, config.title_separator, embed, config.centre)
         self._labels = {lang: [] for lang in passages}
@@ -102,5 +104,5 @@ class Nearest:
         return self._labels
 
     def facts(self) -> dict[str, Any]:
-        """Number of passages by language and domain, and the share of the largest domain."""
+        """Return the number of passages by language and domain, and the share of the largest domain."""
         return shares(self._labels)

@@ -16,13 +16,13 @@ NAME = "all"
 
 
 class Config(BaseModel):
-    """Takes no settings."""
+    """There are no settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def build(config: Config) -> NoDomains:
-    """The labeller that tells nothing apart."""
+    """Return the labeller."""
     return NoDomains()
 
 
@@ -36,14 +36,14 @@ class NoDomains:
         """Nothing to check."""
 
     def conventions(self) -> dict[str, Any]:
-        """That there is one domain."""
+        """State that there is one domain."""
         return {"domains": "none"}
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
-        """``all`` for every passage."""
+        """Return ``all`` for every passage."""
         self._labels = {lang: [NAME] * len(found) for lang, found in passages.items()}
         return self._labels
 
     def facts(self) -> dict[str, Any]:
-        """Number of examples by language."""
+        """Return the number of examples by language."""
         return shares(self._labels)

@@ -1,1 +1,1 @@
-"""Instruction tuning of the generator, on a machine of one's own."""
+"""Instruction tuning of the generator on your own machine."""

@@ -1,4 +1,4 @@
-"""The README beside a tuned generator: what was trained on what, and how to serve it."""
+"""The README of a tuned generator: model, data, and how to serve it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ be served under it.
 
 
 def served_name(record: dict[str, Any]) -> str:
-    """What the adapter is called where it is served; no two runs share it."""
+    """Return the adapter's name on a server; every run has another."""
     return f"{PREFIX}-{record['identity'][:8]}"
 
 
 def card(record: dict[str, Any]) -> str:
-    """Markdown, from what ``tuning.json`` holds."""
+    """Return Markdown, from the content of ``tuning.json``."""
     settings, instructions = record["settings"], record["instructions"]
     shown = {key: value for key, value in settings.items() if key not in ("model", "revision")}
     return CARD.format(
@@ -68,7 +68,7 @@ def card(record: dict[str, Any]) -> str:
 
 
 def serve_command(record: dict[str, Any]) -> str:
-    """vLLM's command: the merged model where there is one, else the base model with the adapter."""
+    """Return vLLM's command: for the merged model if there is one, else for the base model with the adapter."""
     if record["merged"]:
         return f"vllm serve merged --served-model-name {served_name(record)}"
     settings = record["settings"]

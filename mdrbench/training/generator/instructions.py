@@ -1,4 +1,4 @@
-"""Instructions to tune a generator on: read, put through the model's chat template, and padded into batches."""
+"""Instructions for tuning a generator: reading, chat template, padding into batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALPACA = (
     "request.\n\n### Instruction:\n' + message['content'] + '\n\n### Response:\n' }}{%- endif %}"
     "{%- endfor %}"
 )
-"""Alpaca's prompt as a chat template, given to a base model that has none, so that servers render what was trained."""
+"""Alpaca's prompt as a chat template for a base model without one, so that servers render the trained prompt."""
 
 
 class Instruction(NamedTuple):
@@ -43,10 +43,10 @@ class Example(NamedTuple):
 
 
 def read_instructions(path: Path) -> list[Instruction]:
-    """The instructions of a JSON Lines file with the keys instruction, input, output, lang; further keys are let be.
+    """Read the instructions of a JSON Lines file with the keys instruction, input, output, lang; ignore further keys.
 
     Raises:
-        DataError: with file and line, where a key is missing, empty or of another type, or a language is unknown.
+        DataError: with file and line, if a key is missing, empty or of another type, or a language is unknown.
     """
     found = []
     for where, record in jsonl.records(path, dict.fromkeys(Instruction._fields, str)):
@@ -59,17 +59,17 @@ def read_instructions(path: Path) -> list[Instruction]:
             raise DataError(f"unknown language '{row.lang}'", where=where, mend=mend)
         found.append(row)
     if not found:
-        raise DataError("holds no instruction", where=str(path), mend="one JSON object a line")
+        raise DataError("the file holds no instruction", where=str(path), mend="write one JSON object per line")
     return found
 
 
 def encode(
     rows: list[Instruction], tokenizer: Any, max_length: int, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Example], Counter[str]]:
-    """Token ids as a chat server will see them, and how many examples were too long, by language.
+    """Return token ids as a chat server will see them, and how many examples were too long, by language.
 
-    The prompt is the chat template's, up to where the answer begins; a tokenizer without template is given
-    :data:`ALPACA`'s. Prompt and answer are tokenised apart, since a server sees the prompt alone.
+    The prompt is the chat template's, up to the start of the answer; a tokenizer without template gets
+    :data:`ALPACA`. Prompt and answer are tokenised separately, because a server sees the prompt alone.
     """
     if tokenizer.eos_token is None:
         raise DataError("the tokenizer has no end token", where=tokenizer.name_or_path, mend="choose another model")
@@ -100,7 +100,7 @@ def encode(
 
 
 def described(path: Path, sha256: str, rows: list[Instruction], too_long: Counter[str]) -> dict[str, Any]:
-    """The instruction file and what was used of it, by language."""
+    """Return the instruction file and how much of it was used, by language."""
     used = Counter(row.lang for row in rows) - too_long
     return {
         "file": path.name,
@@ -112,7 +112,7 @@ def described(path: Path, sha256: str, rows: list[Instruction], too_long: Counte
 
 
 def collate(batch: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, attention mask and labels of shape (B, L), padded at the end; labels are -100 outside the outputs."""
+    """Return ids, attention mask and labels of shape (B, L), padded at the end; labels are -100 outside the outputs."""
     import torch
 
     length = max(len(example.ids) for example in batch)

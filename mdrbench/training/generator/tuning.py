@@ -8,9 +8,9 @@ rate depend on seed and step alone: a run that goes on from a checkpoint ends wi
 ::
 
     OUT/adapter/         the LoRA adapter and the tokenizer, as peft and vLLM read them
-    OUT/merged/          the whole model with the adapter merged in, where it was asked for
-    OUT/README.md        what was trained on what, and how to serve it
-    OUT/log.jsonl        step, epoch, loss a token, learning rate, tokens
+    OUT/merged/          the whole model with the adapter merged in, if asked for
+    OUT/README.md        model, data, and how to serve it
+    OUT/log.jsonl        step, epoch, loss per token, learning rate, tokens
     OUT/tuning.json      settings, counts, losses, environment; written last
     OUT/checkpoint-N/    adapter and optimiser after N steps; the last one, while training goes on
 """
@@ -50,7 +50,7 @@ RECORD = "tuning.json"
 
 
 class Config(BaseModel):
-    """The model to tune and how; the defaults are the paper's where it gives them."""
+    """The model and the settings; the defaults are the paper's if it states them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = Field(description="hub repository or a local folder")
@@ -80,17 +80,17 @@ def tune(
     merge: bool = False,
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> dict[str, Any]:
-    """Train, or go on with, an adapter in ``out``; what is finished already is returned as it is.
+    """Train an adapter in ``out``, or continue its training; a finished one is returned as it is.
 
     Args:
         merge: also write the whole model with the adapter merged in.
-        progress: called after each step with steps done, steps in all and the loss a token.
+        progress: called after each step with steps done, steps in all and the loss per token.
 
     Returns:
         What ``tuning.json`` holds.
 
     Raises:
-        SetupError: peft is missing, or the model cannot be fetched.
+        SetupError: peft is missing, or the model cannot be downloaded.
         DataError: the instructions or the model are not usable.
         UsageError: ``out`` holds a run with other settings, model or instructions.
     """
@@ -136,14 +136,14 @@ def _need_peft() -> None:
 
 
 def _settings(config: Config, base: models.LocalModel) -> dict[str, Any]:
-    """What decides the adapter, with the model's revision and the precision that ``auto`` comes to."""
+    """Return what decides the adapter, with the model's revision and the resolved precision."""
     settings = config.model_dump(mode="json", exclude={*RUN_ONLY, "source"})
     precision = environment.precision(config.precision)
     return settings | {"model": base.name, "revision": base.revision, "precision": precision}
 
 
 def _finished(out: Path, identity: str, merge: bool) -> dict[str, Any] | None:
-    """The record of a finished run with this identity; a UsageError where the folder holds another run."""
+    """Return the record of a finished run with this identity; a UsageError if the folder holds another run."""
     try:
         record: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -151,15 +151,13 @@ def _finished(out: Path, identity: str, merge: bool) -> dict[str, Any] | None:
     if record["identity"] != identity:
         raise _other_run(out)
     if merge and not record["merged"]:
-        raise UsageError(
-            "the run here is finished, without a merged model", where=str(out), mend="tune into another folder"
-        )
+        raise UsageError("the run is finished, without a merged model", where=str(out), mend="tune into another folder")
     return record
 
 
 def _other_run(out: Path) -> UsageError:
     return UsageError(
-        "holds a run with another model, other settings or other instructions",
+        "the folder holds a run with another model, other settings or other instructions",
         where=str(out),
         mend="give another --out, or delete the folder",
     )
@@ -169,7 +167,7 @@ def _other_run(out: Path) -> UsageError:
 
 
 def _with_lora(base: models.LocalModel, config: Config) -> Any:
-    """The model with LoRA on its linear layers (not the output layer); nothing else is trained."""
+    """Return the model with LoRA on its linear layers (not the output layer); nothing else is trained."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -189,7 +187,7 @@ def _with_lora(base: models.LocalModel, config: Config) -> Any:
 
 
 def rate(step: int, steps: int, warmup: float) -> float:
-    """The share of the learning rate at a step: linear warm-up from 0, then half a cosine to 0."""
+    """Return the share of the learning rate at a step: linear warm-up from 0, then half a cosine to 0."""
     rising = math.ceil(warmup * steps)
     if step < rising:
         return step / rising
@@ -197,7 +195,7 @@ def rate(step: int, steps: int, warmup: float) -> float:
 
 
 def batch_of(step: int, count: int, size: int, seed: int) -> tuple[int, list[int]]:
-    """Epoch and example numbers of a step: every epoch goes through all examples in an order of its own."""
+    """Return epoch and example numbers of a step: every epoch goes through all examples in its own order."""
     import torch
 
     epoch, at = divmod(step, math.ceil(count / size))
@@ -214,7 +212,7 @@ def _train(
     say: Say,
     progress: Callable[[int, int, float], None],
 ) -> int:
-    """The loop; returns the number of steps."""
+    """Run the loop; return the number of steps."""
     import torch
 
     steps = config.epochs * math.ceil(len(examples) / config.batch_size)
@@ -222,7 +220,7 @@ def _train(
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.0)
     first = _resume(model, optimizer, identity, out)
     if first:
-        say(f"going on after step {first} of {steps}")
+        say(f"continuing after step {first} of {steps}")
     model.train()
     with open(out / "log.jsonl", "a", encoding="utf-8") as log:
         for step in range(first, steps):
@@ -248,7 +246,7 @@ def _train(
 
 
 def _backward(model: Any, batch: list[Example], micro_batch: int) -> tuple[float, int]:
-    """Gradients of the mean loss over the batch's output tokens; that loss and the number of tokens."""
+    """Compute gradients of the mean loss over the batch's output tokens; return the loss and the number of tokens."""
     import torch
 
     tokens = sum(len(example.ids) - example.start for example in batch)
@@ -269,7 +267,7 @@ def _backward(model: Any, batch: list[Example], micro_batch: int) -> tuple[float
 
 
 def _checkpoint(model: Any, optimizer: torch.optim.Optimizer, step: int, identity: str, out: Path) -> None:
-    """Adapter and optimiser after ``step`` steps, whole or not at all; older ones go."""
+    """Save adapter and optimiser after ``step`` steps, whole or not at all; remove older ones."""
     import torch
     from peft import get_peft_model_state_dict
 
@@ -282,7 +280,7 @@ def _checkpoint(model: Any, optimizer: torch.optim.Optimizer, step: int, identit
 
 
 def _resume(model: Any, optimizer: torch.optim.Optimizer, identity: str, out: Path) -> int:
-    """Load the last checkpoint into model and optimiser; the steps it stands for, 0 where there is none."""
+    """Load the last checkpoint into model and optimiser; return its number of steps, 0 if there is none."""
     import torch
     from peft import set_peft_model_state_dict
 
@@ -300,13 +298,13 @@ def _resume(model: Any, optimizer: torch.optim.Optimizer, identity: str, out: Pa
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of the log: a killed run may have left half of one."""
+    """Return the whole lines of the log; a killed run may have left half a line."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _loss_by_epoch(path: Path) -> list[float]:
-    """Mean loss a token in each epoch."""
+    """Return the mean loss per token in each epoch."""
     loss: Counter[int] = Counter()
     tokens: Counter[int] = Counter()
     for entry in _log(path):
@@ -316,7 +314,7 @@ def _loss_by_epoch(path: Path) -> list[float]:
 
 
 def _save(model: Any, tokenizer: Any, base: models.LocalModel, out: Path, merge: bool) -> None:
-    """Adapter and tokenizer, and the merged model where it is wanted."""
+    """Save adapter and tokenizer, and the merged model if asked for."""
     model.peft_config["default"].base_model_name_or_path = base.name
     with _made_whole(out / "adapter") as part:
         model.save_pretrained(part, save_embedding_layers=False)
@@ -329,7 +327,7 @@ def _save(model: Any, tokenizer: Any, base: models.LocalModel, out: Path, merge:
 
 
 def _finish(record: dict[str, Any], out: Path) -> None:
-    """The card, and the record last; the checkpoints go."""
+    """Write the card and, last, the record; remove the checkpoints."""
     write_atomically(out / "README.md", generator_card.card(record))
     write_atomically(out / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     for checkpoint in out.glob("checkpoint-*"):
@@ -338,7 +336,7 @@ def _finish(record: dict[str, Any], out: Path) -> None:
 
 @contextmanager
 def _made_whole(folder: Path) -> Iterator[Path]:
-    """A folder to fill that takes its name only when it is filled."""
+    """Yield a folder to fill; it gets its name when it is filled."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()

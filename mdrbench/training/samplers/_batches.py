@@ -1,4 +1,4 @@
-"""What samplers share: examples that must not meet, how large a batch can be, shuffled rounds, shards."""
+"""Shared by samplers: examples that must not share a batch, sizes of batches, shuffled rounds, shards."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 class Pool:
-    """Examples that may share a batch with each other, unless they have a mark in common.
+    """Examples that may share a batch, unless they have a common mark.
 
     Attributes:
         members: positions of the examples.
         width: examples of a batch.
-        core: positions of as many examples, or more, no two of which have a mark in common.
+        core: positions of at least ``width`` examples without common marks.
 
     Raises:
-        DataError: there are ``size`` examples or more, but not so many that may be together; or there are fewer, and no
-            two may be together. Fewer than ``size`` that may be together make smaller batches.
+        DataError: there are ``size`` examples or more, but too few of them may share a batch; or there are fewer, and
+            no two may share one. Fewer than ``size`` that may share a batch make smaller batches.
     """
 
     def __init__(self, members: list[int], marks: Sequence[frozenset[int]], size: int, world: int, label: str | None):
@@ -44,7 +44,7 @@ class Pool:
         )
 
     def _apart(self, size: int) -> list[int]:
-        """Up to ``size`` members that may share a batch, those first that have marks in common with the fewest."""
+        """Return up to ``size`` members that may share a batch; members with few common marks come first."""
         met = Counter(mark for i in self.members for mark in self._marks[i])
         used: set[int] = set()
         found: list[int] = []
@@ -57,7 +57,7 @@ class Pool:
         return found
 
     def certain(self, seed: str) -> list[int]:
-        """A batch out of the core: for where drawing came to no full batch."""
+        """Return a batch from the core, for a draw that gave no full batch."""
         return shuffled(self.core, seed)[: self.width]
 
 
@@ -72,13 +72,13 @@ class Batches(ABC):
         return {label or "all": pool.width for label, pool in self._pools(examples, size, world).items()}
 
     def count(self, examples: Sequence[Example], size: int, world: int = 1) -> int:
-        """As many batches as hold every example once."""
+        """Return the number of batches that hold every example once."""
         return sum(epoch_batches(pool) for pool in self._pools(examples, size, world).values())
 
     def batches(
         self, examples: Sequence[Example], size: int, seed: int, epoch: int, start: int = 0, world: int = 1
     ) -> Iterator[list[int]]:
-        """See :class:`~mdrbench.training.samplers.Sampler`. Arguments are checked at once, batches are made lazily."""
+        """See :class:`~mdrbench.training.samplers.Sampler`. Arguments are checked first; batches are made lazily."""
         pools = self._pools(examples, size, world)
         count = sum(map(epoch_batches, pools.values()))
         if epoch < 0 or not 0 <= start <= count:
@@ -95,7 +95,7 @@ class Batches(ABC):
         seed: str,
         epoch: int,
     ) -> Iterator[list[int]]:
-        """All batches of an epoch."""
+        """Yield all batches of an epoch."""
 
     def shard(self, batch: list[int], rank: int, world: int) -> list[int]:
         """See :class:`mdrbench.training.samplers.Sampler`."""
@@ -105,7 +105,7 @@ class Batches(ABC):
         return batch[rank * part : (rank + 1) * part]
 
     def _pools(self, examples: Sequence[Example], size: int, world: int) -> dict[str | None, Pool]:
-        """The pools that batches are drawn from: one a language, or one (None) of all examples."""
+        """Return the pools that batches are drawn from: one per language, or one (None) of all examples."""
         if size < 1 or world < 1 or size % world:
             raise UsageError(
                 f"a batch of {size} cannot be shared equally among {world} processes",
@@ -121,9 +121,9 @@ class Batches(ABC):
 
 
 class Rounds(Generic[Item]):
-    """An endless sequence of rounds, each holding every item as often as ``items`` does, in an order of its own.
+    """An endless sequence of rounds; each holds every item as often as ``items`` does, in an order of its own.
 
-    Any place can be looked up without those before it.
+    Any place can be looked up directly.
     """
 
     def __init__(self, items: Sequence[Item], seed: str):
@@ -132,7 +132,7 @@ class Rounds(Generic[Item]):
         self._number: int | None = None
 
     def _turn(self, number: int) -> list[tuple[Item, int]]:
-        """The items of a round, each with how often it came before within the round."""
+        """Return the items of a round, each with its number of earlier occurrences in the round."""
         if number != self._number:
             met: Counter[Item] = Counter()
             self._order = []
@@ -143,13 +143,13 @@ class Rounds(Generic[Item]):
         return self._order
 
     def at(self, place: int) -> tuple[Item, int]:
-        """The item at a place, and how often it came before."""
+        """Return the item at a place, and its number of earlier occurrences."""
         number, offset = divmod(place, len(self._items))
         item, before = self._turn(number)[offset]
         return item, number * self._each[item] + before
 
     def before(self, place: int) -> Counter[Item]:
-        """How often each item comes before a place."""
+        """Return each item's number of occurrences before a place."""
         number, offset = divmod(place, len(self._items))
         found = Counter({item: number * each for item, each in self._each.items()})
         found.update(item for item, _ in self._turn(number)[:offset])
@@ -157,12 +157,12 @@ class Rounds(Generic[Item]):
 
 
 def epoch_batches(pool: Pool) -> int:
-    """Batches that hold every member of a pool once."""
+    """Return the number of batches that hold every member of a pool once."""
     return -(-len(pool.members) // pool.width)
 
 
 def marks(examples: Iterable[Example]) -> list[frozenset[int]]:
-    """For each example numbers for its qid and its positives in its language: equal numbers must not share a batch."""
+    """Return marks: numbers for each example's qid and positives; a common number keeps two examples apart."""
     numbers: dict[tuple[str, str, str], int] = {}
 
     def number(lang: str, kind: str, name: str) -> int:
@@ -175,7 +175,7 @@ def marks(examples: Iterable[Example]) -> list[frozenset[int]]:
 
 
 def shuffled(items: Sequence[Any], seed: str) -> list[Any]:
-    """The items in an order that the seed decides, in every process alike."""
+    """Return the items in an order that depends on the seed, the same in every process."""
     order = list(items)
     random.Random(seed).shuffle(order)
     return order

@@ -1,13 +1,13 @@
-"""Batches of one language, languages and domains drawn evenly: small ones are seen as often as large ones.
+"""Batches of one language; languages and domains are drawn evenly, so small ones are seen as often as large ones.
 
 The batches of Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval" (EMNLP 2025). Nothing is
-left to luck: languages come in shuffled rounds, and so do the domains of a language, and the examples of a domain in a
-language (a cell), which are all seen before one is seen again. Rounds go on over the epochs: a language that is
-larger than its share of an epoch goes on in the next where it stopped.
+left to chance: languages come in shuffled rounds, and so do the domains of a language and the examples of a domain in a
+language (a cell). All examples of a cell are seen before one is seen again. Rounds continue over the epochs: a language
+that is larger than its share of an epoch continues in the next epoch.
 
 A cell with fewer examples than its share of a batch gives the rest to the language's other domains. An example that is
-alone in its domain is therefore in most of its language's batches. Where two meet that must not share a batch, one
-waits for the language's next; where no full batch comes of that, another one is drawn from examples that may all meet.
+alone in its domain is therefore in most of its language's batches. If two examples must not share a batch, one
+waits for the language's next batch. If that gives no full batch, another one is drawn from examples that may all meet.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Share = Literal["uniform", "proportional"]
 
 
 class Config(BaseModel):
-    """``uniform`` gives every language, or every domain of a language, the same share; ``proportional`` the share that
-    it has of the examples. ``same_language: false`` fills each batch from all languages, in the same shares.
+    """``uniform`` gives every language, or every domain of a language, the same share; ``proportional`` its share
+    of the examples. ``same_language: false`` fills each batch from all languages, in the same shares.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ class Config(BaseModel):
 
 
 def build(config: Config) -> Homogeneous:
-    """A sampler with these settings."""
+    """Return a sampler with these settings."""
     return Homogeneous(config)
 
 
@@ -50,7 +50,7 @@ class Homogeneous(Batches):
         self.same_language = config.same_language
 
     def conventions(self) -> dict[str, Any]:
-        """The settings."""
+        """Return the settings."""
         return {"sampler": "homogeneous", **self.config.model_dump(mode="json")}
 
     def _draw(
@@ -61,7 +61,7 @@ class Homogeneous(Batches):
         seed: str,
         epoch: int,
     ) -> Iterator[list[int]]:
-        """Looks up where the epoch begins, then draws batch after batch."""
+        """Look up where the epoch begins, then draw batch after batch."""
         uniform = self.config.languages == "uniform"
         each = {label: 1 if uniform else epoch_batches(pool) for label, pool in pools.items()}
         turns = Rounds([label for label in pools for _ in range(each[label])], seed)
@@ -77,7 +77,7 @@ class Homogeneous(Batches):
 
 
 class _Cells:
-    """The cells of a pool, each with its place in its rounds."""
+    """Return the cells of a pool, each with its place in its rounds."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Cells:
                 self._walks[lang, domain] = _Walk(positions, name, drawn[domain])
 
     def batch(self, ordinal: int) -> list[int]:
-        """The pool's batch of this number, counted over all epochs."""
+        """Return the pool's batch of this number, counted over all epochs."""
         batch: list[int] = []
         used: set[int] = set()
         spent: set[tuple[str, str]] = set()
@@ -121,7 +121,7 @@ class _Cells:
         return batch
 
     def _take(self, cell: tuple[str, str], place: int, used: set[int], spent: set[tuple[str, str]]) -> int | None:
-        """An example of the cell, or where it has none left for this batch, of another, of the same language first."""
+        """Return an example of the cell, or of another cell if it has none left; the same language first."""
         if (found := self._from(cell, used, spent)) is not None:
             return found
         others = shuffled([other for other in self._walks if other not in spent], f"{self._seed}/instead/{place}")
@@ -148,7 +148,7 @@ class _Walk:
         self._waiting: deque[int] = deque()
 
     def take(self, marks: Sequence[frozenset[int]], used: set[int]) -> int | None:
-        """The next example without a mark that is used; what is passed over comes first the next time."""
+        """Return the next example without a used mark; examples that are passed over come first the next time."""
         for i in self._waiting:
             if used.isdisjoint(marks[i]):
                 self._waiting.remove(i)

@@ -1,9 +1,8 @@
 """A shuffled pass over all examples, languages and domains mixed.
 
-Every batch is full: the last one is filled up with examples of a second shuffle. Every example comes once, and at
-most those that fill up come again. Examples that must not share a batch are moved to another one; only where so
-many have a positive in common that an epoch has too few batches to part them, some are left out of it: others in
-the next epoch.
+Every batch is full: the last batch is filled with examples of a second shuffle. Every example comes once, and only the
+examples that fill the last batch come again. Examples that must not share a batch move to another batch. If too many
+examples share a positive, an epoch has too few batches to separate them; then some are left out, others in each epoch.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from mdrbench.training.samplers._batches import Batches, Pool, epoch_batches, sh
 VERSION = 1
 
 LOOKED_AT = 256
-"""Batches in which a place is sought for an example that found none."""
+"""Batches that are tried for an example without a place."""
 
 
 class Config(BaseModel):
-    """Takes no settings."""
+    """There are no settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def build(config: Config) -> Uniform:
-    """The sampler."""
+    """Return the sampler."""
     return Uniform()
 
 
@@ -38,7 +37,7 @@ class Uniform(Batches):
     """See :class:`mdrbench.training.samplers.Sampler`."""
 
     def conventions(self) -> dict[str, Any]:
-        """That batches are random."""
+        """State that batches are random."""
         return {"sampler": "uniform"}
 
     def _draw(
@@ -63,7 +62,7 @@ class Uniform(Batches):
 def _packed(
     order: list[int], marks: Sequence[frozenset[int]], width: int, count: int
 ) -> tuple[list[list[int]], list[int]]:
-    """Batches in the order of the examples, one that may not join put off to the next; and what found no place."""
+    """Return batches in the order of the examples, and the examples that found no place."""
     coming, waiting = deque(order), deque[int]()
     batches = []
     for _ in range(count):
@@ -83,10 +82,10 @@ def _packed(
 
 
 def _place(left: list[int], batches: list[list[int]], marks: Sequence[frozenset[int]], width: int, name: str) -> None:
-    """Give each example that is left the place of another, which moves to a batch that is not full.
+    """Give each remaining example the place of another, which moves to a batch that is not full.
 
-    Succeeds wherever an epoch has more than three times as many batches as an example has others that it must not
-    meet, and tries otherwise.
+    It always succeeds if an epoch has more than three times as many batches as there are examples that one example must
+    not meet.
     """
     for i in left:
         short = [batch for batch in batches if len(batch) < width]
@@ -106,7 +105,7 @@ def _swap(i: int, full: list[list[int]], short: list[list[int]], marks: Sequence
 
 
 def _fill(batch: list[int], again: list[int], marks: Sequence[frozenset[int]], width: int) -> None:
-    """Add examples that may join, the first of ``again`` first."""
+    """Add examples that may join, in the order of ``again``."""
     used = {mark for i in batch for mark in marks[i]}
     for i in again:
         if len(batch) == width:
