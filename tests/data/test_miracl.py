@@ -255,7 +255,7 @@ def test_shards_come_side_by_side_and_a_second_process_waits(fake, data):
         thread.start()
         while not heard:
             time.sleep(0.01)
-        assert "another process is fetching" in heard[0].text
+        assert "another process downloads" in heard[0].text
         assert fake.log == []
     thread.join()
     assert [path.read_bytes() for path in data.corpus_files("fr")] == list(bodies.values())
@@ -390,7 +390,7 @@ def test_the_tables_are_those_that_were_published():
     assert sum(miracl.QUERIES["train"].values()) == 40_203
     assert sum(miracl.QUERIES["dev"][lang] for lang in ALL) == 13_071
     assert {lang: -(-n // 500_000) for lang, n in miracl.PASSAGES.items()} == miracl.SHARDS
-    assert set(lucene.analyzers()) == every
+    assert set(lucene.analyzers()) >= every
 
 
 def test_the_data_set_travels_between_processes_and_is_a_folder_of_the_layout(data):
