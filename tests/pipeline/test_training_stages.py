@@ -126,6 +126,7 @@ def test_a_result_holds_its_training_with_the_log_and_the_domains(tmp_path, stor
     )
 
 
+@pytest.mark.medium
 def test_languages_trained_together_name_one_training_and_those_trained_apart_another(tmp_path, store, tiny_model):
     one, root = load(tmp_path, tiny_model), tmp_path / "results"
     [(path, _)], _ = run_plans([planned(one, store, ["en"])], store, root, "x", quiet=True)

@@ -72,6 +72,7 @@ def test_runs_are_those_of_anserinis_own_command_line(lang, tmp_path):
     assert sorted(mine) == sorted(anserini_run(folder, lang, tmp_path))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("lang", ["te", "sw"])
 def test_runs_on_the_sample_are_those_of_anserinis_own_command_line(lang, tmp_path):
     assert sorted(flat(search(SAMPLE, lang, tmp_path))) == sorted(anserini_run(SAMPLE, lang, tmp_path))
@@ -195,6 +196,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.medium
 def test_a_full_disk_is_named(small_disk):
     texts = (" ".join(f"w{i * j}" for i in range(100)) for j in range(20_000))
     with pytest.raises(SetupError, match="the disk is full"):
