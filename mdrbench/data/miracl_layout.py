@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_DUPLICATES = 10_000
-"""Repeated docids tolerated in one corpus before it is taken for a corpus that is broken."""
+"""The most repeated docids that are tolerated in one corpus; with more, the corpus counts as broken."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class MiraclFolder:
     root: Path
 
     def languages(self) -> list[str]:
-        """The benchmark languages for which there is a corpus folder, in their usual order."""
+        """List the benchmark languages that have a corpus folder, in their usual order."""
         found = [lang for lang in ALL if self._corpus_dir(lang).is_dir()]
         if not found:
             raise DataError(
@@ -53,7 +53,7 @@ class MiraclFolder:
         return found
 
     def surprise(self) -> list[str]:
-        """MIRACL's surprise languages for which there is a corpus folder: part of no average, taken by name only."""
+        """List MIRACL's surprise languages that have a corpus folder. They run only if named."""
         return [lang for lang in SURPRISE if self._corpus_dir(lang).is_dir()]
 
     def card(self) -> str:
@@ -100,11 +100,11 @@ class MiraclFolder:
         return [shards[number] for number in numbers]
 
     def topics_file(self, lang: str, split: str) -> Path:
-        """The topics of a split; an error where the file is missing."""
+        """Return the topics file of a split; a DataError if it is missing."""
         return self._split_file("topics", lang, split)
 
     def qrels_file(self, lang: str, split: str) -> Path:
-        """The judgments of a split; an error where the file is missing."""
+        """Return the qrels file of a split; a DataError if it is missing."""
         return self._split_file("qrels", lang, split)
 
     def _split_file(self, kind: str, lang: str, split: str) -> Path:
@@ -116,7 +116,7 @@ class MiraclFolder:
         return _regular(path, f"{kind} file")
 
     def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
-        """Every passage of a corpus with its file and line, repeated docids included."""
+        """Yield every passage of a corpus with its file and line, repeated docids included."""
         for path in self.corpus_files(lang):
             for number, line in lines(path, warnings):
                 if not line.strip():
@@ -125,7 +125,7 @@ class MiraclFolder:
                 yield path, number, parse_passage(line, f"{path}:{number}")
 
     def passages(self, lang: str, duplicates: Iterable[str] = ()) -> Iterator[Passage]:
-        """Every passage once: of the docids listed in ``duplicates`` only the first occurrence."""
+        """Yield every passage once: of the docids in ``duplicates`` only the first occurrence."""
         repeated, seen = set(duplicates), set()
         for _, _, passage in self.numbered_passages(lang):
             if passage.docid in repeated:
@@ -158,8 +158,8 @@ def parse_passage(line: str, where: str) -> Passage:
 class DocidTable:
     """A sorted table of 64-bit docid hashes: built with memory of one partition, looked up from disk.
 
-    Two docids share a hash with probability n^2 / 2^65 (3e-5 for 33 million passages); what looks like a repeated
-    docid is therefore confirmed on the corpus itself.
+    Two docids share a hash with probability n^2 / 2^65 (3e-5 for 33 million passages), so repeated docids are
+    confirmed on the corpus itself.
     """
 
     PARTITIONS = 256
@@ -172,11 +172,11 @@ class DocidTable:
 
     @staticmethod
     def hash(docid: str) -> int:
-        """64-bit BLAKE2b of a docid."""
+        """Return the 64-bit BLAKE2b of a docid."""
         return int.from_bytes(blake2b(docid.encode("utf-8"), digest_size=8).digest(), "big")
 
     def add(self, docid: str) -> None:
-        """Note one docid."""
+        """Add one docid."""
         value = self.hash(docid)
         part = self._parts[value >> 56]
         part.append(value)
@@ -206,7 +206,7 @@ class DocidTable:
 
     @classmethod
     def lookup(cls, path: Path) -> Callable[[str], bool]:
-        """A function that tells whether a docid is in the table at ``path``, without loading it."""
+        """Return a function that tells whether a docid is in the table at ``path``; the table stays on disk."""
         import numpy as np
 
         table: np.ndarray = np.memmap(path, dtype=np.uint64, mode="r") if path.stat().st_size else np.empty(0)
@@ -221,7 +221,7 @@ class DocidTable:
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """What one pass over a corpus found; ``passages`` counts distinct docids."""
+    """The outcome of one pass over a corpus; ``passages`` counts distinct docids."""
 
     passages: int
     characters: int
@@ -234,7 +234,7 @@ class CorpusReport:
 def check_corpus(
     folder: MiraclFolder, lang: str, table: Path, progress: Callable[[int], None] = lambda done: None
 ) -> CorpusReport:
-    """Read a corpus once, write its docid table and report; any line that is no passage raises a DataError.
+    """Read a corpus once and write its docid table; a line that is not a passage raises a DataError.
 
     The fingerprint is the SHA-256 over the passages in file order, so it does not change with compression or
     sharding. Empty texts and identical repetitions of a passage are counted; a docid with two texts is an error.
@@ -271,7 +271,7 @@ def check_corpus(
 
 
 def _confirm_duplicates(folder: MiraclFolder, lang: str, hashes: set[int]) -> tuple[list[str], int]:
-    """The docids that really occur more than once, and how many surplus lines they have."""
+    """Return the docids that really occur more than once, and the number of their surplus lines."""
     if len(hashes) > MAX_DUPLICATES:
         raise DataError(
             f"{len(hashes)} docids occur more than once",
@@ -302,8 +302,8 @@ def _confirm_duplicates(folder: MiraclFolder, lang: str, hashes: set[int]) -> tu
 def check_topics(folder: MiraclFolder, lang: str, split: str, known: Callable[[str], bool]) -> dict[str, object]:
     """Check topics and qrels of a split against each other and against the corpus.
 
-    Judgments of an unknown topic or passage are errors (no run could ever be scored rightly); topics nobody judged
-    and topics without a positive are counted.
+    Judgments of an unknown topic or passage are errors, because no run can be scored correctly with them. Topics
+    without judgments and topics without a positive are counted.
 
     Returns:
         Counts and warnings: ``topics``, ``judged_topics``, ``judgments``, ``positives``, ``warnings``.

@@ -1,4 +1,4 @@
-"""Per-topic scores, their means and intervals, and paired tests, with trec_eval's conventions.
+"""Score topics with trec_eval's conventions; read and write topic-level scores.
 
 Scores come from trec_eval's own C code through pytrec_eval. The conventions are those of ``trec_eval -c -M 100``: the
 qrels set the denominator (a judged topic without hits scores 0), equal float32 scores are ordered by docid descending,
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mdrbench.core.atomic_files import gzip_file
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.types import Qrels, Run, Topics
-from mdrbench.formats.trec import by_tie_rule, check_hits, lines
+from mdrbench.formats.trec import by_tie_rule, check_hits, lines, parse_score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def parse_measure(text: str) -> tuple[str, int]:
 
 
 def score_topics(run: Run, qrels: Qrels, measures: tuple[str, ...] = DEFAULT) -> TopicScores:
-    """Score every topic of ``qrels``; topics of ``run`` without judgments are left out.
+    """Score every topic of ``qrels``; leave out topics of ``run`` without judgments.
 
     Raises:
         DataError: a topic ranks a passage twice or with a score that is not finite.
@@ -89,7 +89,7 @@ def _judged(hits: dict[str, float] | None, judged: dict[str, int], k: int) -> fl
 
 
 def write_topic_scores(path: Path, scores: TopicScores, queries: Topics, names: tuple[str, ...]) -> None:
-    """A gzipped table: a header, then qid, the measures' scores in full precision and the query, tab-separated."""
+    """Write a gzipped, tab-separated table: a header, then qid, the scores in full precision and the query."""
     rows = [["qid", *names, "query"]]
     for qid, row in scores.items():
         rows.append([qid, *(repr(row[name]) for name in names), json.dumps(queries[qid], ensure_ascii=False)])
@@ -118,7 +118,7 @@ def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
         if qid in scores:
             raise _not_a_score_table(f"topic {qid!r} is there twice", f"{path}:{number}")
         try:
-            scores[qid] = dict(zip(names, map(float, values), strict=True))
+            scores[qid] = dict(zip(names, map(parse_score, values), strict=True))
             queries[qid] = json.loads(query)
             queries[qid].encode("utf-8")
         except (ValueError, AttributeError, RecursionError):
@@ -136,17 +136,17 @@ def _not_a_score_table(problem: str, where: str) -> DataError:
 
 
 def matrix(scores: TopicScores, measures: tuple[str, ...]) -> np.ndarray:
-    """Scores as an array of shape (topics, measures), topics in their order."""
+    """Return scores as an array of shape (topics, measures), topics in their order."""
     import numpy as np
 
     return np.array([[row[m] for m in measures] for row in scores.values()], dtype=np.float64)
 
 
 def overlap(found: np.ndarray, exact: np.ndarray, k: int) -> float:
-    """Recall of approximate search: the mean share of each query's ``k`` exact rows among the first ``k`` found.
+    """Return the recall of approximate search: the mean share of the ``k`` exact rows among the first ``k`` found.
 
     Args:
-        found, exact: row numbers, best first, shape (queries, at least k); negative numbers are no rows.
+        found, exact: row numbers, best first, shape (queries, at least k); negative numbers stand for no row.
     """
     import numpy as np
 

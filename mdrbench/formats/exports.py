@@ -32,14 +32,14 @@ ROW_GROUP = 1000
 
 
 class Texts(NamedTuple):
-    """What ids stand for: qid -> query, docid -> passage (see :func:`mdrbench.formats.groups.passages`)."""
+    """The texts behind the ids: qid -> query, docid -> passage (see :func:`mdrbench.formats.groups.passages`)."""
 
     queries: Mapping[str, str]
     passages: Mapping[str, Passage]
     title_separator: str = " "
 
     def query(self, group: TrainingGroup) -> str:
-        """The group's query; a DataError where it is unknown."""
+        """Return the text of the group's query; a DataError if it is unknown."""
         try:
             return self.queries[group.qid]
         except KeyError:
@@ -48,7 +48,7 @@ class Texts(NamedTuple):
             ) from None
 
     def passage(self, docid: str, group: TrainingGroup) -> Passage:
-        """A passage of the group; a DataError where it is unknown."""
+        """Return a passage of the group; a DataError if it is unknown."""
         try:
             return self.passages[docid]
         except KeyError:
@@ -57,12 +57,12 @@ class Texts(NamedTuple):
             ) from None
 
     def joined(self, docid: str, group: TrainingGroup) -> str:
-        """Title and text of a passage of the group (see :meth:`Passage.joined`)."""
+        """Join title and text of a passage of the group (see :meth:`Passage.joined`)."""
         return self.passage(docid, group).joined(self.title_separator)
 
 
 class Exported(NamedTuple):
-    """What was written: rows, the groups they hold, and the groups left out by reason."""
+    """Counts of an export: rows, the groups in them, and the groups left out by reason."""
 
     rows: int
     groups: int
@@ -303,7 +303,9 @@ def _write_rows(path: Path, rows: Iterable[dict[str, Any]], *, parquet: bool = T
     # Tevatron and FlagEmbedding pick their files by the suffix .jsonl
     suffixes = (".parquet", ".jsonl", ".jsonl.gz") if parquet else (".jsonl",)
     if not path.name.endswith(suffixes[-2:]):
-        raise UsageError("no file name of this format", where=str(path), mend=f"let it end in {' or '.join(suffixes)}")
+        raise UsageError(
+            "the file name does not fit this format", where=str(path), mend=f"let it end in {' or '.join(suffixes)}"
+        )
     count = 0
     with text_file(path) as file:
         for row in rows:

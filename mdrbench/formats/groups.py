@@ -5,7 +5,7 @@
     {"qid": "7", "positives": ["12#0"], "negatives": [
       {"docid": "3#1", "score": 0.71, "source": "mined", "judged": false, "grade": null}]}
 
-A file (JSON lines, gzipped where its name ends in ``.gz``) holds one language, since qids repeat across languages.
+A file (JSON lines, gzipped if its name ends in ``.gz``) holds one language, since qids repeat across languages.
 Negatives are best first. The same groups give the same bytes.
 """
 
@@ -26,7 +26,7 @@ SOURCES = ("mined", "generated")
 
 
 def write(path: Path, groups: Iterable[TrainingGroup]) -> int:
-    """Write a stream of groups, whole or not at all; the number written.
+    """Write a stream of groups, whole or not at all; return their number.
 
     Raises:
         DataError: a group that :func:`read` would refuse; nothing is written then.
@@ -46,10 +46,10 @@ def write(path: Path, groups: Iterable[TrainingGroup]) -> int:
 
 
 def read(path: Path) -> Iterator[TrainingGroup]:
-    """Groups in file order, one at a time.
+    """Yield groups in file order.
 
     Raises:
-        DataError: what is wrong, with file and line.
+        DataError: a malformed group, with file and line.
     """
     seen: set[str] = set()
     for where, row in jsonl.records(path, {}):
@@ -59,7 +59,7 @@ def read(path: Path) -> Iterator[TrainingGroup]:
 
 
 def docids(groups: Iterable[TrainingGroup]) -> set[str]:
-    """Every passage that the groups name."""
+    """Return the docids that the groups name."""
     found: set[str] = set()
     for group in groups:
         found.update(group.positives, (negative.docid for negative in group.negatives))
@@ -67,7 +67,7 @@ def docids(groups: Iterable[TrainingGroup]) -> set[str]:
 
 
 def passages(wanted: set[str], corpus: Iterable[Passage]) -> dict[str, Passage]:
-    """The wanted passages out of a stream of the whole corpus.
+    """Pick the wanted passages out of a stream of the whole corpus.
 
     Raises:
         DataError: a docid that the corpus lacks.
@@ -86,7 +86,7 @@ def _bad(message: str, where: str) -> DataError:
 
 
 def _fields(row: Any, kind: type[TrainingGroup] | type[Negative], where: str) -> dict[str, Any]:
-    """The row, where it is a mapping with exactly the fields of the record ``kind``."""
+    """Return the row if it is a mapping with exactly the fields of the record ``kind``."""
     if isinstance(row, dict) and row.keys() == _KEYS[kind]:
         return row
     if not isinstance(row, dict):
@@ -105,13 +105,13 @@ def _group(row: Any, where: str) -> TrainingGroup:
     fields = _fields(row, TrainingGroup, where)
     for name in ("positives", "negatives"):
         if not isinstance(fields[name], list):
-            raise _bad(f"'{name}' is no list", where)
+            raise _bad(f"'{name}' is not a list", where)
     negatives = tuple(Negative(**_fields(item, Negative, where)) for item in fields["negatives"])
     return TrainingGroup(fields["qid"], tuple(fields["positives"]), negatives)
 
 
 def _check(group: TrainingGroup, seen: set[str], where: str) -> None:
-    """What must hold of a group, read or to be written; its qid joins ``seen``."""
+    """Check a group that was read or will be written; add its qid to ``seen``."""
     if not isinstance(group.qid, str) or not group.qid:
         raise _bad(f"the qid is {group.qid!r}, not a text", where)
     if group.qid in seen:

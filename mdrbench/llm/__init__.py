@@ -1,1 +1,1 @@
-"""Asking language models over HTTP: one client, one store of answers, one account of what they cost."""
+"""Ask language models over HTTP: one client, one store of answers, one budget."""

@@ -1,9 +1,9 @@
 """Answers of language models, kept in one SQLite file so that none is paid for twice.
 
 A row is one answer. Its key is the SHA-256 of all that was asked: model, prompt and version, sampling, every message
-(:meth:`mdrbench.llm.chat.Chat.key`). The columns beside it are there to be read: which query and passage it is
-about, the text as it came, what was read out of it, tokens, time. A row is written the moment its answer arrives and is
-never changed, so stores can be shared, exported and merged: where two have a key, the first answer stays.
+(:meth:`mdrbench.llm.chat.Chat.key`). The other columns are for readers: the query and passage it is about, the text,
+the value read from the text, tokens, time. A row is written as soon as its answer arrives and is never changed, so
+stores can be shared, exported and merged. If two stores have the same key, the first answer stays.
 
 The file is in WAL mode and safe for several processes of one machine; WAL does not work on network file systems.
 """
@@ -35,15 +35,16 @@ class Answer(NamedTuple):
     """One answer; the columns of the store.
 
     Attributes:
-        key: SHA-256 of what was asked, in hex.
+        key: SHA-256 of everything that was asked, in hex.
         kind, version: which prompt.
         sampling: temperature, seed and so on as they were sent, as JSON.
         vote, attempt: which of several answers to one prompt; an attempt above 0 followed an unreadable answer.
-        lang, qid, docid, reference: what it is about; None where it does not apply.
+        lang, qid, docid, reference: the query and passages it is about; None if that does not apply.
         query_sha256: of the query's text.
-        text: as it came; empty where the model gave none.
-        finish: why the model stopped (``stop``, ``length``, ``content_filter``); None where it did not say.
-        parsed: what was read out of the text, as JSON; None where it was unreadable.
+        text: the answer; empty if the model gave none, or one that is oversized or malformed.
+        finish: why the model stopped (``stop``, ``length``, ``content_filter``), or ``oversized`` or ``malformed``
+            (:mod:`mdrbench.llm.replies`); None if it did not say.
+        parsed: the value read from the text, as JSON; None if it was unreadable.
         input_tokens, output_tokens: as the endpoint counted them, else estimated (``counted`` is 0).
         served: the model as the endpoint named it in the answer.
         created: time, in UTC.
@@ -94,7 +95,7 @@ def _definition(name: str) -> str:
 
 
 class Answers:
-    """The store at ``path``, made where it is missing; one object may be used by several threads."""
+    """The store at ``path``, created if it is missing; several threads may use one object."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -102,7 +103,7 @@ class Answers:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        """The connection, held alone; SQLite's errors in our words."""
+        """Hold the connection alone; translate SQLite's errors."""
         with self._lock:
             try:
                 yield self._connection
@@ -111,7 +112,7 @@ class Answers:
                 raise SetupError(f"cannot be used: {error}", where=str(self.path), mend=mend) from None
             except sqlite3.DatabaseError as error:
                 mend = "move the file away, or set MDRBENCH_ANSWERS to another one"
-                raise DataError(f"is no store of answers: {error}", where=str(self.path), mend=mend) from None
+                raise DataError(f"is not a store of answers: {error}", where=str(self.path), mend=mend) from None
 
     @cached_property
     def _connection(self) -> sqlite3.Connection:
@@ -150,13 +151,13 @@ class Answers:
                 self.__dict__.pop("_connection").close()
 
     def get(self, key: str) -> Answer | None:
-        """The answer with this key, None where there is none."""
+        """Return the answer with this key; None if there is none."""
         with self._connected() as connection:
             row = connection.execute(f"SELECT {_COLUMNS} FROM answers WHERE key = ?", (key,)).fetchone()
         return Answer(*row) if row else None
 
     def put(self, answer: Answer) -> Answer:
-        """Store an answer for good; what the store then has under its key, the first answer where there were two."""
+        """Store an answer for good; return the stored answer of its key, the first if there were two."""
         with self._connected() as connection:
             connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({_MARKS})", answer)
             return self.get(answer.key) or answer
@@ -172,14 +173,14 @@ class Answers:
             return [name for (name,) in connection.execute(query, (model,))]
 
     def mean_output(self, model: str, kind: str, version: str) -> float | None:
-        """Mean output tokens of a model's answers to a prompt, None where the store has none."""
+        """Return the mean output tokens of a model's answers to a prompt; None if the store has none."""
         query = "SELECT avg(output_tokens) FROM answers WHERE model = ? AND kind = ? AND version = ?"
         with self._connected() as connection:
             mean = connection.execute(query, (model, kind, version)).fetchone()[0]
         return None if mean is None else float(mean)
 
     def all(self) -> Iterator[Answer]:
-        """Every answer, by key; rows that are added meanwhile may be missed."""
+        """Yield every answer by key; rows that are added meanwhile may be missed."""
         last = ""
         while True:
             with self._connected() as connection:
@@ -192,7 +193,7 @@ class Answers:
             last = rows[-1][0]
 
     def export(self, path: Path) -> int:
-        """Write all answers as JSON lines, by key, whole or not at all; how many there were."""
+        """Write all answers as JSON lines, by key, whole or not at all; return their number."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         count = 0
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -209,9 +210,9 @@ class Answers:
         return count
 
     def merge(self, path: Path) -> tuple[int, int]:
-        """Add the answers of another store, or of an exported file (``.jsonl``): how many were new, how many known.
+        """Add the answers of another store or an exported file (``.jsonl``); return how many were new and known.
 
-        Nothing is added where a line is malformed.
+        If a line is malformed, nothing is added.
         """
         if not path.is_file():
             raise DataError("no such store of answers", where=str(path), mend="check the path")
@@ -238,5 +239,5 @@ class Answers:
 def _lines(path: Path) -> Iterator[Answer]:
     for where, record in jsonl.records(path, TYPES):
         if len(record["key"]) != 64:
-            raise DataError("'key' is no SHA-256", where=where, mend="export the store again")
+            raise DataError("'key' is not a SHA-256", where=where, mend="export the store again")
         yield Answer(**{name: record[name] for name in Answer._fields})

@@ -1,4 +1,4 @@
-"""Questions to a language model: settings, keys, budget, repetition, order. What it answers is kept in a store.
+"""Ask a language model many questions in order, within a budget; keep every answer in a store.
 
 :meth:`Chat.each` runs a function over items on as many threads as requests may be under way and hands its results back
 in order. The function asks one question or several, one after the other; each is looked up in the store first, and its
@@ -33,7 +33,7 @@ from mdrbench.llm.replies import Reply
 from mdrbench.llm.settings import Settings
 from mdrbench.llm.spending import Budget, Prices, bound_tokens, estimate_tokens
 
-LONGEST_WAIT_S = 60.0  # between repetitions, where the endpoint names no time
+LONGEST_WAIT_S = 60.0  # between repetitions, if the endpoint names no time
 
 LONGEST_RETRY_AFTER_S = 600.0
 
@@ -64,17 +64,20 @@ class Question(NamedTuple):
 
 
 Read = Callable[[Answer], Any]
-"""Reads an answer; None where it is unreadable."""
+"""Reads an answer; None if it is unreadable."""
 
 
 def language_name(lang: str) -> str:
-    """English name of a language's code."""
+    """Return the English name of a language code."""
     return (LANGUAGES | SURPRISE)[lang].name
 
 
 def without_thinking(text: str) -> str:
-    """What a model says after its reasoning: ``<think>`` blocks go, and all before a closing tag whose opening was part
-    of the chat template; nothing is left where the reasoning never ends."""
+    """Return the text after a model's reasoning.
+
+    ``<think>`` blocks are removed, and everything before a closing tag whose opening tag is part of the chat template.
+    Nothing is left if the reasoning never ends.
+    """
     text = re.sub(r"<think(?:ing)?>.*?</think(?:ing)?>", "", text, flags=re.DOTALL)
     text = re.split(r"</think(?:ing)?>", text)[-1]
     return re.split(r"<think(?:ing)?>", text)[0].strip()
@@ -86,12 +89,12 @@ class Stopped(Exception):
 
 @cache
 def _budget(settings: str, limits: tuple[int | None, float | None], prices: Prices | None) -> Budget:
-    """One budget a process for equal settings: a run judges many languages, each with an object of its own."""
+    """Share one budget in a process among equal settings: each language of a run has its own Chat."""
     return Budget(*limits, prices)
 
 
 class Chat:
-    """Asks a model, looking every question up in the store first."""
+    """Ask a model; look every question up in the store first."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -108,10 +111,10 @@ class Chat:
         self._cause: BaseException | None = None
 
     def prepare(self, tell: Callable[[str], None], instead: str = "") -> None:
-        """Open the store and try the endpoint; a SetupError where one of them does not work.
+        """Open the store and try the endpoint; a SetupError if one of them does not work.
 
         Args:
-            instead: what could be done without an endpoint, for the error to say.
+            instead: alternatives that need no endpoint, named in the error.
         """
         try:
             len(self.answers)
@@ -123,14 +126,14 @@ class Chat:
             raise SetupError(error.message, where=error.where, mend=mend) from None
 
     def conventions(self) -> dict[str, Any]:
-        """Of the settings those that decide what is answered."""
+        """Return the settings that affect the answers."""
         names = ("model", "temperature", "top_p", "max_tokens", "seed", "extra", "passage_chars", "reasks")
         return self.settings.model_dump(mode="json", include=set(names))
 
     # -- one question -----------------------------------------------------------------------------------------------
 
     def sampling(self, question: Question) -> dict[str, Any]:
-        """What is sent beside model and messages, less what was not set; every answer to a prompt has its own seed."""
+        """Return the fields that are sent beside model and messages; every answer to a prompt has its own seed."""
         settings = self.settings
         seed = None if settings.seed is None else settings.seed + 1000 * question.vote + question.attempt
         sent = {
@@ -144,7 +147,7 @@ class Chat:
         return {name: value for name, value in sent.items() if value is not None}
 
     def key(self, question: Question) -> str:
-        """SHA-256 of all that is asked; the endpoint's address is no part of it."""
+        """Return the SHA-256 of everything that is asked; the endpoint's address is not part of it."""
         return key_of(
             {
                 "model": self.settings.model,
@@ -156,13 +159,13 @@ class Chat:
         )
 
     def stored(self, question: Question) -> Answer | None:
-        """The answer that the store has, None where it has none."""
+        """Return the stored answer; None if there is none."""
         return self.answers.get(self.key(question))
 
     def ask(self, question: Question, read: Read) -> Answer:
-        """The answer to a question, stored or bought; to be called in a function that :meth:`each` runs.
+        """Return the answer to a question, stored or bought. Call it in a function that :meth:`each` runs.
 
-        A question that another thread is asking just now is waited for, not asked twice.
+        If another thread is asking the same question, its answer is awaited and not asked for twice.
         """
         key = self.key(question)
         with self._guard:
@@ -281,20 +284,20 @@ class Chat:
         raise AssertionError("the last repetition gives up")
 
     def _back_off(self, repetition: int, failure: Failed) -> None:
-        """Wait, all threads where the endpoint is too busy; or give up."""
+        """Wait before the next repetition (all threads if the endpoint is too busy), or give up."""
         with self._guard:
             self.counts.update(failed=1, refused=int(isinstance(failure, Refused)))
         if repetition == self.settings.retries:
             raise StepError(
                 f"{self.endpoint.url} failed {repetition + 1} times in a row: {failure}",
-                mend=f"run the command again when it is well: the answers so far are kept in {self.answers.path}",
+                mend=f"run the command again when it works: the answers so far are kept in {self.answers.path}",
             )
         own = min(LONGEST_WAIT_S, self.settings.backoff_s * 2**repetition) * random.uniform(0.5, 1)
         wait = own if failure.wait is None else failure.wait
         if wait > LONGEST_RETRY_AFTER_S:
             raise StepError(
-                f"{self.endpoint.url} asks to be left alone for {wait:.0f} s: {failure}",
-                mend=f"run the command again then: the answers so far are kept in {self.answers.path}",
+                f"{self.endpoint.url} asks to wait {wait:.0f} s: {failure}",
+                mend=f"run the command again after that: the answers so far are kept in {self.answers.path}",
             )
         if isinstance(failure, Refused) or failure.wait is not None:
             with self._guard:
@@ -303,7 +306,7 @@ class Chat:
             self._stop.wait(wait)
 
     def _wait(self) -> None:
-        """Wait until something may be sent."""
+        """Wait until a request may be sent."""
         while not self._stop.is_set() and (delay := self._not_before - time.monotonic()) > 0:
             self._stop.wait(delay)
         if self._stop.is_set():
@@ -312,9 +315,9 @@ class Chat:
     # -- many questions ---------------------------------------------------------------------------------------------
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
-        """Results of ``work`` in the order of the items; memory holds a few for each thread.
+        """Yield results of ``work`` in the order of the items; memory holds a few for each thread.
 
-        The first failure stops the rest: nothing more is sent, what is under way is waited for and stored, then the
+        The first failure stops the rest: nothing more is sent, answers under way are awaited and stored, then the
         failure is raised.
         """
         self._stop.clear()

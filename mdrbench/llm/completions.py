@@ -1,8 +1,8 @@
-"""The wire to an OpenAI-compatible endpoint: one request, and what its errors mean.
+"""Send one request to an OpenAI-compatible endpoint and translate its errors.
 
-Goes through the official ``openai`` package, imported at the first request (about a second). Nothing is tried again
-here: :class:`Refused` and :class:`Failed` say what :mod:`mdrbench.llm.chat` may repeat; all else is an error for the
-user.
+Requests go through the official ``openai`` package, which is imported at the first request (about a second). Nothing is
+repeated here: :mod:`mdrbench.llm.chat` may repeat after :class:`Refused` and :class:`Failed`; every other error is for
+the user.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ FROM_A_PROXY = (403, 405, 407, 502, 503, 504)
 """Statuses with which a proxy answers for an endpoint that it cannot or must not reach."""
 
 NO_KEY = "none"
-"""Sent in place of a key: servers without keys ignore it, but the client wants one."""
+"""Sent in place of a key: servers without keys ignore it, but the client requires one."""
 
 
 class Failed(Exception):
     """A request failed in a way that may pass (5xx, timeout, lost connection, garbled body); it may have cost money.
 
-    ``wait``: seconds that the endpoint asks to wait, None where it does not say.
+    ``wait``: seconds that the endpoint asks to wait; None if it does not say.
     """
 
     def __init__(self, reason: str, wait: float | None = None):
@@ -56,8 +56,8 @@ class Endpoint:
 
     Args:
         base_url: None: ``OPENAI_BASE_URL``, else OpenAI's.
-        api_key_env: the environment variable that holds the key. None: ``OPENAI_API_KEY``, but only where the address
-            is OpenAI's or comes from ``OPENAI_BASE_URL``: a recipe must not send your key to an address of its own.
+        api_key_env: the environment variable that holds the key. None: ``OPENAI_API_KEY``, but only if the address
+            is OpenAI's or comes from ``OPENAI_BASE_URL``: a recipe must not send your key to its own address.
         timeout_s: seconds without a byte after which a request counts as failed.
     """
 
@@ -74,7 +74,7 @@ class Endpoint:
     # -- checking ---------------------------------------------------------------------------------------------------
 
     def _key(self) -> str:
-        """The key; a SetupError where it is wanted and not set."""
+        """Return the key; a SetupError if one is needed and not set."""
         if self.key_env is None:
             return NO_KEY
         if key := os.environ.get(self.key_env, "").strip():
@@ -203,11 +203,11 @@ class Endpoint:
             413: "lower passage_chars",
         }
         mend = mends.get(status) or _mend_of(reason)
-        return SetupError(f"{self.url} turns the request down: {reason}", mend=mend)
+        return SetupError(f"{self.url} refuses the request: {reason}", mend=mend)
 
 
 def _mend_of(reason: str) -> str:
-    """What to do about a request that the endpoint calls wrong."""
+    """Choose the mend for a request that the endpoint refuses."""
     words = {
         "context": "lower passage_chars or max_tokens, or serve the model with a longer context",
         "max_completion_tokens": "set length_parameter: max_completion_tokens",
@@ -216,7 +216,7 @@ def _mend_of(reason: str) -> str:
         "seed": "set seed to null, so that it is not sent",
         "response_format": "set response_format to text",
     }
-    return next((mend for word, mend in words.items() if word in reason), "see what the endpoint says is wrong")
+    return next((mend for word, mend in words.items() if word in reason), "correct what the endpoint names")
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -231,7 +231,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _is_local(host: str) -> bool:
-    """Whether a host is this machine or in a private network."""
+    """Tell whether a host is this machine or in a private network."""
     try:
         return ip_address(host).is_private
     except ValueError:
@@ -239,7 +239,7 @@ def _is_local(host: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """An error on one line: the status, and what the endpoint said."""
+    """Put an error on one line: the status, and the endpoint's message."""
     status = getattr(error, "status_code", None)
     body = getattr(error, "body", None)
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
@@ -248,7 +248,7 @@ def _reason(error: Exception) -> str:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds that an answer asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
+    """Return the seconds to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * unit)

@@ -1,4 +1,4 @@
-"""Settings that every member that asks a language model has: endpoint, sampling, budget."""
+"""Settings shared by all members that ask a language model: endpoint, sampling, budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mdrbench.llm.spending import Prices
 
 
 class Settings(BaseModel):
-    """Endpoint, sampling and budget: the part of a configuration that every member that asks a model has.
+    """Endpoint, sampling and budget; members add their own settings.
 
     A key is never part of a recipe: ``api_key_env`` names the environment variable that holds it.
     """
@@ -39,7 +39,7 @@ class Settings(BaseModel):
     price_output: float | None = Field(default=None, ge=0, description="of a million output tokens")
     store: str | None = Field(default=None, description="file of answers; None: MDRBENCH_ANSWERS, else in the cache")
     check_model: bool = Field(default=True, description="whether the endpoint is tried before anything runs")
-    offline: bool = Field(default=False, description="stored answers only; one that is missing is an error")
+    offline: bool = Field(default=False, description="use stored answers only; a missing one is an error")
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -51,7 +51,7 @@ class Settings(BaseModel):
 
     @property
     def prices(self) -> Prices | None:
-        """What tokens cost, None where it is not known."""
+        """Return the price of tokens; None if it is not known."""
         if self.price_input is None or self.price_output is None:
             return None
         return Prices(self.price_input, self.price_output)
@@ -61,4 +61,4 @@ RUN_ONLY = (
     *("base_url", "api_key_env", "length_parameter", "concurrency", "timeout_s", "retries", "backoff_s"),
     *("max_requests", "max_cost", "price_input", "price_output", "store", "check_model", "offline"),
 )
-"""Settings that decide what an answer costs or where it comes from, but not what it says."""
+"""Settings that affect the cost or origin of an answer but not its text."""

@@ -1,4 +1,4 @@
-"""What asking a language model costs: tokens estimated beforehand, prices, and a budget that is never exceeded."""
+"""Estimate tokens, price them, and keep a budget that is never exceeded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def estimate_tokens(messages: Iterable[dict[str, str]]) -> int:
 
 
 def bound_tokens(messages: Iterable[dict[str, str]]) -> int:
-    """More tokens than messages can have: one for each byte of UTF-8, as far as a byte-level vocabulary can go."""
+    """Return an upper bound on the tokens of messages: one for each byte of UTF-8."""
     return sum(len(message["content"].encode("utf-8")) + ENVELOPE for message in messages)
 
 
@@ -51,7 +51,7 @@ class Prices(NamedTuple):
 class Budget:
     """Requests and cost of a process: each request reserves the most it can take before it is sent.
 
-    Where there is no room, requests under way are waited for, as they mostly take less than they reserved.
+    If there is no room, requests under way are awaited, because most take less than they reserved.
     """
 
     def __init__(self, max_requests: int | None, max_cost: float | None, prices: Prices | None):
@@ -65,7 +65,7 @@ class Budget:
 
     @contextmanager
     def reserved(self, input_tokens: int, output_tokens: int) -> Iterator[Reservation]:
-        """Room for a request of at most so many tokens, given back at the end unless it is settled or kept.
+        """Reserve room for a request of at most so many tokens; give it back at the end unless it is settled or kept.
 
         Raises:
             StepError: the request could exceed the budget.
@@ -93,7 +93,7 @@ class Budget:
                 self._changed.notify_all()
 
     def cost_of(self, input_tokens: int, output_tokens: int) -> float:
-        """The cost of so many tokens; 0 where no prices are set."""
+        """Return the cost of so many tokens; 0 if no prices are set."""
         return self.prices.of(input_tokens, output_tokens) if self.prices else 0.0
 
     def _lacking(self, most: float) -> str | None:
@@ -112,7 +112,7 @@ class Budget:
 
 
 class Reservation:
-    """What became of a request for which room was reserved."""
+    """The outcome of a request for which room was reserved."""
 
     def __init__(self, budget: Budget, most: float):
         self._budget = budget
@@ -121,12 +121,12 @@ class Reservation:
         self.took = 0.0
 
     def keep(self) -> None:
-        """The request brought no answer, but may have been charged."""
+        """Record that the request has no answer but may have been charged."""
         self.sent = True
         self.took = self._most
 
     def settle(self, input_tokens: int | None, output_tokens: int | None) -> None:
-        """The request took so many tokens; where they were not counted, the most it can have taken."""
+        """Record the tokens that the request took; if they were not counted, the most it can have taken."""
         self.keep()
         if input_tokens is not None and output_tokens is not None:
             self.took = self._budget.cost_of(input_tokens, output_tokens)

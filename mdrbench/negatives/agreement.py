@@ -1,8 +1,8 @@
-"""A judge held against the qrels: precision, recall, F1, accuracy and Cohen's kappa on the pairs that both have.
+"""Compare a judge with the qrels: precision, recall, F1, accuracy and Cohen's kappa on the pairs that both have.
 
-A pair counts as relevant to the judge where its combined grade reaches a threshold, to the qrels where its grade is 1
-or more. Pairs that the qrels do not hold, and those without a readable verdict, are counted and left out. One language
-at a time: qids repeat across languages.
+A pair is relevant to the judge if its combined grade reaches a threshold, and to the qrels if its grade is 1 or more.
+Pairs that the qrels do not hold, and pairs without a readable verdict, are counted and left out. Compare one language
+at a time, because qids repeat across languages.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mdrbench.core.types import Judgment, Qrels
 
 
 class Agreement(NamedTuple):
-    """The two-by-two table of judge and qrels, with what was left out of it.
+    """The two-by-two table of judge and qrels, with the pairs left out of it.
 
-    A ratio whose denominator is zero is None: with no pair judged relevant there is no precision, not one of 0.
+    A ratio whose denominator is zero is None: if no pair is judged relevant, precision is undefined and not 0.
     """
 
     both: int
@@ -34,12 +34,12 @@ class Agreement(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Of what the judge calls relevant, the share that is positive."""
+        """Return the share of positives among the pairs that the judge calls relevant."""
         return _ratio(self.both, self.both + self.judge_only)
 
     @property
     def recall(self) -> float | None:
-        """Of the positives, the share that the judge calls relevant."""
+        """Return the share of positives that the judge calls relevant."""
         return _ratio(self.both, self.both + self.qrels_only)
 
     @property

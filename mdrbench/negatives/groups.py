@@ -1,4 +1,4 @@
-"""Hard negatives of one language: what a miner may choose from, what a judge leaves, what generation adds.
+"""Make the hard negatives of one language: mined candidates, a judge's selection, and top-up by generation.
 
 Everything goes by docid. A positive of a query, and a passage with the text of one, is never a candidate, whatever the
 strategy. Each function returns the groups and counts of all that was taken out or is missing: nothing is padded.
@@ -75,7 +75,7 @@ def mine(
 
     Args:
         miner: a member of :mod:`mdrbench.negatives.mining`.
-        scores: of positives, by the retriever whose ranking is mined; empty where the miner needs none.
+        scores: of positives, by the retriever whose ranking is mined; empty if the miner needs none.
         judged_zeros: whether passages judged 0 may be chosen.
         size: negatives kept of each query, best first; None: all that the miner chose.
 
@@ -104,7 +104,7 @@ def mine(
 def _eligible(
     hits: list[Hit], judged: Mapping[str, int], texts: Texts, judged_zeros: bool, counts: Counter[str]
 ) -> list[Hit]:
-    """Hits that may become negatives; what is taken out is counted under its reason."""
+    """Return the hits that may become negatives; count the others by reason."""
     if not hits:
         return []
     twins = texts.twins(positives(judged))
@@ -156,7 +156,7 @@ class Judging(NamedTuple):
     """A judge with all that its questions are made of.
 
     Attributes:
-        judge: a member of :mod:`mdrbench.negatives.judges`; None where all candidates stay.
+        judge: a member of :mod:`mdrbench.negatives.judges`; None if all candidates stay.
         passages: texts of all candidates, and of the positives where ``reference``.
         reference: whether the first positive is shown to the judge.
     """
@@ -260,10 +260,10 @@ def top_up(
     size: int,
     progress: Callable[[int], None],
 ) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
-    """Fill groups up to ``size`` from the rankings of generated queries, asking the judge about what is new.
+    """Fill groups up to ``size`` from the rankings of generated queries; ask the judge about new candidates.
 
     In rounds: each short group takes as many of its best-ranked remaining candidates as it lacks, the judge vetoes
-    some, until nobody lacks any or has any left. What was judged before is not asked again.
+    some, until no group lacks negatives or no candidates are left. Pairs judged before are not judged again.
 
     Returns:
         Groups (cut to ``size``), the new verdicts, and counts: ``generated`` (negatives added), ``vetoed``.

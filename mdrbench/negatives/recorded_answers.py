@@ -1,4 +1,4 @@
-"""What was recorded for queries, in files ``KIND-LANG-SPLIT.jsonl`` of a folder: verdicts, generations, answers."""
+"""Find recorded verdicts, generations and answers in files ``KIND-LANG-SPLIT.jsonl`` of a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Recorded(NamedTuple):
     endings: tuple[str, ...] = ("jsonl",)
 
     def candidates(self, lang: str) -> list[Path]:
-        """Where the file of a language may be, one path an ending."""
+        """Return the possible paths of a language's file, one for each ending."""
         return [self.folder / f"{self.kind}-{lang}-{self.split}.{ending}" for ending in self.endings]
 
     def files(self) -> list[Path]:
@@ -33,7 +33,7 @@ class Recorded(NamedTuple):
         return sorted(path for path in self.folder.glob(f"{self.kind}-*") if names.fullmatch(path.name))
 
     def require(self, what: str, otherwise: str) -> None:
-        """A DataError where there is no file; it names ``what`` is missing and what else could be done."""
+        """Raise a DataError if there is no file; it names ``what`` is missing and an alternative."""
         if not self.files():
             raise DataError(
                 f"holds no {what}",

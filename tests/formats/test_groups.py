@@ -101,7 +101,7 @@ def test_both_ways_go_one_group_at_a_time(tmp_path):
         (row(qid=1), "the qid is 1, not a text"),
         (row(qid="0"), "the qid '0' occurs twice"),
         (row(positives=[]), "query '1' has no positive"),
-        (row(positives="p"), "'positives' is no list"),
+        (row(positives="p"), "'positives' is not a list"),
         (row(positives=[3]), "a docid of query '1' is 3, not a text"),
         (row(positives=["p", "p"]), "'p' is a positive twice for query '1'"),
         (row(positives=["n"]), "'n' is both positive and negative for query '1'"),

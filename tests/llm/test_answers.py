@@ -104,7 +104,7 @@ def test_a_malformed_line_adds_nothing(answers, tmp_path):
 def test_what_is_no_store_is_an_error_and_left_alone(tmp_path):
     path = tmp_path / "notes.sqlite"
     path.write_text("not a database, " * 100)
-    with pytest.raises(DataError, match="is no store of answers"):
+    with pytest.raises(DataError, match="is not a store of answers"):
         len(Answers(path))
     assert path.read_text() == "not a database, " * 100
     newer = tmp_path / "newer.sqlite"

@@ -186,7 +186,7 @@ def test_cross_encoder_conventions_name_all_that_decides_a_grade(reranker):
 
 
 def test_a_model_that_would_score_at_random_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no cross-encoder but BertModel"):
+    with pytest.raises(DataError, match="not a cross-encoder but BertModel"):
         cross(save_bert(tmp_path / "encoder", "BertModel")).prepare(silent)
     classes = save_bert(tmp_path / "classes", "BertForSequenceClassification", num_labels=3)
     with pytest.raises(DataError, match="gives 3 scores a pair"):
@@ -439,8 +439,8 @@ def test_a_verdict_given_with_another_reference_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"docid": "e", "accuracy": 3}, "3 and 1 are no grades"),
-        ({"docid": "e", "accuracy": None}, "None and 1 are no grades"),
+        ({"docid": "e", "accuracy": 3}, "3 and 1 are not grades"),
+        ({"docid": "e", "accuracy": None}, "None and 1 are not grades"),
         ({"accuracy": True}, "'accuracy' must be a whole number or null, not true"),
         ({}, "'q1' and passage 'd' occur twice"),
     ],

@@ -9,16 +9,16 @@ from mdrbench.core.types import Generation, Source
 
 
 class Generator(Protocol):
-    """What a member's ``build(config)`` returns."""
+    """A generator: writes new queries for training queries."""
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Check before anything runs that the generator can work; a SetupError says the mend."""
+        """Check before anything runs that the generator can work; raise a SetupError with a mend if it cannot."""
 
     def conventions(self) -> dict[str, Any]:
-        """All that decides what is generated (model, prompt version, sampling), as JSON: part of the keys."""
+        """Return everything that affects the queries (model, prompt version, sampling), as JSON: part of the keys."""
 
     def generate(self, sources: list[Source], progress: Callable[[int], None]) -> Iterator[Generation]:
-        """One summary and query a source, in order; both None where there was no readable answer."""
+        """Yield one summary and query a source, in order; both None if there was no readable answer."""
 
     def facts(self) -> dict[str, Any]:
-        """What generating took so far (requests, tokens, cost, unreadable answers), for the manifest."""
+        """Return counts so far (requests, tokens, cost, unreadable answers), for the manifest."""

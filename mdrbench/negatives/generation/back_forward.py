@@ -31,7 +31,7 @@ PARTS: dict[str, str] = {}
 RUN_ONLY = (*chat_settings.RUN_ONLY, "untuned")
 
 SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-2"
-"""Kinds and version of the prompts: the version to be raised with every change of a word below."""
+"""Kinds and version of the prompts. Raise the version with every change of a word below."""
 
 OTHER_GENERATORS = (
     "or top up without an endpoint: generation.name replay (recorded queries), or none, which leaves topping up out"
@@ -75,7 +75,7 @@ PROBLEMS = {
     "long": "it was far too long for a query.",
     "same": "it was the query that is known already: <query>{query}</query> Write another one.",
 }
-"""What can be wrong with an answer, as the model is told when it is asked again."""
+"""Reasons why an answer is refused, as the model reads them when it is asked again."""
 
 LETTERS = {
     "Arab": ("ARABIC",),
@@ -186,7 +186,7 @@ class BackForward:
         return None
 
     def _problem(self, kind: str, text: str, answer: Answer, source: Source) -> str | None:
-        """What is wrong with an answer: a key of PROBLEMS, None where nothing is."""
+        """Return what is wrong with an answer, a key of PROBLEMS; None if nothing is."""
         if answer.finish == "length":
             return "truncated"
         if not text:
@@ -207,7 +207,7 @@ class BackForward:
 
 def clean(text: str, one_line: bool) -> str:
     """An answer without reasoning, code fences, labels such as ``Query:`` and quotation marks around it, its white
-    space folded; of several lines the first where one is wanted."""
+    space folded; the first of several lines if one is wanted."""
     text = re.sub(r"^```.*$", "", without_thinking(text), flags=re.MULTILINE).strip()
     text = re.sub(r"^[^\n]{0,80}[:：][*_\s]*\n", "", text).strip()  # "Here is a query:" on a line of its own
     text = LABEL.sub("", text).strip()

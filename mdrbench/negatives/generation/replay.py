@@ -1,7 +1,7 @@
 """Recorded summaries and queries, read from generations-LANG-SPLIT.jsonl files.
 
 A line holds ``qid``, the docid of the ``reference`` positive that was summarised, the ``summary`` and the ``query``
-written from it (both null where there was no readable answer). The packaged sample's are read by default.
+written from it (both null if there was no readable answer). The packaged sample's are read by default.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEYS: dict[str, jsonl.Types] = {"qid": str, "reference": str, "summary": (str, t
 
 
 class Config(BaseModel):
-    """Where the generations lie, and what a query without one is: ``unreadable`` leaves it out, ``error`` stops."""
+    """The folder of the generations. ``missing``: a query without one is left out (``unreadable``) or stops the run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     folder: str | None = Field(default=None, description="folder of the files; None: the packaged sample's")
@@ -56,11 +56,11 @@ class Replay:
         self._counts: Counter[str] = Counter()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """A DataError where the folder holds no such file."""
+        """Raise a DataError if the folder holds no such file."""
         self._files.require("recorded generations", ", or set generation.folder")
 
     def conventions(self) -> dict[str, Any]:
-        """What a missing generation is, and the SHA-256 of the files' names and contents."""
+        """Return how a missing generation is treated, and the SHA-256 of the files' names and contents."""
         return {
             "generator": "replay",
             "split": self.config.split,
@@ -69,7 +69,7 @@ class Replay:
         }
 
     def generate(self, sources: list[Source], progress: Callable[[int], None]) -> Iterator[Generation]:
-        """The recorded summary and query of each source; one made from another positive is taken, and counted."""
+        """Yield the recorded summary and query of each source; count those made from another positive."""
         for done, source in enumerate(sources, 1):
             reference, summary, query = self._recorded(source.lang).get(source.qid) or self._absent(source)
             self._counts["generated"] += 1
@@ -89,7 +89,7 @@ class Replay:
         return None, None, None
 
     def facts(self) -> dict[str, Any]:
-        """Sources answered, those without a readable query, of these not recorded, and those of another positive."""
+        """Count sources: answered, without a readable query, not recorded, and recorded with another positive."""
         return {name: self._counts[name] for name in ("generated", "unreadable", "missing", "other_reference")}
 
 

@@ -9,9 +9,9 @@ from mdrbench.core.types import Judgment, Pair
 
 
 class Estimate(NamedTuple):
-    """What judging will ask of an endpoint; zeros for judges that run here.
+    """The requests and tokens that judging will need; zeros for judges that run on this machine.
 
-    ``cost`` is in the currency of the configured prices; None where no prices are configured.
+    ``cost`` is in the currency of the configured prices; None if no prices are configured.
     """
 
     requests: int
@@ -22,22 +22,22 @@ class Estimate(NamedTuple):
 
 
 class Judge(Protocol):
-    """What a member's ``build(config)`` returns."""
+    """A judge: grades pairs of query and passage."""
 
     reference: Literal["shown", "ignored", "needed"]
-    """What it does with the reference positive: judges with it or without, never looks at it, or cannot do without."""
+    """Whether a reference positive is shown if there is one, ignored, or needed."""
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Check before anything runs that the judge can work (endpoint, model, store); a SetupError says the mend."""
+        """Check before anything runs that the judge can work; raise a SetupError with a mend if it cannot."""
 
     def conventions(self) -> dict[str, Any]:
-        """All that decides a verdict (model, prompt version, thresholds), as JSON: part of the artifacts' keys."""
+        """Return everything that affects a verdict (model, prompt version, thresholds), as JSON: part of the keys."""
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
-        """What judging these pairs would cost; verdicts that are stored already cost nothing."""
+        """Estimate what judging these pairs would cost; stored verdicts cost nothing."""
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
-        """One verdict a pair, in order; a pair without a readable answer has both grades None."""
+        """Yield one verdict a pair, in order; a pair without a readable answer has both grades None."""
 
     def facts(self) -> dict[str, Any]:
-        """What judging took so far (requests, tokens, cost, unreadable answers), for the manifest."""
+        """Return counts so far (requests, tokens, cost, unreadable answers), for the manifest."""

@@ -1,4 +1,4 @@
-"""What the judges that run on this machine share: cut-offs, and the tally for the manifest."""
+"""Cut-offs and counts, shared by the judges that run on this machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mdrbench.core.types import Judgment, Pair
 from mdrbench.negatives.judges import Estimate
 
 FREE = Estimate(requests=0, stored=0, input_tokens=0, output_tokens=0, cost=0.0)
-"""What judging costs here."""
+"""The cost of judging on this machine."""
 
 
 def _ascending(cutoffs: tuple[float, float]) -> tuple[float, float]:
     low, high = cutoffs
-    if not low <= high:  # also where one is no number
+    if not low <= high:  # also if one is NaN
         raise ValueError(f"the lower cut-off comes first: [{low}, {high}]")
     return cutoffs
 
@@ -27,7 +27,7 @@ Cutoffs = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
 def grade(score: float, low: float, high: float) -> int | None:
-    """The grade of a score; None where the score is no finite number."""
+    """Return the grade of a score; None if the score is not finite."""
     if not math.isfinite(score):
         return None
     return 0 if score < low else 1 if score < high else 2

@@ -33,7 +33,7 @@ RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 
 class Config(BaseModel):
-    """Where the answers lie, and how they are looked for.
+    """The folder of the answers, and how passages are searched for them.
 
     ``missing``: passages of a query without known answers get no grade (``unreadable``), or the run stops (``error``).
     """
@@ -78,11 +78,11 @@ class AnswerJudge:
         return unspaced if lang in self.config.substring else tokens
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """A DataError where the folder holds no answers."""
+        """Raise a DataError if the folder holds no answers."""
         self._files.require("answers", " (docs/judges.md)")
 
     def conventions(self) -> dict[str, Any]:
-        """The matching, what a missing answer is, and the SHA-256 of the files' names and contents."""
+        """Return the matching, how a missing answer is treated, and the SHA-256 of the files' names and contents."""
         return {
             "judge": "answer",
             "split": self.config.split,
@@ -98,7 +98,7 @@ class AnswerJudge:
         return FREE
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
-        """2 where any answer is in the text, 0 where none is, None where no answer is known."""
+        """Grade 2 if any answer is in the text, 0 if none is, None if no answer is known."""
         for done, pair in enumerate(pairs, 1):
             answers = self._answers(pair.lang).get(pair.qid)
             if answers is None:
@@ -175,7 +175,8 @@ def folded(text: str) -> str:
 def tokens(text: str) -> str:
     """The tokens of a text, each with a space before and after, so that whole tokens are found as a substring.
 
-    As DPR's SimpleTokenizer: a run of letters, numbers and marks, or one other character that is no space or control.
+    As DPR's SimpleTokenizer: a run of letters, numbers and marks, or one other character that is neither a space nor a
+    control character.
     """
     return f" {' '.join(folded(text).translate(_SPACED).split())} "
 

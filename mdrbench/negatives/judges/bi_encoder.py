@@ -51,7 +51,7 @@ def build(config: Config) -> BiEncoderJudge:
 
 
 class TextEncoder(Protocol):
-    """What the judge needs of a member of the encoders family."""
+    """The part of an encoder that the judge uses."""
 
     def prepare(self, say: Callable[[str], None]) -> None: ...
 
@@ -74,7 +74,7 @@ class BiEncoderJudge:
 
     @property
     def reference(self) -> Literal["ignored", "needed"]:
-        """Needed where the cut-offs are relative to it."""
+        """Needed if the cut-offs are relative to it."""
         return "needed" if self.config.relative_to_reference else "ignored"
 
     @cached_property
@@ -84,7 +84,7 @@ class BiEncoderJudge:
         return encoder
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the encoder's model where it is not here yet."""
+        """Fetch the encoder's model if it is not on this machine."""
         self.encoder.prepare(say)
 
     def conventions(self) -> dict[str, Any]:
@@ -100,13 +100,13 @@ class BiEncoderJudge:
         return FREE
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
-        """Encodes what is needed at once (4 bytes a dimension for each text), then yields the verdicts."""
+        """Encode all texts at once (4 bytes a dimension for each), then yield the verdicts."""
         if not pairs:
             return
         relative = self.config.relative_to_reference
         if relative and (bare := next((pair for pair in pairs if pair.reference is None), None)):
             raise UsageError(
-                f"query '{bare.qid}' is to be judged without a reference, which the cut-offs are relative to",
+                f"query '{bare.qid}' has no reference, but the cut-offs are relative to it",
                 where="judge.relative_to_reference",
                 mend="set it to false and give cutoffs as cosines",
             )
@@ -121,7 +121,7 @@ class BiEncoderJudge:
     def cosines(self, pairs: list[Pair], progress: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
         """Cosines of each query with its passage and with its reference, shape (len(pairs),).
 
-        The second is zeros where nothing is relative to references.
+        The second is zeros if the cut-offs are not relative to references.
         """
         import numpy as np
 

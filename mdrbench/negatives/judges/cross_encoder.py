@@ -37,10 +37,10 @@ WINDOW = 64  # batches that are sorted by length together
 
 
 class Config(BaseModel):
-    """The model, what is shown to it, and the cut-offs, which depend on the model.
+    """The model, its input, and the cut-offs, which depend on the model.
 
-    ``activation``: ``sigmoid`` brings scores between 0 and 1, ``none`` leaves them as the model gives them.
-    ``precision``: ``auto`` is bf16 where the device computes in it (see the encoder ``transformer``).
+    ``activation``: ``sigmoid`` maps scores to 0 to 1, ``none`` keeps the model's scores.
+    ``precision``: ``auto`` is bf16 if the device computes in it (see the encoder ``transformer``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,23 +71,23 @@ class CrossEncoderJudge:
         self._tally = Tally()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the model where it is not here yet, and check that it has a head that gives one score."""
+        """Fetch the model if it is not on this machine, and check that its head gives one score."""
         wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
         check_head((models.find(*wanted) or models.pull(*wanted, say)).path)
 
     @cached_property
     def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError where it was never pulled."""
+        """The model's folder, source and revision; a SetupError if it was never pulled."""
         return models.require(self.config.model, self.config.revision, self.config.source)
 
     @cached_property
     def device(self) -> str:
-        """``cuda`` where there is a GPU, else ``cpu``."""
+        """``cuda`` if there is a GPU, else ``cpu``."""
         return environment.device()
 
     @cached_property
     def precision(self) -> str:
-        """What ``auto`` comes to on this machine."""
+        """The precision that ``auto`` selects on this machine."""
         return environment.precision(self.config.precision)
 
     def conventions(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _count_on(progress: Callable[[int], None], before: int, done: int) -> None:
 
 
 def check_head(folder: Path) -> None:
-    """A DataError where a model would get a new, random head, or gives several scores, going by its JSON files."""
+    """Raise a DataError if, by its JSON files, a model would get a random head or gives several scores."""
     modules = folder / "config_sentence_transformers.json"
     if modules.is_file() and json.loads(modules.read_text(encoding="utf-8")).get("model_type") == "CrossEncoder":
         return
@@ -163,7 +163,7 @@ def check_head(folder: Path) -> None:
         return
     mend = "choose a reranker with one score, such as BAAI/bge-reranker-v2-m3"
     if not kind.endswith("ForSequenceClassification"):
-        raise DataError(f"the model is no cross-encoder but {kind}", where=str(folder), mend=mend)
+        raise DataError(f"the model is not a cross-encoder but {kind}", where=str(folder), mend=mend)
     _check_labels(len(config.get("id2label", (0, 1))), folder)
 
 

@@ -32,7 +32,7 @@ PARTS: dict[str, str] = {}
 RUN_ONLY = chat_settings.RUN_ONLY
 
 KIND, PROMPT = "judge", "two-criteria-2"
-"""Kind and version of the prompt: to be raised with every change of a word below."""
+"""Kind and version of the prompt. Raise the version with every change of a word below."""
 
 HOPELESS = 20
 """When so many pairs in a row, from the first on, bring nothing readable, judging stops."""
@@ -134,12 +134,12 @@ class Grades(BaseModel):
     @classmethod
     def _no_truth_values(cls, value: Any) -> Any:
         if isinstance(value, bool):
-            raise ValueError("a truth value is no grade")
+            raise ValueError("a truth value is not a grade")
         return value
 
 
 class Verdict(NamedTuple):
-    """What came of a pair: grades, or None, and how many answers were unreadable, and cut off at ``max_tokens``."""
+    """The outcome of a pair: grades or None, and how many answers were unreadable or cut off at ``max_tokens``."""
 
     grades: Grades | None
     unreadable: int
@@ -300,7 +300,7 @@ def _parsed(answer: Answer) -> dict[str, int] | None:
 
 
 def read_grades(text: str) -> Grades | None:
-    """The last object in a text that has one of the two keys; None where there is none, or its grades are no grades.
+    """Return the last object in a text that has one of the two keys; None if there is none or a grade is not valid.
 
     Reasoning, code fences and prose around it are passed over.
     """

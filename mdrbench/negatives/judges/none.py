@@ -46,7 +46,7 @@ class NoJudge:
         return FREE
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
-        """Never called: a plan leaves the step out. There is no verdict that would mean 'not judged'."""
+        """Never called: a plan leaves the step out. No verdict means "not judged"."""
         raise RuntimeError("the judge 'none' was asked for verdicts")
 
     def facts(self) -> dict[str, Any]:

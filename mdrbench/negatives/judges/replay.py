@@ -1,7 +1,7 @@
 """Recorded verdicts, read from judgments-LANG-SPLIT.jsonl files: an annotator's, or another judge's.
 
 A line holds ``qid``, ``docid``, the ``reference`` positive that the verdict was given with (a docid, or null),
-``accuracy`` and ``completeness`` (0, 1 or 2; both null where there was no readable answer). The packaged sample's
+``accuracy`` and ``completeness`` (0, 1 or 2; both null if there was no readable answer). The packaged sample's
 are read by default; ``docs/sample.md`` says what they mean.
 """
 
@@ -41,7 +41,7 @@ KEYS: dict[str, jsonl.Types] = {
 
 
 class Config(BaseModel):
-    """Where the verdicts lie, and what a pair without one is.
+    """The folder of the verdicts, and how a pair without one is treated.
 
     ``ungraded``: ``about-something-else`` gives such a pair grade 0, which is what the sample's files mean by leaving
     it out; ``unreadable`` gives it no grade; ``error`` stops.
@@ -72,11 +72,11 @@ class Replay:
         self._counts: Counter[str] = Counter()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """A DataError where the folder holds no such file."""
+        """Raise a DataError if the folder holds no such file."""
         self._files.require("recorded verdicts", ", or set judge.folder")
 
     def conventions(self) -> dict[str, Any]:
-        """What ungraded pairs are, and the SHA-256 of the files' names and contents."""
+        """Return how ungraded pairs are treated, and the SHA-256 of the files' names and contents."""
         return {
             "judge": "replay",
             "split": self.config.split,
@@ -89,7 +89,7 @@ class Replay:
         return FREE
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
-        """The recorded verdict of each pair; one that was given with another reference is taken, and counted."""
+        """Yield the recorded verdict of each pair; verdicts given with another reference are used and counted."""
         for done, pair in enumerate(pairs, 1):
             found = self._recorded(pair.lang).get((pair.qid, pair.passage.docid))
             if found is None:
@@ -126,6 +126,6 @@ def read(path: Path) -> dict[tuple[str, str], tuple[str | None, int | None, int 
         if pair in found:
             raise DataError(f"query '{pair[0]}' and passage '{pair[1]}' occur twice", where=where, mend="keep one")
         if grades != (None, None) and not set(grades) <= {0, 1, 2}:
-            raise DataError(f"{grades[0]} and {grades[1]} are no grades", where=where, mend="0, 1 or 2; or both null")
+            raise DataError(f"{grades[0]} and {grades[1]} are not grades", where=where, mend="0, 1 or 2; or both null")
         found[pair] = (record["reference"], *grades)
     return found

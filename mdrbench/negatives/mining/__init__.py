@@ -8,7 +8,7 @@ from mdrbench.core.types import Hit
 
 
 class Miner(Protocol):
-    """What a member's ``build(config)`` returns.
+    """A mining strategy.
 
     A miner sees only candidates that may become negatives: positives and passages with the text of a positive are
     taken out before, so that no strategy can get it wrong.
@@ -18,10 +18,10 @@ class Miner(Protocol):
     """How many hits of the ranking are looked at."""
 
     keep: int | None
-    """Negatives wanted for each query, for the count of what is short; None: as many as the rule lets pass."""
+    """Negatives wanted for each query, for the count of what is short; None: as many as the rule passes."""
 
     reference: str | None
-    """Which positive's score the rule needs: ``best`` or ``worst`` scored, None where it needs none."""
+    """Which positive's score the rule needs: ``best`` or ``worst`` scored, None if it needs none."""
 
     def retriever(self, own: dict[str, Any]) -> dict[str, Any] | None:
         """Settings of the retriever whose ranking is mined, given the recipe's own.

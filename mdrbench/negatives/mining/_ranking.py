@@ -1,4 +1,4 @@
-"""What the strategies share that mine the recipe's own retriever's ranking."""
+"""Settings and rules shared by strategies that mine the ranking of the recipe's retriever."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RankingConfig(BaseModel):
 class PositiveConfig(RankingConfig):
     """For the rules that compare with the score of a positive.
 
-    ``reference``: which positive, where a query has several. ``best`` (highest score) is the default; ``worst`` keeps
+    ``reference``: which positive, if a query has several. ``best`` (highest score) is the default; ``worst`` keeps
     fewer negatives, and is what sentence-transformers' ``mine_hard_negatives`` does.
     """
 
@@ -64,7 +64,7 @@ class Ranking(Generic[Settings]):
 
 
 def known(reference: float | None) -> float:
-    """The reference score; a StepError where there is none, since comparing with nothing would keep nothing."""
+    """Return the reference score; a StepError if there is none."""
     if reference is None or not math.isfinite(reference):
         raise StepError(
             f"the score of the positive is {reference}, so its query's negatives cannot be chosen",

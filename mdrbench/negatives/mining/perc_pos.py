@@ -1,8 +1,8 @@
 """Top k with a percentage of the positive: the k best-ranked passages that score below p of the positive's score.
 
 "TopK-PercPos" in Moreira et al., "NV-Retriever" (arXiv 2407.15831), and Huang et al. (EMNLP 2025; best p = 0.90). The
-threshold is positive - |positive| * (1 - p), that is p * positive where the positive's score is not negative; where it
-is, p * positive would lie above the positive. sentence-transformers' ``relative_margin`` is 1 - p, with the same
+threshold is positive - |positive| * (1 - p). That is p * positive unless the positive's score is negative: then
+p * positive would lie above the positive. sentence-transformers' ``relative_margin`` is 1 - p, with the same
 definition, except that a score exactly at the threshold is left out here.
 """
 
