@@ -34,11 +34,11 @@ def pull(
     """
     from mdrbench.hub import models
 
-    found = models.pull(name, revision, source, models.default_root(), say)
+    model = models.pull(name, revision, source, models.default_root(), say)
     if as_json:
-        print_json({**found._asdict(), "path": str(found.path)})
+        print_json({**model._asdict(), "path": str(model.path)})
     else:
-        print(f"{found.name}  {found.source} {found.revision}\n{found.note}\n{found.path}")
+        print(f"{model.name}  {model.source} {model.revision}\n{model.note}\n{model.path}")
 
 
 @app.command("ls")

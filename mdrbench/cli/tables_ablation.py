@@ -22,41 +22,41 @@ CELL = 9
 
 def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
     """Print the scores of the complete recipe and the difference of each variant: averages, then languages."""
-    found = ablated.found
-    _print_averages(out, found, measure, ablated.failed)
-    widest = max(len(variant.label) for variant in found.variants) if found.variants else 0
+    ablation = ablated.found
+    _print_averages(out, ablation, measure, ablated.failed)
+    widest = max(len(variant.label) for variant in ablation.variants) if ablation.variants else 0
     at_once = max(1, (out.width - max(widest, len("complete")) - 1) // CELL)
-    for begin in range(0, len(found.languages), at_once):
-        _print_languages(out, found, measure, found.languages[begin : begin + at_once])
+    for begin in range(0, len(ablation.languages), at_once):
+        _print_languages(out, ablation, measure, ablation.languages[begin : begin + at_once])
     out.print(
         f"* average: the interval leaves out 0; language: randomisation p < {ALPHA:g} after Holm's correction over the "
         "languages of a variant", highlight=False, soft_wrap=True,
     )  # fmt: skip
-    for names in (found.complete.names, *(variant.names for variant in found.variants)):
+    for names in (ablation.complete.names, *(variant.names for variant in ablation.variants)):
         if len(names) > 1:
             first, *others = [name.label for name in names]
             out.print(f"{first}: also {'; '.join(others)}", highlight=False, soft_wrap=True)
-    for absent in found.absent:
+    for absent in ablation.absent:
         out.print(Text(f"not in this recipe: {absent.label}: {absent.why}", "dim"), soft_wrap=True)
     for label, langs in ablated.failed.items():
         out.print(Text(f"failed: {label} ({', '.join(langs)})", "bold red"), soft_wrap=True)
 
 
-def _print_averages(out: Console, found: Ablation, measure: str, failed: dict[str, list[str]]) -> None:
-    title = f"{measure}: {found.recipe} and the effect of each part, on {found.dataset} ({found.split})"
-    if found.overrides:
-        title += f" --set {' '.join(found.overrides)}"
-    seeds = [f"sd of {found.seeds} seeds"] if found.seeds > 1 else []
-    label = f"avg of {len(found.languages)}"
-    table = new_table(title, "", [label, "difference", f"{found.tested.confidence:.0%} interval", *seeds])
+def _print_averages(out: Console, ablation: Ablation, measure: str, failed: dict[str, list[str]]) -> None:
+    title = f"{measure}: {ablation.recipe} and the effect of each part, on {ablation.dataset} ({ablation.split})"
+    if ablation.overrides:
+        title += f" --set {' '.join(ablation.overrides)}"
+    seeds = [f"sd of {ablation.seeds} seeds"] if ablation.seeds > 1 else []
+    label = f"avg of {len(ablation.languages)}"
+    table = new_table(title, "", [label, "difference", f"{ablation.tested.confidence:.0%} interval", *seeds])
 
     def spread(cell: Any) -> list[str]:
-        return ["" if cell.spread is None else f"{cell.spread:.4f}"] if found.seeds > 1 else []
+        return ["" if cell.spread is None else f"{cell.spread:.4f}"] if ablation.seeds > 1 else []
 
-    whole = found.complete.average[measure]
+    whole = ablation.complete.average[measure]
     table.add_row("complete", f"{whole.value:.4f}", "", f"{whole.low:.4f}, {whole.high:.4f}", *spread(whole))
     table.add_section()
-    for variant in found.variants:
+    for variant in ablation.variants:
         cell = variant.average[measure]
         mark = "*" if cell.low > 0 or cell.high < 0 else " "
         table.add_row(
@@ -68,11 +68,11 @@ def _print_averages(out: Console, found: Ablation, measure: str, failed: dict[st
     out.print(table)
 
 
-def _print_languages(out: Console, found: Ablation, measure: str, langs: list[str]) -> None:
+def _print_languages(out: Console, ablation: Ablation, measure: str, langs: list[str]) -> None:
     table = new_table("", "", langs)
-    table.add_row("complete", *(f"{found.complete.languages[lang][measure].value:.4f} " for lang in langs))
+    table.add_row("complete", *(f"{ablation.complete.languages[lang][measure].value:.4f} " for lang in langs))
     table.add_section()
-    for variant in found.variants:
+    for variant in ablation.variants:
         table.add_row(variant.label, *(_difference(variant.languages[lang][measure]) for lang in langs))
     out.print(table)
 

