@@ -200,9 +200,10 @@ def _existing_result(path: Path, task: Any, meta: Any) -> Any:
         existing = TaskResult.from_disk(path)
     except (ValueError, OSError) as error:
         raise DataError(f"The file is not a TaskResult of mteb: {error}", where=str(path), mend=mend) from None
-    if existing.dataset_revision != task.metadata.revision:
+    revision = task.metadata.revision
+    if existing.dataset_revision != revision:
         raise UsageError(
-            f"The file holds results on other data: {existing.dataset_revision[:15]}, not {task.metadata.revision[:15]}.",
+            f"The file holds results on other data: {existing.dataset_revision[:15]}, not {revision[:15]}.",
             where=str(path),
             mend=f"{mend}; evaluate all languages of a folder in one command",
         )
