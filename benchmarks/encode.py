@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from mdrbench.core import registry
+from mdrbench.core.members import Member
 from mdrbench.data.miracl_layout import MiraclFolder
 
 DENSE_BF16_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L4": 121.0, "L40S": 362.0, "A10": 125.0}
@@ -76,7 +76,8 @@ def our_encoder(folder: str, reference: SentenceTransformer, precision: str):
     kinds = {type(module).__name__: module for module in reference}
     settings = {"model": folder, "precision": precision, "pooling": kinds["Pooling"].pooling_mode}
     lengths = {"query_length": reference.max_seq_length, "passage_length": reference.max_seq_length}
-    return registry.build("encoders", {"name": "transformer", "normalize": "Normalize" in kinds, **settings, **lengths})
+    given = {"name": "transformer", "normalize": "Normalize" in kinds, **settings, **lengths}
+    return Member.of("encoders", given).build()
 
 
 def flops(config, lengths: list[int]) -> float:

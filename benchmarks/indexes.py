@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdrbench.core import registry
+from mdrbench.core.members import Member
 from mdrbench.evaluation import measures
 from mdrbench.retrieval import vectors
 from mdrbench.retrieval.indexes import _faiss
@@ -80,7 +80,7 @@ def main() -> None:
         built: dict[str, dict] = {}
         for settings in CONTENDERS:
             name = settings["name"]
-            index = registry.build("indexes", settings)
+            index = Member.of("indexes", settings).build()
             structure = Path(root) / name
             if name not in built:
                 structure.mkdir()

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "negatives": FOUNDATION | {"llm"},
     "training": FOUNDATION | {"retrieval"},
     "recipe": {"core", "evaluation", "training"},
-    "pipeline": FOUNDATION | {"data", "evaluation", "negatives", "recipe", "results", "training"},
+    "pipeline": FOUNDATION | {"data", "evaluation", "negatives", "recipe", "results", "retrieval", "training"},
     "site": FOUNDATION | {"data", "evaluation", "results"},
     "commands": FOUNDATION | {"data", "evaluation", "pipeline", "recipe", "results", "retrieval"},
 }

@@ -22,7 +22,7 @@ def list_(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List recipes, results, or the members of a family.
+    """List recipes, results, or the members of a family and where their code is from.
 
     Example: mdrbench list judges
     """
@@ -38,7 +38,12 @@ def list_(
         read_results = {str(path.relative_to(results).with_suffix("")): read(path) for path in files(results)}
         rows = {key: f"{len(r.languages)} languages, {r.split}: {r.system.summary}" for key, r in read_results.items()}
     else:
-        rows = registry.members(what)
+        members = registry.members(what)
+        if as_json:
+            print_json({name: {"summary": each.summary, "from": each.origin} for name, each in members.items()})
+            return
+        width = max((len(each.origin) for each in members.values()), default=0)
+        rows = {name: f"{each.origin:<{width}}  {each.summary}" for name, each in members.items()}
     if as_json:
         print_json(rows)
         return

@@ -46,7 +46,7 @@ def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
 def print_statistics(out: Console, mined: Mined, rows: dict[str, dict[str, Any]]) -> None:
     """Print per language what was mined, eliminated and generated, what is missing, and the overlap with the qrels."""
     columns = ["queries", "mined", "eliminated", "generated", "negatives", "short", "missing", "zeros", "positives"]
-    strategy = mined.settings.mining["name"]
+    strategy = mined.settings.mining.name
     table = new_table(f"hard negatives of {mined.recipe.name} ({strategy}) on {mined.dataset.name}", "", columns)
     for lang, row in rows.items():
         table.add_row(

@@ -85,7 +85,7 @@ def _thai() -> Check:
 _PROBE = """
 from pathlib import Path; import sys
 from mdrbench.retrieval.retrievers import bm25; from mdrbench.core.types import Passage
-r = bm25.build(bm25.Config())
+r = bm25.BM25(bm25.Config())
 for lang, text, query in (("en", "Saimaa is a lake", "lakes"), ("th", "ทะเลสาบในประเทศไทย", "ทะเลสาบ")):
     out = Path(sys.argv[1]) / lang
     assert r.index(lang, [Passage("1#0", "", text)], out, lambda done: None)["indexed"] == 1

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.commands.run import failure, load_inputs, prepare_negatives, run_steps
-from mdrbench.core import registry
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
 from mdrbench.core.types import Negative, Passage, Qrels, TrainingGroup
@@ -120,11 +119,11 @@ def estimate(name: str, data: str, langs: str, overrides: list[str], store: Stor
     """
     inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
     [recipe] = inputs.recipes
-    if recipe.negatives is None or recipe.negatives.judge["name"] == "none":
+    if recipe.negatives is None or not recipe.negatives.judges:
         raise UsageError(
             f"'{name}' has no judge, so there is nothing to estimate.", mend="choose one of `mdrbench list judges`"
         )
-    judge = registry.build("judges", recipe.negatives.judge)
+    judge = recipe.negatives.judge.build()
     rows = {}
     for lang in inputs.languages:
         plan = plan_negatives(recipe, inputs.dataset, lang, store)
@@ -209,7 +208,7 @@ def export(mined: Mined, form: str, folder: Path, negatives: int) -> list[dict[s
     """
     if form not in FORMATS:
         raise UsageError(f"Unknown format '{form}'.", mend=did_you_mean(form, list(FORMATS)))
-    separator = mined.recipe.retriever.get("title_separator", " ")
+    separator = mined.recipe.retriever.settings.get("title_separator", " ")
     rows = []
     for lang in mined.languages():
         groups = mined.groups(lang)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdrbench import recipe, results
-from mdrbench.core import console, registry
+from mdrbench.core import console
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError
 from mdrbench.core.languages import parse_langs
+from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.data.access import available, check_final, open_dataset, require
 from mdrbench.data.downloads import DownloadedFolder
@@ -93,7 +94,7 @@ def plan_all(
     inputs = load_inputs(names, data, langs, [split], overrides, fetch=fetch, quiet=quiet)
     if fetch:
         for loaded in inputs.recipes:
-            registry.build("retrievers", loaded.retriever).prepare(console.say)
+            loaded.retriever.build().prepare(console.say)
     return [plan_recipe(loaded, inputs.dataset, inputs.languages, split, store, overrides) for loaded in inputs.recipes]
 
 
@@ -106,11 +107,10 @@ def prepare_negatives(recipe: Recipe) -> None:
     section = recipe.negatives
     if section is None:
         return
-    registry.build("judges", section.judge).prepare(console.say)
-    registry.build("generation", section.generation).prepare(console.say)
-    miner = registry.build("mining", section.mining)
-    if (retriever := miner.retriever(section.retriever or recipe.retriever)) is not None:
-        registry.build("retrievers", retriever).prepare(console.say)
+    section.judge.build().prepare(console.say)
+    section.generation.build().prepare(console.say)
+    if (retriever := section.mining.build().retriever(recipe.mined_retriever)) is not None:
+        retriever.build().prepare(console.say)
 
 
 def run_steps(
@@ -118,8 +118,7 @@ def run_steps(
 ) -> runner.Outcome:
     """Make the targets on an executor and show progress on the terminal."""
     by_ref = {step.ref: step for step in steps}
-    member = registry.load("executors", executor_name)
-    executor = member.build(member.Config())
+    executor = Member.of("executors", {"name": executor_name}).build()
     planned = len(runner.needed(targets, by_ref, store)[0])
     with progress.listener(quiet, planned) as listen:
         return runner.run(list(by_ref.values()), targets, store, executor, listen)

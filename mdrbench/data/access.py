@@ -36,9 +36,9 @@ def named_datasets() -> list[str]:
 def open_dataset(name: str) -> MiraclFolder:
     """``--data``: the name of a data set that is packaged or downloaded, else a folder."""
     if name in named_datasets():
-        member = registry.load("datasets", name)
+        member = registry.module("datasets", name)
         return member.build(member.Config())
-    member = registry.load("datasets", "local")
+    member = registry.module("datasets", "local")
     return member.build(member.Config(path=Path(name)))
 
 

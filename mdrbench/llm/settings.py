@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from mdrbench.core.members import MemberConfig
 from mdrbench.llm.spending import Prices
 
 
-class Settings(BaseModel):
+class Settings(MemberConfig):
     """Endpoint, sampling and budget; members add their own settings.
 
     A key is never part of a recipe: ``api_key_env`` names the environment variable that holds it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = Field(min_length=1, description="the model's name as the endpoint knows it")
     base_url: str | None = Field(default=None, description="None: OPENAI_BASE_URL, else OpenAI's")
     api_key_env: str | None = Field(default=None, description="variable with the key; None: OPENAI_API_KEY, see docs")

@@ -167,6 +167,7 @@ def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Callabl
     return Job(
         scope=step.scope,
         params={**step.params, **step.run_only},
+        members=step.members,
         dataset=step.dataset,
         inputs={role: artifact.path for role, artifact in inputs.items()},
         facts={role: artifact.facts for role, artifact in inputs.items()},

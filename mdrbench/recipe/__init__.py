@@ -1,5 +1,6 @@
-"""Recipes: the schema, the members that a recipe names, and the YAML files."""
+"""Recipes: the schema, and how they are loaded from YAML files."""
 
-from mdrbench.recipe.schema import Recipe, load
+from mdrbench.recipe.loading import load
+from mdrbench.recipe.schema import Recipe, digest_of
 
-__all__ = ["Recipe", "load"]
+__all__ = ["Recipe", "digest_of", "load"]

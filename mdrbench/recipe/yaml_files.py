@@ -1,8 +1,13 @@
-"""YAML without silent loss: duplicate keys are errors, keys know their lines, mappings merge, ``--set`` overrides."""
+"""Read recipes' YAML strictly: every key keeps its line, and hostile or ambiguous input is an error.
+
+A key given twice, an alias of itself, thousands of nested lists, a number with thousands of digits, or bytes that are
+not UTF-8 are all reported as a :class:`UsageError` with the file and the line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,93 +15,173 @@ import yaml
 
 from mdrbench.core.errors import UsageError
 
+DEPTH = 40
+"""The deepest nesting of mappings and lists; the deepest shipped recipe has 6."""
+
+NODES = 100_000
+"""The most values in a file, with aliases written out."""
+
+DIGITS = 300
+"""The longest number."""
+
+BYTES = 1_000_000
+"""The largest recipe file."""
+
+FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)")
+"""YAML 1.1 reads ``1e-5`` as text; people mean a number."""
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without silent loss: a key given twice is an error."""
+    """Reads YAML 1.1 with ``1e-5`` as a number; keys are text and given once."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEPTH:
+            raise _Mistake("nested too deeply", self.line + 1, f"nest at most {DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        line = node.start_mark.line + 1
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > DIGITS and node.tag.endswith((":int", ":float")):
+            raise _Mistake(f"a number of {len(node.value)} characters", line, f"write at most {DIGITS} digits")
+        try:
+            return super().construct_object(node, deep=deep)
+        except (_Mistake, yaml.YAMLError):
+            raise
+        except Exception as error:  # PyYAML lets `!!int x` and the date 2024-13-45 fail in many ways
+            kind = node.tag.rpartition(":")[2]
+            value = str(node.value)[:40]
+            raise _Mistake(f"'{value}' cannot be read as {kind} ({error})", line, "put text in quotes") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[Any, int] = {}
+        seen: dict[str, int] = {}
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
-            if key in seen:
-                raise UsageError(
-                    f"key '{key}' is given twice (lines {seen[key]} and {line})", mend="keep one of the two"
+            if key_node.tag != "tag:yaml.org,2002:str":
+                shown = str(key_node.value)[:40] if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
+                raise _Mistake(f"a key must be text, not {shown}", line, "put the key in quotes")
+            if key_node.value in seen:
+                raise _Mistake(
+                    f"key '{key_node.value}' is given twice (lines {seen[key_node.value]} and {line})",
+                    line,
+                    "keep one of the two",
                 )
-            seen[key] = line
+            seen[key_node.value] = line
         return super().construct_mapping(node, deep=deep)
 
 
+_Loader.yaml_implicit_resolvers = {first: list(rules) for first, rules in _Loader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+
+
+class _Mistake(Exception):
+    """Something wrong in a line of a YAML text."""
+
+    def __init__(self, message: str, line: int | None, mend: str):
+        super().__init__(message)
+        self.line = line
+        self.mend = mend
+
+
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """A YAML mapping and the line of each of its keys by dotted path."""
-    text = path.read_text(encoding="utf-8")
-    try:
-        data = yaml.load(text, Loader=_Loader)
-        root = yaml.compose(text, Loader=_Loader)
-    except UsageError as error:
-        raise UsageError(error.message, where=str(path), mend=error.mend) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(
-            f"not valid YAML: {getattr(error, 'problem', error)}", where=where, mend="mend the line"
-        ) from None
-    if not isinstance(data, dict) or not isinstance(root, yaml.MappingNode):
-        raise UsageError("a recipe is a mapping of keys", where=str(path), mend="see `mdrbench show bm25`")
-    found: dict[str, int] = {}
-    _note_lines(root, "", found)
-    return data, found
+    """Read a YAML mapping, and the line of each of its keys and list items by dotted path.
 
-
-def _note_lines(node: yaml.MappingNode, prefix: str, found: dict[str, int]) -> None:
-    for key_node, value_node in node.value:
-        path = f"{prefix}{key_node.value}"
-        found[path] = key_node.start_mark.line + 1
-        if isinstance(value_node, yaml.MappingNode):
-            _note_lines(value_node, f"{path}.", found)
-
-
-def merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """Child over parent; mappings are merged key by key, anything else is replaced.
-
-    A mapping that names another family member than the parent's replaces the parent's as a whole, and so does an ``of``
-    whose parts are all named: an ensemble is what it lists. The parent's ``weights`` of its parts go with them.
+    Raises:
+        UsageError: the file cannot be read or is not a valid YAML mapping; with file and line.
     """
-    result = dict(parent)
-    if _named_parts(child.get("of")):
-        result = {key: value for key, value in parent.items() if key not in ("of", "weights")}
-    for key, value in child.items():
-        old = result.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
-            result[key] = merge(old, value)
-        else:
-            result[key] = value
-    return result
+    try:
+        content = path.read_bytes()
+        if len(content) > BYTES:
+            raise _Mistake(f"{len(content)} bytes are too many for a recipe", None, f"write at most {BYTES} bytes")
+        data, root = _parse(_decoded(content))
+        if not isinstance(data, dict) or root is None:
+            raise _Mistake("a recipe is a mapping of keys", None, "see `mdrbench show bm25`")
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path), mend="check the path") from None
+    except _Mistake as mistake:
+        where = f"{path}:{mistake.line}" if mistake.line else str(path)
+        raise UsageError(str(mistake), where=where, mend=mistake.mend) from None
+    return data, dict(_lines(root, ""))
 
 
-def _named_parts(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return isinstance(value, list)
-    named = (isinstance(part, str) or (isinstance(part, dict) and "name" in part) for part in value.values())
-    return bool(value) and all(named)
+def parse_value(text: str) -> Any:
+    """Read a single YAML value, such as the value of ``--set``.
+
+    Raises:
+        UsageError: the text is not valid YAML.
+    """
+    try:
+        return _parse(text)[0]
+    except _Mistake as mistake:
+        raise UsageError(str(mistake), mend=mistake.mend) from None
 
 
-def parse_overrides(items: list[str]) -> dict[str, Any]:
-    """``["search.depth=50"]`` -> ``{"search": {"depth": 50}}``; values are read as YAML."""
-    result: dict[str, Any] = {}
-    for item in items:
-        path, equals, text = item.partition("=")
-        keys = path.split(".")
-        if not equals or not all(keys):
-            raise UsageError(f"--set '{item}' is not KEY=VALUE", mend="write for instance --set retriever.k1=1.2")
-        try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError:
-            raise UsageError(f"--set '{item}': the value is not valid YAML", mend="quote the value") from None
-        here = result
-        for key in keys[:-1]:
-            here = here.setdefault(key, {})
-            if not isinstance(here, dict):
-                raise UsageError(f"--set '{item}' contradicts another --set", mend="give one of the two")
-        here[keys[-1]] = value
-    return result
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _Mistake(f"byte 0x{content[error.start]:02x} is not UTF-8", line, "save the file as UTF-8") from None
+
+
+def _parse(text: str) -> tuple[Any, yaml.Node | None]:
+    """The value of a YAML text and its root node."""
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None, None
+        _check_size(root)
+        return loader.construct_document(root), root
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _Mistake(f"not valid YAML: {error.reason}", line, "remove the character") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _Mistake(
+            f"not valid YAML: {error.problem or error.context}", mark.line + 1 if mark else None, "correct the line"
+        ) from None
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuse aliases that contain themselves, and aliases that multiply or nest beyond the limits."""
+    count = 0
+
+    def visit(node: yaml.Node, above: tuple[int, ...]) -> None:
+        nonlocal count
+        count += 1
+        line = node.start_mark.line + 1
+        if id(node) in above:
+            raise _Mistake("an alias contains itself", line, "write the value out instead of using an alias")
+        if len(above) > DEPTH:
+            raise _Mistake("nested too deeply", line, f"nest at most {DEPTH} levels")
+        if count > NODES:
+            raise _Mistake(f"more than {NODES} values", line, "use fewer aliases")
+        for child in _children(node):
+            visit(child, (*above, id(node)))
+
+    visit(root, ())
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+
+
+def _lines(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            yield f"{prefix}{key_node.value}", key_node.start_mark.line + 1
+            yield from _lines(value_node, f"{prefix}{key_node.value}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield f"{prefix}{number}", item.start_mark.line + 1
+            yield from _lines(item, f"{prefix}{number}.")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mdrbench.core.members import MemberConfig
 
 RUN_ONLY = ("micro_batch", "gradient_checkpointing", "save_every", "keep", "log_every", "tensorboard")
 """Settings that cannot change what is learned, beyond the rounding of floating point."""
 
 
-class Settings(BaseModel):
+class Settings(MemberConfig):
     """How to train. Batch size and epochs are the batches' affair (:class:`mdrbench.training.Batches`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     learning_rate: float = Field(default=2e-6, gt=0)
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
     decay: Literal["linear", "cosine", "constant"] = "linear"

@@ -82,8 +82,8 @@ def test_a_combined_ranking_gives_way_to_a_single_one():
 def test_an_ensemble_without_one_of_its_retrievers():
     [first, second] = choose("boosted", [], ensemble_without=["me5-large", "bge-m3"]).variants
     assert [name.label for name in first.names] == ["ensemble without me5-large"]
-    assert list(first.recipe.negatives.mining["of"]) == ["bge-m3"]
-    assert list(second.recipe.negatives.mining["of"]) == ["me5-large"]
+    assert list(first.recipe.negatives.mining.settings["of"]) == ["bge-m3"]
+    assert list(second.recipe.negatives.mining.settings["of"]) == ["me5-large"]
     assert first.recipe.negatives.judge == recipe.load("boosted").negatives.judge
 
 
@@ -92,7 +92,7 @@ def test_weights_of_an_ensembles_other_encoders_stay():
         "{me5-small: 1, me5-large: 2, bge-m3: 3}}"
     )
     [variant] = choose("boosted", [given], ensemble_without=["me5-large"]).variants
-    assert variant.recipe.negatives.mining["weights"] == {"me5-small": 1, "bge-m3": 3}
+    assert variant.recipe.negatives.mining.settings["weights"] == {"me5-small": 1, "bge-m3": 3}
 
 
 def test_of_a_fusion_of_two_the_other_one_ranks_alone():

@@ -505,7 +505,7 @@ def test_flaws_of_topics_and_qrels_are_told_by_stats(cli, maker):
     [("de", "Die Häuser am Saimaasee", "Haus"), ("yo", "Adágún Saimaa wà ní Finland", "Adágún")],
 )
 def test_german_is_stemmed_and_yoruba_split_at_white_space(tmp_path, lang, text, query):
-    retriever = bm25.build(bm25.Config())
+    retriever = bm25.BM25(bm25.Config())
     assert retriever.conventions(lang)["analyzer"] == {"de": "GermanAnalyzer", "yo": "WhitespaceAnalyzer"}[lang]
     assert retriever.index(lang, [Passage("1#0", "", text)], tmp_path / lang, lambda done: None)["indexed"] == 1
     hits = retriever.search(lang, tmp_path / lang, {"q": query, "none": "Lappland"}, 10)

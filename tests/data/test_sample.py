@@ -108,7 +108,7 @@ def test_qids_repeat_across_languages_and_some_look_like_docids_or_are_one():
 
 @pytest.mark.parametrize("lang", ALL)
 def test_bm25_finds_much_but_not_everything(lang, tmp_path):
-    retriever = bm25.build(bm25.Config())
+    retriever = bm25.BM25(bm25.Config())
     retriever.index(lang, SAMPLE.passages(lang), tmp_path / "index", lambda done: None)
     topics = trec.read_topics(SAMPLE.topics_file(lang, "dev"))
     run = retriever.search(lang, tmp_path / "index", topics, 100)

@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 from support.chat_server import ChatServer, Reply
 
-from mdrbench.core import registry
 from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.members import Member
 from mdrbench.core.types import Generation, Passage, Source
 from mdrbench.negatives.generation import back_forward
 
@@ -34,7 +34,7 @@ def server():
 def generator(server, tmp_path):
     common = {"name": "back-forward", "model": "tiny-chat", "base_url": server.url, "backoff_s": 0.01}
     common["store"] = str(tmp_path / "a.sqlite")
-    return lambda **changes: registry.build("generation", {**common, **changes})
+    return lambda **changes: Member.of("generation", {**common, **changes}).build()
 
 
 def sources(count: int = 1, lang: str = "fi", query: str = "Mikä on suurin järvi?") -> list[Source]:
@@ -153,7 +153,7 @@ def test_every_language_has_a_script_that_is_known():
 def test_conventions_setup_and_budget(server, generator):
     conventions = generator().conventions()
     assert conventions["prompt"] == "back-forward-2"
-    fields = set(back_forward.Config.model_fields) - set(back_forward.RUN_ONLY)
+    fields = set(back_forward.Config.model_fields) - set(back_forward.BackForward.spec.run_only)
     assert fields == set(conventions) - {"generator", "prompt"}
     with pytest.raises(SetupError, match="OPENAI_API_KEY is not set") as caught:
         generator(base_url=None).prepare(print)

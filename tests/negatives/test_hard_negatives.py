@@ -6,9 +6,10 @@ import pytest
 from support.project import PROJECT
 
 from mdrbench import recipe
-from mdrbench.core import registry
 from mdrbench.core.errors import StepError, UsageError
+from mdrbench.core.members import Member
 from mdrbench.core.types import Hit, Judgment, Negative, Pair, Passage, TrainingGroup
+from mdrbench.data.access import open_dataset
 from mdrbench.negatives import groups as negatives
 from mdrbench.negatives.groups import Judging, Keep, Texts
 from mdrbench.pipeline.plan.negatives import plan_negatives
@@ -32,7 +33,7 @@ RUN = {
 
 
 def mined(name="topk", *, judged_zeros=True, size=None, scores=None, **settings):
-    miner = registry.build("mining", {"name": name, **settings})
+    miner = Member.of("mining", {"name": name, **settings}).build()
     return negatives.mine(
         miner, TOPICS, QRELS, RUN, TEXTS, scores=scores or {}, judged_zeros=judged_zeros, size=size
     )  # fmt: skip
@@ -187,8 +188,7 @@ def load(tmp_path, text=SAMPLE, *changes):
 
 
 def sample():
-    member = registry.load("datasets", "sample")
-    return member.build(member.Config())
+    return open_dataset("sample")
 
 
 def stages(plan) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 
 from mdrbench.core import registry
 from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.members import Member, NoSettings
 from mdrbench.core.types import Generation, Pair, Passage, Source
 from mdrbench.data.datasets import sample
 from mdrbench.formats import trec
@@ -98,7 +99,7 @@ def _own_models(tmp_path, monkeypatch):
 
 
 def cross(folder: Path, **changes):
-    return cross_encoder.build(
+    return cross_encoder.CrossEncoderJudge(
         cross_encoder.Config(**{"model": str(folder), "cutoffs": [0.3, 0.7], "precision": "fp32", **changes})
     )
 
@@ -222,8 +223,18 @@ class Table:
         return self.encode_queries(texts)
 
 
+ENCODER = {
+    "name": "transformer",
+    "model": "m",
+    "pooling": "mean",
+    "normalize": True,
+    "query_length": 8,
+    "passage_length": 8,
+}
+
+
 def bi(**config):
-    judge = bi_encoder.build(bi_encoder.Config(encoder={"name": "transformer"}, **config))
+    judge = bi_encoder.BiEncoderJudge(bi_encoder.Config(encoder=ENCODER, **config))
     judge.encoder = Table()
     return judge
 
@@ -270,9 +281,11 @@ def test_bi_encoder_takes_a_member_of_the_encoders_family(tmp_path):
     folder = save_bert(tmp_path / "encoder", "BertModel")
     settings = {"name": "transformer", "model": str(folder), "pooling": "mean", "normalize": False}
     settings |= {"query_prefix": "query ", "query_length": 32, "passage_length": 32, "precision": "fp32"}
-    judge = bi_encoder.build(bi_encoder.Config(encoder=settings, relative_to_reference=False, cutoffs=[0, 0.5]))
+    judge = bi_encoder.BiEncoderJudge(
+        bi_encoder.Config(encoder=settings, relative_to_reference=False, cutoffs=[0, 0.5])
+    )
     judge.prepare(silent)
-    encoder = registry.build("encoders", settings)
+    encoder = Member.of("encoders", settings).build()
     query = encoder.encode_queries([QUERY])[0]
     texts = [f"{p.passage.title} {p.passage.text}" if p.passage.title else p.passage.text for p in SCORED]
     rows = encoder.encode_passages(texts, lambda done: None)
@@ -286,7 +299,7 @@ def test_bi_encoder_takes_a_member_of_the_encoders_family(tmp_path):
 
 
 def answers(folder: Path, **config):
-    return answer.build(answer.Config(folder=str(folder), **config))
+    return answer.AnswerJudge(answer.Config(folder=str(folder), **config))
 
 
 @pytest.mark.parametrize(
@@ -396,7 +409,7 @@ def sample_pairs(lang: str) -> list[Pair]:
 
 
 def test_the_samples_verdicts_come_back_in_every_language():
-    judge = replay.build(replay.Config())
+    judge = replay.Replay(replay.Config())
     judge.prepare(silent)
     total = 0
     for lang in SAMPLE.languages():
@@ -417,17 +430,17 @@ def test_what_was_not_recorded_is_what_the_configuration_says(tmp_path):
     write(tmp_path / "judgments-en-train.jsonl", VERDICT)
     pairs = [pair("d"), pair("e"), pair("d", qid="q2")]
     for ungraded, expected in (("about-something-else", [1, 0, 0]), ("unreadable", [1, None, None])):
-        judge = replay.build(replay.Config(folder=str(tmp_path), ungraded=ungraded))
+        judge = replay.Replay(replay.Config(folder=str(tmp_path), ungraded=ungraded))
         assert judged(judge, pairs) == expected
         assert judge.facts()["ungraded"] == 2
     with pytest.raises(DataError, match=r"no verdict on passage 'e' for query 'q1' \(en\)"):
-        list(replay.build(replay.Config(folder=str(tmp_path))).judge(pairs, silent))
+        list(replay.Replay(replay.Config(folder=str(tmp_path))).judge(pairs, silent))
 
 
 def test_a_verdict_given_with_another_reference_is_counted(tmp_path):
     unread = {**VERDICT, "docid": "e", "accuracy": None, "completeness": None}
     write(tmp_path / "judgments-en-train.jsonl", VERDICT, unread)
-    judge = replay.build(replay.Config(folder=str(tmp_path)))
+    judge = replay.Replay(replay.Config(folder=str(tmp_path)))
     references = (Passage("r", "", ""), Passage("s", "", ""), None)
     assert judged(judge, [pair(d, reference=r) for d in "de" for r in references]) == [1, 1, 1, None, None, None]
     assert judge.facts() == {
@@ -454,9 +467,9 @@ def test_a_wrong_verdict_is_named_by_line(tmp_path, change, message):
 
 def test_recordings_that_are_not_there(tmp_path):
     with pytest.raises(DataError, match="holds no recorded verdicts"):
-        replay.build(replay.Config(folder=str(tmp_path / "nowhere"))).prepare(silent)
+        replay.Replay(replay.Config(folder=str(tmp_path / "nowhere"))).prepare(silent)
     write(tmp_path / "judgments-en-train.jsonl", VERDICT)
-    judge = replay.build(replay.Config(folder=str(tmp_path)))
+    judge = replay.Replay(replay.Config(folder=str(tmp_path)))
     judge.prepare(silent)
     with pytest.raises(DataError, match="file not found"):
         list(judge.judge([pair("d", lang="fi")], silent))
@@ -465,11 +478,11 @@ def test_recordings_that_are_not_there(tmp_path):
 def test_conventions_follow_the_verdicts(tmp_path):
     write(tmp_path / "judgments-en-train.jsonl", VERDICT)
     config = replay.Config(folder=str(tmp_path))
-    before = replay.build(config).conventions()
-    assert replay.build(config).conventions() == before
+    before = replay.Replay(config).conventions()
+    assert replay.Replay(config).conventions() == before
     write(tmp_path / "judgments-en-train.jsonl", {**VERDICT, "accuracy": 1})
-    assert replay.build(config).conventions() != before
-    assert replay.build(replay.Config(folder=str(tmp_path), ungraded="unreadable")).conventions() != before
+    assert replay.Replay(config).conventions() != before
+    assert replay.Replay(replay.Config(folder=str(tmp_path), ungraded="unreadable")).conventions() != before
 
 
 # -- generations -------------------------------------------------------------------------------------------------------
@@ -480,7 +493,7 @@ def source(qid: str, positive: str, lang: str = "en") -> Source:
 
 
 def test_the_samples_generations_come_back_for_every_train_topic():
-    generator = generation_replay.build(generation_replay.Config())
+    generator = generation_replay.Replay(generation_replay.Config())
     generator.prepare(silent)
     total = 0
     for lang in SAMPLE.languages():
@@ -496,15 +509,15 @@ def test_the_samples_generations_come_back_for_every_train_topic():
 def test_generations_that_are_missing_or_of_another_positive(tmp_path):
     kept = {"qid": "q1", "reference": "r", "summary": "s", "query": "q"}
     write(tmp_path / "generations-en-train.jsonl", kept, {**kept, "qid": "q2", "summary": None, "query": None})
-    generator = generation_replay.build(generation_replay.Config(folder=str(tmp_path), missing="unreadable"))
+    generator = generation_replay.Replay(generation_replay.Config(folder=str(tmp_path), missing="unreadable"))
     sources = [source("q1", "other"), source("q2", "r"), source("q3", "r")]
     found = list(generator.generate(sources, lambda done: None))
     assert found == [Generation("q1", "s", "q"), Generation("q2", None, None), Generation("q3", None, None)]
     assert generator.facts() == {"generated": 3, "unreadable": 2, "missing": 1, "other_reference": 1}
     with pytest.raises(DataError, match=r"no generation for query 'q3' \(en\)"):
-        list(generation_replay.build(generation_replay.Config(folder=str(tmp_path))).generate(sources, silent))
+        list(generation_replay.Replay(generation_replay.Config(folder=str(tmp_path))).generate(sources, silent))
     with pytest.raises(DataError, match="holds no recorded generations"):
-        generation_replay.build(generation_replay.Config(folder=str(tmp_path / "nowhere"))).prepare(silent)
+        generation_replay.Replay(generation_replay.Config(folder=str(tmp_path / "nowhere"))).prepare(silent)
 
 
 @pytest.mark.parametrize(
@@ -523,7 +536,7 @@ def test_a_wrong_generation_is_named_by_line(tmp_path, change, message):
 
 
 def test_no_judge_and_no_generator_decide_nothing_and_are_not_asked():
-    judge, generator = none.build(none.Config()), no_generation.build(no_generation.Config())
+    judge, generator = none.NoJudge(NoSettings()), no_generation.NoGenerator(NoSettings())
     judge.prepare(silent)
     generator.prepare(silent)
     assert judge.conventions() == generator.conventions() == judge.facts() == generator.facts() == {}
@@ -539,4 +552,4 @@ def test_members_are_listed_with_a_summary(family):
     found = registry.members(family)
     assert {"none", "replay"} <= found.keys()
     assert not any(name.startswith("-") for name in found)
-    assert all(len(summary) > 20 for summary in found.values())
+    assert all(len(source.summary) > 20 for source in found.values())

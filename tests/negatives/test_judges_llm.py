@@ -18,8 +18,8 @@ from support.chat_server import ChatServer, Reply
 from support.judging import grades, pairs, verdicts
 from support.project import PROJECT
 
-from mdrbench.core import registry
 from mdrbench.core.errors import SetupError, StepError
+from mdrbench.core.members import Member
 from mdrbench.core.types import Judgment, Passage
 from mdrbench.llm.answers import Answers
 from mdrbench.negatives.judges import llm
@@ -45,7 +45,7 @@ def settings(server, tmp_path):
 
 @pytest.fixture
 def judge(settings):
-    return lambda **changes: registry.build("judges", settings(**changes))
+    return lambda **changes: Member.of("judges", settings(**changes)).build()
 
 
 def number(body: dict) -> int:
@@ -256,7 +256,7 @@ import sys
 from support.judging import pairs, verdicts
 from mdrbench.core import registry
 settings = {"name": "llm", "model": "tiny-chat", "base_url": sys.argv[1], "store": sys.argv[2], "concurrency": 4}
-verdicts(registry.build("judges", settings), pairs(40))
+verdicts(Member.of("judges", settings).build(), pairs(40))
 """
 
 
@@ -310,10 +310,11 @@ def test_conventions_hold_what_decides_a_verdict(judge, settings):
         **{"reasks": 2, "response_format": "json_object"},
     }
     fields = set(llm.Config.model_fields)
-    assert set(llm.RUN_ONLY) < fields
-    assert fields - set(llm.RUN_ONLY) == set(plain) - {"judge", "prompt"}
-    keyed = registry.keyed("judges", settings(concurrency=2, max_cost=1.0))
-    assert keyed == {"name": "llm", "model": "tiny-chat"}
+    assert set(llm.LLMJudge.spec.run_only) < fields
+    assert fields - set(llm.LLMJudge.spec.run_only) == set(plain) - {"judge", "prompt"}
+    keyed = Member.of("judges", settings(concurrency=2, max_requests=1)).keyed
+    assert keyed == Member.of("judges", settings()).keyed
+    assert set(keyed) == {"name"} | fields - set(llm.LLMJudge.spec.run_only)
 
 
 def test_the_store_can_be_read(judge):
@@ -349,8 +350,8 @@ def test_a_recorded_store_needs_no_endpoint(server, judge, tmp_path):
 def test_stored_answers_need_no_client(server, judge, settings):
     verdicts(judge(), pairs(4))
     script = (
-        "import sys; from support.judging import pairs, verdicts; from mdrbench.core import registry\n"
-        f"judge = registry.build('judges', {settings()!r})\n"
+        "import sys; from support.judging import pairs, verdicts; from mdrbench.core.members import Member\n"
+        f"judge = Member.of('judges', {settings()!r}).build()\n"
         "assert judge.estimate(pairs(4)).stored == len(verdicts(judge, pairs(4))) == 4\n"
         "print([name for name in ('openai', 'torch', 'numpy') if name in sys.modules])"
     )

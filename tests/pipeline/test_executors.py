@@ -35,8 +35,8 @@ def test_ray_makes_what_the_local_executor_makes_and_isolates_failures(cli, tmp_
 
 def test_without_ray_the_mend_names_the_extra(tmp_path):
     script = (
-        "import sys; sys.modules['ray'] = None; from mdrbench.core import registry; from pathlib import Path; "
-        "m = registry.load('executors', 'ray'); list(m.build(m.Config()).run([None], Path('.'), print))"
+        "import sys; sys.modules['ray'] = None; from mdrbench.core.members import Member; from pathlib import Path; "
+        "list(Member.of('executors', {'name': 'ray'}).build().run([None], Path('.'), print))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, check=False)
     assert "SetupError" in done.stderr

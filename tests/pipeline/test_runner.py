@@ -14,8 +14,8 @@ from support.plans import planned_step
 from support.project import PROJECT
 
 from mdrbench import recipe
-from mdrbench.core import registry
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.pipeline import runner
 from mdrbench.pipeline.plan import plan_recipe
@@ -27,7 +27,7 @@ def planned(folder, languages, store, *overrides):
 
 def run(plan, store):
     events = []
-    executor = registry.load("executors", "local").build(registry.load("executors", "local").Config())
+    executor = Member.of("executors", {"name": "local"}).build()
     outcome = runner.run(plan.steps(), plan.targets(), store, executor, events.append)
     return outcome, events
 

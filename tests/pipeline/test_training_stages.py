@@ -11,10 +11,10 @@ from support.training import without_dropout
 from mdrbench import recipe
 from mdrbench.commands.audit import verification
 from mdrbench.commands.run import run_plans, run_steps
-from mdrbench.core import registry
 from mdrbench.core.errors import UsageError
 from mdrbench.core.store import Store
 from mdrbench.core.types import Example
+from mdrbench.data.access import open_dataset
 from mdrbench.formats import trec
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.training import checkpoints, weighting
@@ -35,8 +35,7 @@ def load(tmp_path, model, *changes, text=TEXT):
 
 
 def sample():
-    member = registry.load("datasets", "sample")
-    return member.build(member.Config())
+    return open_dataset("sample")
 
 
 def stages(plan) -> list[str]:
@@ -141,7 +140,7 @@ def test_languages_trained_together_name_one_training_and_those_trained_apart_an
 
 
 def test_negatives_without_training_are_refused(tmp_path, store, tiny_model):
-    with pytest.raises(UsageError, match="makes hard negatives and trains nothing on them"):
+    with pytest.raises(UsageError, match="makes hard negatives but trains nothing on them"):
         planned(load(tmp_path, tiny_model, "training=null"), store)
 
 

@@ -79,8 +79,8 @@ def test_rival_recipes_differ_in_their_negatives_alone(base, strategy):
     if strategy == "in-batch":
         assert negatives is None
     else:
-        assert negatives.mining["name"] == strategy
-        assert (negatives.size, negatives.judge["name"], negatives.generation["name"]) == (30, "none", "none")
+        assert negatives.mining.name == strategy
+        assert (negatives.size, negatives.judge.name, negatives.generation.name) == (30, "none", "none")
 
 
 def test_published_systems_of_recipes_are_named_as_in_the_published_results():
@@ -96,7 +96,7 @@ def test_published_systems_of_recipes_are_named_as_in_the_published_results():
 def test_defaults_are_filled_in_and_the_name_is_the_files(tmp_path):
     found = recipe.load(write(tmp_path, GOOD))
     assert found.name == "mine"
-    assert found.retriever == {"name": "bm25", "k1": 1.2, "b": 0.4, "title_separator": "\n", "thai": "auto"}
+    assert found.retriever.settings == {"name": "bm25", "k1": 1.2, "b": 0.4, "title_separator": "\n", "thai": "auto"}
     assert found.search.depth == 100
 
 
@@ -122,7 +122,7 @@ colour: red
         "retriever.k2 (line 4): unknown key; did you mean 'k1'",
         "retriever.b (line 5): Input should be less than or equal to 1, not 7",
         "search.dpeth (line 7): unknown key; did you mean 'depth'",
-        "evaluation.measures.1: unknown measure 'ndgc@5'; did you mean 'nDCG@10'",
+        "evaluation.measures.1 (line 9): unknown measure 'ndgc@5'; did you mean 'nDCG@10'",
         "evaluation.confidence (line 10): Input should be a valid number",
         "colour (line 11): unknown key",
     ):
@@ -136,34 +136,52 @@ def test_an_unknown_retriever_and_an_unknown_recipe_answer_with_near_names(tmp_p
         recipe.load("bm52")
 
 
-def test_extends_merges_one_parent_and_refuses_two(tmp_path):
+def test_extends_merges_any_number_of_levels_and_names_a_circle(tmp_path):
     child = write(tmp_path, "extends: bm25\nsummary: deeper\nretriever: {b: 0.75}\nsearch: {depth: 1000}\n")
     found = recipe.load(child)
-    assert found.retriever["k1"] == 0.9
-    assert found.retriever["b"] == 0.75
+    assert found.retriever.settings["k1"] == 0.9
+    assert found.retriever.settings["b"] == 0.75
     assert (found.search.depth, found.summary, found.published) == (1000, "deeper", None)
-    with pytest.raises(UsageError, match=r"grand\.yaml:1: .*extend"):
-        recipe.load(write(tmp_path, f"extends: {child}\nsummary: x\n", "grand.yaml"))
+    (tmp_path / "below").mkdir()
+    last = recipe.load(write(tmp_path, "extends: ../mine.yaml\nretriever: {k1: 2}\n", "below/last.yaml"))
+    assert (last.name, last.summary, last.extends, last.search.depth) == ("last", "deeper", "mine", 1000)
+    assert (last.retriever.config.k1, last.retriever.config.b) == (2, 0.75)
+    write(tmp_path, "extends: below/last.yaml\nsummary: x\n")
+    with pytest.raises(UsageError, match=r"last\.yaml:1: .*in a circle: mine -> last -> mine"):
+        recipe.load(child)
+
+
+def test_a_mistake_in_a_recipe_that_is_extended_is_named_with_its_file(tmp_path):
+    write(tmp_path, "summary: s\nretriever: {name: bm25}\nsearch:\n  depth: many\n")
+    child = write(tmp_path, "extends: mine.yaml\nretriever: {k1: -1}\n", "child.yaml")
+    with pytest.raises(UsageError) as error:
+        recipe.load(child)
+    assert "retriever.k1 (line 2): " in str(error.value)
+    assert f"search.depth ({tmp_path / 'mine.yaml'}:4): " in str(error.value)
+    with pytest.raises(UsageError, match=r"child\.yaml:1: extends: unknown recipe 'bm52'"):
+        recipe.load(write(tmp_path, "extends: bm52\n", "child.yaml"))
 
 
 def test_an_ensemble_is_what_it_lists_and_a_single_setting_of_a_part_can_be_changed(tmp_path):
     text = "extends: boosted\nsummary: x\nnegatives: {mining: {of: [me5-small, bge-m3]}}\n"
-    assert list(recipe.load(write(tmp_path, text)).negatives.mining["of"]) == ["me5-small", "bge-m3"]
+    assert list(recipe.load(write(tmp_path, text)).negatives.mining.settings["of"]) == ["me5-small", "bge-m3"]
     weighted = write(tmp_path, text.replace("bge-m3]", "bge-m3], weights: {me5-small: 2, bge-m3: 1}"), "weighted.yaml")
-    assert recipe.load(weighted).negatives.mining["weights"] == {"me5-small": 2, "bge-m3": 1}
+    assert recipe.load(weighted).negatives.mining.settings["weights"] == {"me5-small": 2, "bge-m3": 1}
     other = recipe.load(weighted, ["negatives.mining.of=[me5-large]"]).negatives.mining
-    assert (list(other["of"]), other["weights"]) == (["me5-large"], None)
-    longer = recipe.load("boosted", ["negatives.mining.of.bge-m3.encoder.passage_length=64"]).negatives.mining["of"]
+    assert (list(other.settings["of"]), other.settings["weights"]) == (["me5-large"], None)
+    longer = recipe.load("boosted", ["negatives.mining.of.bge-m3.encoder.passage_length=64"]).negatives.mining.settings[
+        "of"
+    ]
     assert list(longer) == ["me5-large", "bge-m3"]
     assert longer["bge-m3"]["encoder"]["passage_length"] == 64
-    assert longer["me5-large"] == recipe.load("boosted").negatives.mining["of"]["me5-large"]
+    assert longer["me5-large"] == recipe.load("boosted").negatives.mining.settings["of"]["me5-large"]
     with pytest.raises(UsageError, match=r"negatives\.mining\.of.*5"):
         recipe.load("boosted", ["negatives.mining.of={me5-large: 5}"])
 
 
 def test_set_overrides_a_key_and_reads_numbers_as_people_write_them():
     found = recipe.load("bm25", ["retriever.k1=1e-1", "search.depth=50"])
-    assert found.retriever["k1"] == 0.1
+    assert found.retriever.settings["k1"] == 0.1
     assert found.search.depth == 50
     assert found.digest != recipe.load("bm25").digest
     with pytest.raises(UsageError, match=r"retriever\.k1 \(--set\): Input should be a valid number.* not 'fast'"):
@@ -175,10 +193,10 @@ def test_set_overrides_a_key_and_reads_numbers_as_people_write_them():
 def test_a_key_of_a_section_that_was_left_out_can_be_set(tmp_path):
     text = "extends: me5-small\nsummary: x\nnegatives: {mining: {name: topk}}\ntraining: {epochs: 1}\n"
     found = recipe.load(write(tmp_path, text), ["training.sampler.domains=proportional"])
-    assert found.training.sampler == {
+    assert found.training.sampler.settings == {
         "name": "homogeneous", "same_language": True, "languages": "uniform", "domains": "proportional"
     }  # fmt: skip
-    assert recipe.load(write(tmp_path, text), ["negatives.judge.name=replay"]).negatives.judge["name"] == "replay"
+    assert recipe.load(write(tmp_path, text), ["negatives.judge.name=replay"]).negatives.judge.name == "replay"
 
 
 def test_the_digest_ignores_what_cannot_change_a_score(tmp_path):
@@ -191,7 +209,7 @@ def test_the_digest_ignores_what_cannot_change_a_score(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("summary: a\nsummary: b\n", r"mine\.yaml: key 'summary' is given twice \(lines 1 and 2\)"),
+        ("summary: a\nsummary: b\n", r"mine\.yaml:2: key 'summary' is given twice \(lines 1 and 2\)"),
         ("summary: [a\n", r"mine\.yaml:2: not valid YAML"),
         ("- a\n", "a recipe is a mapping"),
     ],

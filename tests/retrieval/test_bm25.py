@@ -25,7 +25,7 @@ BUNDLED = java.find().bundled
 
 
 def search(folder: MiraclFolder, lang: str, out: Path, depth: int = 100, **config) -> Run:
-    retriever = bm25.build(bm25.Config(**config))
+    retriever = bm25.BM25(bm25.Config(**config))
     facts = retriever.index(lang, folder.passages(lang), out / "index", lambda done: None)
     assert facts["indexed"] == sum(1 for _ in folder.passages(lang))
     topics = trec.read_topics(folder.topics_file(lang, "dev"))
@@ -105,7 +105,7 @@ def test_k1_and_b_are_lucenes_on_a_case_worked_by_hand(tmp_path):
     """Documents of 2, 2 and 4 terms; Lucene's BM25 lacks the constant (k1 + 1), Anserini rounds to 4 decimals."""
     texts = ["lake seal", "lake lake", "forest river mountain valley"]
     passages = [Passage(f"{i}#0", "", text) for i, text in enumerate(texts)]
-    retriever = bm25.build(bm25.Config(k1=1.2, b=0.75))
+    retriever = bm25.BM25(bm25.Config(k1=1.2, b=0.75))
     retriever.index("en", iter(passages), tmp_path / "index", lambda done: None)
     run = retriever.search("en", tmp_path / "index", {"q": "lakes", "none": "ocean"}, 10)
     idf, average = 0.47000363, 8 / 3  # ln(1 + (3 - 2 + 0.5) / (2 + 0.5)); Porter makes 'lakes' 'lake'
@@ -119,31 +119,31 @@ def test_k1_and_b_are_lucenes_on_a_case_worked_by_hand(tmp_path):
 
 def test_passages_with_nothing_to_index_are_skipped_and_counted(tmp_path):
     passages = [Passage("1#0", "", " "), Passage("1#1", "Saimaa", ""), Passage("1#2", "", "lake")]
-    facts = bm25.build(bm25.Config()).index("en", iter(passages), tmp_path, lambda done: None)
+    facts = bm25.BM25(bm25.Config()).index("en", iter(passages), tmp_path, lambda done: None)
     assert (facts["indexed"], facts["skipped"]) == (2, 1)
 
 
 @pytest.mark.skipif(not BUNDLED, reason="JAVA_HOME names a JDK with a Thai dictionary")
 def test_thai_is_segmented_by_pythainlp_on_the_bundled_java_and_says_so(tmp_path):
-    retriever = bm25.build(bm25.Config())
+    retriever = bm25.BM25(bm25.Config())
     assert "pythainlp" in retriever.conventions("th")["analyzer"]
     java.start()
     assert bm25.thai_tokeniser()("ทะเลสาบสงขลาเป็นทะเลสาบน้ำเค็ม ๒๕๓๓") == ["ทะเลสาบ", "สงขลา", "ทะเลสาบ", "น้ำเค็ม", "2533"]
     run = search(SAMPLE, "th", tmp_path)
     assert all(run.values())
     with pytest.raises(SetupError, match="cannot break Thai"):
-        bm25.build(bm25.Config(thai="lucene")).index("th", iter([]), tmp_path / "no", lambda done: None)
+        bm25.BM25(bm25.Config(thai="lucene")).index("th", iter([]), tmp_path / "no", lambda done: None)
 
 
 def indexed(out: Path, lang: str, *texts: str) -> bm25.BM25:
-    retriever = bm25.build(bm25.Config())
+    retriever = bm25.BM25(bm25.Config())
     retriever.index(lang, (Passage(f"{i}#0", "", text) for i, text in enumerate(texts)), out, lambda done: None)
     return retriever
 
 
 def test_the_analyzer_that_is_recorded_is_the_one_that_runs(tmp_path, monkeypatch):
     """Anserini 1.7.1 has no analyzer for Korean: it cuts Korean into bigrams, as it does Chinese."""
-    assert bm25.build(bm25.Config()).conventions("ko")["analyzer"] == "CJKAnalyzer"
+    assert bm25.BM25(bm25.Config()).conventions("ko")["analyzer"] == "CJKAnalyzer"
     run = indexed(tmp_path / "ko", "ko", "대한민국").search("ko", tmp_path / "ko", {"part": "한민"}, 10)
     assert [hit.docid for hit in run["part"]] == ["0#0"]  # no word of Korean, but a bigram of the passage
     table = lucene.analyzers() | {"ko": "KoreanAnalyzer"}
@@ -151,7 +151,7 @@ def test_the_analyzer_that_is_recorded_is_the_one_that_runs(tmp_path, monkeypatc
     with pytest.raises(StepError, match="uses CJKAnalyzer for 'ko', but KoreanAnalyzer is recorded"):
         indexed(tmp_path / "no", "ko", "대한민국")
     with pytest.raises(StepError, match="uses CJKAnalyzer for 'ko', but KoreanAnalyzer is recorded"):
-        bm25.build(bm25.Config()).search("ko", tmp_path / "ko", {"q": "한민"}, 10)
+        bm25.BM25(bm25.Config()).search("ko", tmp_path / "ko", {"q": "한민"}, 10)
 
 
 def test_the_table_of_analyzers_is_read_again_when_anserini_changes(tmp_path, monkeypatch):
@@ -178,9 +178,9 @@ def test_a_query_of_thousands_of_terms_is_searched(tmp_path):
 def test_a_docid_that_lucene_cannot_index_is_named_and_a_lost_passage_is_not_counted(tmp_path, monkeypatch):
     passages = [Passage("x" * 40_000, "", "lake"), Passage("1#0", "", "lake")]
     with pytest.raises(DataError, match=r"'x{40}\.\.\.' has 40000 bytes; Lucene can index 32766"):
-        bm25.build(bm25.Config()).index("en", iter(passages), tmp_path / "a", lambda done: None)
+        bm25.BM25(bm25.Config()).index("en", iter(passages), tmp_path / "a", lambda done: None)
     monkeypatch.setattr(bm25, "LONGEST_DOCID", 50_000)
-    facts = bm25.build(bm25.Config()).index("en", iter(passages), tmp_path / "b", lambda done: None)
+    facts = bm25.BM25(bm25.Config()).index("en", iter(passages), tmp_path / "b", lambda done: None)
     assert facts["indexed"] == 1
 
 

@@ -11,8 +11,9 @@ from support.models import TEXTS
 from support.plans import planned_step
 
 from mdrbench import recipe
-from mdrbench.core import environment, registry
+from mdrbench.core import environment
 from mdrbench.core.errors import SetupError, StepError, UsageError
+from mdrbench.core.members import Member
 from mdrbench.core.types import Passage
 from mdrbench.pipeline import runner
 from mdrbench.pipeline.plan import plan_recipe
@@ -27,7 +28,7 @@ def config(model, **changes):
 
 
 def encoder(model, **changes) -> transformer.Transformer:
-    return registry.build("encoders", config(model, **changes))
+    return Member.of("encoders", config(model, **changes)).build()
 
 
 def reference(folder, pooling="mean", normalize=True):
@@ -112,7 +113,7 @@ def planned(maker, tmp_path, store, model, **retriever):
 
 
 def run(plan, store):
-    executor = registry.build("executors", {"name": "local"})
+    executor = Member.of("executors", {"name": "local"}).build()
     return runner.run(plan.steps(), plan.targets(), store, executor, lambda event: None)
 
 
@@ -159,7 +160,7 @@ def test_an_interrupted_encoding_goes_on_after_the_last_whole_shard(maker, tmp_p
 
 
 def test_a_passage_without_a_title_is_its_text_alone(tiny_model, tmp_path):
-    retriever = dense.build(dense.Config(encoder=config(tiny_model)))
+    retriever = dense.Dense(dense.Config(encoder=config(tiny_model)))
     retriever.index("en", iter([Passage("1#0", "", "seal"), Passage("1#1", "lake", "seal")]), tmp_path, print)
     [shard] = vectors.shards(tmp_path)
     rows = np.load(shard.path).astype(np.float32)
@@ -177,7 +178,7 @@ def test_mistakes_in_the_encoder_are_reported_with_the_rest(tmp_path):
     said = str(error.value)
     assert "retriever.shard_size (line 4)" in said
     assert "retriever.encoder.poling (line 5): unknown key; did you mean 'pooling'" in said
-    assert "retriever.encoder.model: missing" in said
+    assert "retriever.encoder.model (line 5): missing" in said
 
 
 @pytest.mark.slow

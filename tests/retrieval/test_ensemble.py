@@ -6,7 +6,7 @@ from support.models import TEXTS
 from support.plans import planned_step
 
 from mdrbench import recipe
-from mdrbench.core import registry
+from mdrbench.core.members import Member
 from mdrbench.core.types import Passage
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.retrieval import vectors
@@ -37,13 +37,13 @@ def parts(tiny_models):
 def indexes(parts, tmp_path):
     places = {label: tmp_path / label for label in parts}
     for label, settings in parts.items():
-        registry.build("retrievers", settings).index("en", PASSAGES, places[label], lambda done: None)
+        Member.of("retrievers", settings).build().index("en", PASSAGES, places[label], lambda done: None)
     return places
 
 
 def cosines(settings, index) -> np.ndarray:
     """Shape (topics, passages), from the stored embeddings."""
-    queries = registry.build("retrievers", settings).encode(TOPICS)
+    queries = Member.of("retrievers", settings).build().encode(TOPICS)
     passages = np.concatenate(list(vectors.blocks(index)))
     norms = np.linalg.norm(queries, axis=1)[:, None] * np.linalg.norm(passages, axis=1)
     return queries @ passages.T / norms
@@ -51,7 +51,7 @@ def cosines(settings, index) -> np.ndarray:
 
 def test_the_score_is_the_weighted_sum_of_cosines(parts, indexes):
     weights = {"a": 2.0, "b": 0.5}
-    ensemble = registry.build("retrievers", {"name": "ensemble", "of": parts, "weights": weights})
+    ensemble = Member.of("retrievers", {"name": "ensemble", "of": parts, "weights": weights}).build()
     expected = sum(weight * cosines(parts[label], indexes[label]) for label, weight in weights.items())
     run = ensemble.search("en", indexes, TOPICS, 4)
     for row, (qid, hits) in zip(expected, run.items(), strict=True):
@@ -65,8 +65,8 @@ def test_the_score_is_the_weighted_sum_of_cosines(parts, indexes):
 
 
 def test_one_encoder_with_equal_weights_ranks_as_it_does_alone(parts, indexes):
-    alone = registry.build("retrievers", parts["a"]).search("en", indexes["a"], TOPICS, 5)
-    single = registry.build("retrievers", {"name": "ensemble", "of": {"a": parts["a"]}})
+    alone = Member.of("retrievers", parts["a"]).build().search("en", indexes["a"], TOPICS, 5)
+    single = Member.of("retrievers", {"name": "ensemble", "of": {"a": parts["a"]}}).build()
     together = single.search("en", {"a": indexes["a"]}, TOPICS, 5)
     assert {q: [h.docid for h in hits] for q, hits in together.items()} == {
         q: [h.docid for h in hits] for q, hits in alone.items()
@@ -76,10 +76,10 @@ def test_one_encoder_with_equal_weights_ranks_as_it_does_alone(parts, indexes):
 def test_a_projection_is_seeded(parts, indexes):
     def scores(seed):
         settings = {"name": "ensemble", "of": parts, "projection": {"dim": 512, "seed": seed}}
-        return registry.build("retrievers", settings).search("en", indexes, TOPICS, 7)
+        return Member.of("retrievers", settings).build().search("en", indexes, TOPICS, 7)
 
     assert scores(1) == scores(1) != scores(2)
-    plain = registry.build("retrievers", {"name": "ensemble", "of": parts}).search("en", indexes, TOPICS, 7)
+    plain = Member.of("retrievers", {"name": "ensemble", "of": parts}).build().search("en", indexes, TOPICS, 7)
     projected = {hit.docid: hit.score for hit in scores(1)["q1"]}
     assert {h.docid: h.score for h in plain["q1"]} == pytest.approx(projected, abs=0.15)  # cosines are roughly kept
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plans import planned_step
 
 from mdrbench import recipe
-from mdrbench.core import registry
 from mdrbench.core.errors import UsageError
 from mdrbench.core.types import Hit
 from mdrbench.formats import trec
@@ -96,9 +97,9 @@ def test_a_hybrid_shares_the_artifacts_of_the_recipes_it_is_made_of(maker, store
 
 def test_the_parts_can_be_changed_one_by_one(tmp_path):
     found = load(tmp_path, "retriever: {name: hybrid, of: [bm25, mdpr]}\n", "retriever.of.bm25.k1=1.7")
-    assert found.retriever["of"]["bm25"]["k1"] == 1.7
-    assert found.retriever["of"]["mdpr"]["encoder"]["pooling"] == "cls"
-    assert found.retriever["alpha"] == 0.5
+    assert found.retriever.settings["of"]["bm25"]["k1"] == 1.7
+    assert found.retriever.settings["of"]["mdpr"]["encoder"]["pooling"] == "cls"
+    assert found.retriever.config.alpha == 0.5
 
 
 @pytest.mark.parametrize(
@@ -110,11 +111,11 @@ def test_the_parts_can_be_changed_one_by_one(tmp_path):
         ("{name: hybrid, of: {a: bm25, b: bm25, c: bm25}}", "interpolation takes exactly two parts"),
         ("{name: hybrid, of: {a: bm25, b: {name: bm25, k2: 1}}}", "retriever.of.b.k2"),
         ("{name: hybrid, of: {a: bm25, b: {name: bm26}}}", "retriever.of.b.name"),
-        ("{name: hybrid}", "retriever.of: missing"),
+        ("{name: hybrid}", "retriever.of (line 2): missing"),
     ],
 )
 def test_a_wrong_hybrid_is_said(tmp_path, text, said):
-    with pytest.raises(UsageError, match=said.replace("(", r"\(")):
+    with pytest.raises(UsageError, match=re.escape(said)):
         load(tmp_path, f"retriever: {text}\n")
 
 
@@ -139,7 +140,7 @@ def test_a_hybrid_runs_from_end_to_end(maker, store, tmp_path):
     assert entry.conventions["parts"]["b"]["k1"] == 2.0
     assert entry.conventions["java"]
     a, b = (store.find(*plan.by_language["en"].steps[n].ref) for n in (3, 4))
-    by_hand = registry.build("retrievers", two.retriever).fuse(
+    by_hand = two.retriever.build().fuse(
         {"a": trec.read_run(a.path / "run.trec.gz"), "b": trec.read_run(b.path / "run.trec.gz")}, 100
     )
     assert trec.read_run(path.parent / entry.files["run"].path) == by_hand

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mdrbench.core import registry
 from mdrbench.core.errors import StepError, UsageError
+from mdrbench.core.members import Member
 from mdrbench.evaluation import measures
 from mdrbench.retrieval import vectors
 from mdrbench.retrieval.indexes import _faiss
@@ -42,7 +43,7 @@ def write(folder: Path, matrix: np.ndarray, size: int) -> Path:
 
 
 def index(name: str, **settings):
-    return registry.build("indexes", {"name": name, **settings})
+    return Member.of("indexes", {"name": name, **settings}).build()
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_another_seed_is_another_structure(name, trains, built, embeddings, tmp_
 
 def test_settings_of_the_search_do_not_touch_the_structure(built, embeddings, tmp_path):
     for name, setting in (("ivf-pq", {"nprobe": 3, "refine": 1}), ("hnsw", {"ef_search": 9})):
-        assert {*setting} == {*registry.load("indexes", name).SEARCH_ONLY}
+        assert {*setting} == {*Member.of("indexes", {"name": name}).spec.search_only}
         index(name, **{**SMALL[name], **setting}).build(embeddings, tmp_path / name, lambda done: None)
         assert digest(built[name]) == digest(tmp_path / name)
 
@@ -255,12 +256,12 @@ def test_settings_that_make_no_sense_are_errors(name, settings):
 
 def test_conventions_are_json_and_hold_every_setting():
     for name in registry.members("indexes"):
-        member = registry.load("indexes", name)
+        member = Member.of("indexes", {"name": name})
         facts = index(name).conventions()
         assert json.loads(json.dumps(facts)) == facts
         assert facts["index"] == name
-        assert {*member.Config.model_fields} <= {*facts}
-        assert {*member.SEARCH_ONLY} <= {*facts}
-        assert ("faiss" in facts) == member.BUILT
-    exact = {name for name in registry.members("indexes") if registry.load("indexes", name).EXACT}
+        assert {*type(member.config).model_fields} <= {*facts}
+        assert {*member.spec.search_only} <= {*facts}
+        assert ("faiss" in facts) == member.build().built
+    exact = {name for name in registry.members("indexes") if Member.of("indexes", {"name": name}).build().exact}
     assert exact == {"exact", "flat"}

@@ -12,8 +12,8 @@ from support.model_folders import add_dense, copied, describe, edit_json, edit_w
 from support.models import TEXTS, save_tokenizer
 from support.training import DATA, Plan, conventions, settings
 
-from mdrbench.core import registry
 from mdrbench.core.errors import DataError, MdrbenchError, UsageError
+from mdrbench.core.members import Member
 from mdrbench.hub import loading
 from mdrbench.retrieval.encoders import transformer
 from mdrbench.training.loop import train
@@ -21,7 +21,7 @@ from mdrbench.training.loop import train
 
 def encoder(folder: Path, **changes) -> transformer.Transformer:
     given = {"pooling": "mean", "normalize": True, "query_length": 32, "passage_length": 32, "precision": "fp32"}
-    return registry.build("encoders", {"name": "transformer", "model": str(folder), **given, **changes})
+    return Member.of("encoders", {"name": "transformer", "model": str(folder), **given, **changes}).build()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from mdrbench import results
-from mdrbench.core import registry
+from mdrbench.core.members import Member
 from mdrbench.core.store import file_sha256
 from mdrbench.core.types import Hit
 from mdrbench.data.miracl_layout import MiraclFolder
@@ -19,7 +19,7 @@ DEPTH = 100
 
 
 def sample() -> MiraclFolder:
-    return registry.build("datasets", {"name": "sample"})
+    return Member.of("datasets", {"name": "sample"}).build()
 
 
 def record(root: Path, name: str, skill: float, langs=("ar", "fi"), data: MiraclFolder | None = None, **system) -> Path:

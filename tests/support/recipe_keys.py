@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from mdrbench.core import registry
-from mdrbench.recipe.schema import FAMILY_OF, Recipe
+from mdrbench.core.members import part_of
+from mdrbench.recipe.schema import Recipe
 
 
 def recipe_keys() -> set[str]:
     """Return keys such as ``retriever.encoder.model``; a label of an ensemble's part reads ``LABEL``."""
-    keys = set(_fields(Recipe, ""))
-    for place, family in FAMILY_OF.items():
-        keys |= set(_members(family, f"{place}."))
-    return keys
+    return set(_fields(Recipe, ""))
 
 
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield prefix + name
-        if (below := _model(field.annotation)) is not None:
+        if found := part_of(field):
+            part, several = found
+            if not (several and prefix.endswith("LABEL.")):
+                yield from _members(part.family, f"{prefix}{name}.{'LABEL.' if several else ''}")
+        elif (below := _model(field.annotation)) is not None:
             yield from _fields(below, f"{prefix}{name}.")
 
 
@@ -35,11 +37,5 @@ def _model(annotation: object) -> type[BaseModel] | None:
 
 def _members(family: str, prefix: str) -> Iterator[str]:
     yield f"{prefix}name"
-    for name in registry.members(family):
-        module = registry.load(family, name)
-        yield from _fields(module.Config, prefix)
-        for key, below in getattr(module, "PARTS", {}).items():
-            yield from _members(below, f"{prefix}{key}.")
-        if not prefix.endswith("LABEL."):
-            for key, below in getattr(module, "MANY", {}).items():
-                yield from _members(below, f"{prefix}{key}.LABEL.")
+    for source in registry.members(family).values():
+        yield from _fields(source.load().spec.config, prefix)

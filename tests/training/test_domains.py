@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mdrbench.core import registry
 from mdrbench.core.errors import DataError, SetupError, StepError, UsageError
+from mdrbench.core.members import Member
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import DOMAINS, distribution
 from mdrbench.training.domains import fasttext as fasttext_domains
@@ -36,7 +37,7 @@ def embed(texts: list[str]) -> np.ndarray:
 
 
 def labeller(name: str, **settings):
-    return registry.build("domains", {"name": name, **settings})
+    return Member.of("domains", {"name": name, **settings}).build()
 
 
 def test_the_family():
@@ -272,11 +273,15 @@ def test_fasttext_is_keyed_by_the_models_bytes_not_their_place(models, tmp_path)
     copy.write_bytes(models["yahoo"].read_bytes())
     here = {"name": "fasttext", "dbpedia": str(models["dbpedia"]), "yahoo": str(models["yahoo"])}
     there = {**here, "yahoo": str(copy)}
-    assert registry.keyed("domains", here) == registry.keyed("domains", there) == {"name": "fasttext"}
-    before = registry.build("domains", here).conventions()
-    assert registry.build("domains", there).conventions() == before
+    assert (
+        Member.of("domains", here).keyed
+        == Member.of("domains", there).keyed
+        == {"name": "fasttext", "mapping": {}, "title_separator": " "}
+    )
+    before = Member.of("domains", here).build().conventions()
+    assert Member.of("domains", there).build().conventions() == before
     copy.write_bytes(b"other")
-    assert registry.build("domains", there).conventions() != before
+    assert Member.of("domains", there).build().conventions() != before
 
 
 def test_fasttext_refuses_models_that_are_swapped_or_broken(models, tmp_path):
@@ -303,7 +308,9 @@ def test_fasttext_without_its_files_or_its_package(tmp_path, monkeypatch):
 def test_nearest_on_real_passages_uses_all_domains(me5_small, wiki16_lite):
     """English and Swahili positives in the space of multilingual-e5-small; a few by name."""
     settings = {"model": str(me5_small), "pooling": "mean", "normalize": True, "passage_prefix": "passage: "}
-    encoder = registry.build("encoders", {"name": "transformer", "query_length": 64, "passage_length": 64, **settings})
+    encoder = Member.of(
+        "encoders", {"name": "transformer", "query_length": 64, "passage_length": 64, **settings}
+    ).build()
     texts = {lang: list(wiki16_lite.passages(lang))[:60:2] for lang in ("en", "sw")}
     texts["en"] += [
         Passage("a", "Roger Federer", "Roger Federer is a Swiss former professional tennis player."),

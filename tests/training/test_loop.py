@@ -54,7 +54,7 @@ def test_sentence_transformers_loads_the_folder_and_gives_our_embeddings(tiny_mo
 
     trained(tmp_path / "out", tiny_model, plan=Plan(3), pooling=pooling, normalize=normalize)
     folder = tmp_path / "out" / "model"
-    ours = transformer.build(conventions(folder, pooling=pooling, normalize=normalize))
+    ours = transformer.Transformer(conventions(folder, pooling=pooling, normalize=normalize))
     theirs = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     assert theirs.max_seq_length == 16
     assert theirs.similarity_fn_name == "cosine"

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import plain
 
-from mdrbench.core import registry
 from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.members import Member
 from mdrbench.training.samplers import Example, distribution
 from mdrbench.training.samplers._batches import Rounds
 
@@ -27,7 +27,7 @@ CONFIGS = [
     {"name": "homogeneous", "same_language": False},
     {"name": "homogeneous", "same_language": False, "languages": "proportional"},
 ]
-samplers = st.sampled_from(CONFIGS).map(lambda config: registry.build("samplers", config))
+samplers = st.sampled_from(CONFIGS).map(lambda config: Member.of("samplers", config).build())
 
 seeds = st.integers(0, 2**32)
 epochs = st.integers(0, 30)
@@ -90,20 +90,20 @@ def test_a_run_resumes_anywhere_in_an_epoch(sampler, examples, size, seed, epoch
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: "-".join(map(str, config.values())))
 def test_the_same_batches_in_every_process(config):
     script = (
-        "from mdrbench.core import registry; from support.examples import plain\n"
+        "from mdrbench.core.members import Member; from support.examples import plain\n"
         "examples = plain({(l, d): 9 for l in ('en', 'sw') for d in 'abc'})\n"
-        f"print(list(registry.build('samplers', {config!r}).batches(examples, 4, 7, 3)))"
+        f"print(list(Member.of('samplers', {config!r}).build().batches(examples, 4, 7, 3)))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     examples = plain({(lang, domain): 9 for lang in ("en", "sw") for domain in "abc"})
-    here = list(registry.build("samplers", config).batches(examples, 4, 7, 3))
+    here = list(Member.of("samplers", config).build().batches(examples, 4, 7, 3))
     assert done.stdout.strip() == repr(here)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: "-".join(map(str, config.values())))
 def test_seeds_and_epochs_differ(config):
-    sampler = registry.build("samplers", config)
+    sampler = Member.of("samplers", config).build()
     examples = plain({(lang, domain): 12 for lang in ("en", "sw") for domain in "abc"})
     runs = [list(sampler.batches(examples, 6, seed, epoch)) for seed, epoch in ((1, 0), (1, 1), (2, 0))]
     assert all(a != b for a, b in combinations(runs, 2))
@@ -112,7 +112,7 @@ def test_seeds_and_epochs_differ(config):
 @given(st.integers(1, 60), st.integers(1, 9), seeds, epochs)
 def test_uniform_takes_every_example_once_and_fills_the_last_batch(number, size, seed, epoch):
     examples = plain({("en", "a"): number, ("sw", "b"): number})
-    sampler = registry.build("samplers", {"name": "uniform"})
+    sampler = Member.of("samplers", {"name": "uniform"}).build()
     drawn = Counter(i for batch in sampler.batches(examples, size, seed, epoch) for i in batch)
     assert set(drawn) == set(range(2 * number))
     assert max(drawn.values()) <= 2
@@ -125,7 +125,7 @@ def test_uniform_leaves_none_out_where_examples_share_a_positive(size, sharing, 
     """Each positive has so many queries; an epoch has more than three times as many batches as one must avoid."""
     count = 3 * sharing + 1
     examples = [Example("en", str(i), "a", (str(i // sharing),)) for i in range(size * count)]
-    sampler = registry.build("samplers", {"name": "uniform"})
+    sampler = Member.of("samplers", {"name": "uniform"}).build()
     assert sampler.count(examples, size) == count
     drawn = Counter(i for batch in sampler.batches(examples, size, seed, 0) for i in batch)
     assert drawn == Counter(range(len(examples)))
@@ -133,7 +133,7 @@ def test_uniform_leaves_none_out_where_examples_share_a_positive(size, sharing, 
 
 def test_uniform_where_an_epoch_has_too_few_batches_to_part_them():
     examples = [Example("en", str(i), "a", ("same",)) for i in range(3)] + [Example("en", "other", "a", ("p",))]
-    sampler = registry.build("samplers", {"name": "uniform"})
+    sampler = Member.of("samplers", {"name": "uniform"}).build()
     seen = set()
     for epoch in range(20):
         batches = list(sampler.batches(examples, 2, 0, epoch))
@@ -146,7 +146,7 @@ def test_uniform_where_an_epoch_has_too_few_batches_to_part_them():
 def test_languages_are_drawn_evenly(number, size, seed, epoch):
     """In every stretch of an epoch that begins a round, languages differ by one batch at most; so over epochs."""
     examples = plain({(f"l{i}", "a"): 10 + 15 * i for i in range(number)})
-    sampler = registry.build("samplers", {"name": "homogeneous"})
+    sampler = Member.of("samplers", {"name": "homogeneous"}).build()
     met = Counter({f"l{i}": 0 for i in range(number)})
     for past in range(epoch % 3 + 1):
         for batch in sampler.batches(examples, size, seed, past):
@@ -156,7 +156,7 @@ def test_languages_are_drawn_evenly(number, size, seed, epoch):
 
 def test_proportional_languages_have_the_batches_that_hold_them_once():
     examples = plain({("en", "a"): 50, ("sw", "a"): 9, ("te", "a"): 1 + 4})
-    sampler = registry.build("samplers", {"name": "homogeneous", "languages": "proportional"})
+    sampler = Member.of("samplers", {"name": "homogeneous", "languages": "proportional"}).build()
     for epoch in range(3):
         batches = list(sampler.batches(examples, 4, 0, epoch))
         assert Counter(examples[batch[0]].lang for batch in batches) == {"en": 13, "sw": 3, "te": 2}
@@ -167,7 +167,7 @@ def test_proportional_languages_have_the_batches_that_hold_them_once():
 @given(st.integers(2, 6), st.integers(2, 12), seeds, epochs)
 def test_domains_are_drawn_evenly_within_each_batch(number, size, seed, epoch):
     examples = plain({(lang, f"d{i}"): 12 + 20 * i for lang in ("en", "sw") for i in range(number)})
-    sampler = registry.build("samplers", {"name": "homogeneous"})
+    sampler = Member.of("samplers", {"name": "homogeneous"}).build()
     for batch in sampler.batches(examples, size, seed, epoch):
         found = Counter({f"d{i}": 0 for i in range(number)})
         found.update(examples[i].domain for i in batch)
@@ -180,7 +180,7 @@ def test_proportional_domains_keep_their_share():
     examples = plain({("en", "large"): 90, ("en", "small"): 10})
     shares = {}
     for domains in ("uniform", "proportional"):
-        sampler = registry.build("samplers", {"name": "homogeneous", "domains": domains})
+        sampler = Member.of("samplers", {"name": "homogeneous", "domains": domains}).build()
         drawn = Counter(examples[i].domain for batch in sampler.batches(examples, 10, 0, 0) for i in batch)
         shares[domains] = drawn["small"] / drawn.total()
     assert shares == {"uniform": 0.5, "proportional": 0.1}
@@ -191,7 +191,7 @@ def test_a_cell_is_seen_whole_before_an_example_comes_again(config, size, cells,
     examples = plain({("en", f"d{i}"): number for i, number in enumerate(cells)} | {("sw", "d0"): 9})
     drawn: Counter[int] = Counter(dict.fromkeys(range(len(examples)), 0))
     uniform = config.get("domains") != "proportional"
-    for batch in registry.build("samplers", config).batches(examples, size, seed, 0):
+    for batch in Member.of("samplers", config).build().batches(examples, size, seed, 0):
         drawn.update(batch)
         by_cell: dict[tuple[str, str], list[int]] = {}
         for i, number in drawn.items():
@@ -201,7 +201,7 @@ def test_a_cell_is_seen_whole_before_an_example_comes_again(config, size, cells,
 
 def test_a_large_language_goes_on_in_the_next_epoch_where_it_stopped():
     examples = plain({("en", "a"): 120, ("sw", "a"): 8, ("te", "a"): 8})
-    sampler = registry.build("samplers", {"name": "homogeneous"})
+    sampler = Member.of("samplers", {"name": "homogeneous"}).build()
     assert sampler.count(examples, 4) == 34  # about 11 batches of 4 for English in each epoch: 120 take three
     seen: list[int] = []
     for epoch in range(3):
@@ -211,7 +211,7 @@ def test_a_large_language_goes_on_in_the_next_epoch_where_it_stopped():
 
 def test_mixed_batches_draw_languages_and_domains_evenly():
     examples = plain({("en", "a"): 60, ("en", "b"): 12, ("sw", "a"): 12})
-    sampler = registry.build("samplers", {"name": "homogeneous", "same_language": False})
+    sampler = Member.of("samplers", {"name": "homogeneous", "same_language": False}).build()
     for batch in sampler.batches(examples, 8, 0, 0):
         assert Counter((examples[i].lang, examples[i].domain) for i in batch) == {
             ("en", "a"): 2,
@@ -222,24 +222,24 @@ def test_mixed_batches_draw_languages_and_domains_evenly():
 
 def test_a_small_domain_gives_what_it_lacks_to_the_others():
     examples = plain({("en", "rare"): 1, ("en", "common"): 30})
-    batches = list(registry.build("samplers", {"name": "homogeneous"}).batches(examples, 6, 0, 0))
+    batches = list(Member.of("samplers", {"name": "homogeneous"}).build().batches(examples, 6, 0, 0))
     assert [Counter(examples[i].domain for i in batch) for batch in batches] == [{"rare": 1, "common": 5}] * 6
 
 
 def test_a_language_smaller_than_the_batch_has_smaller_batches():
     examples = plain({("en", "a"): 50, ("sw", "a"): 5})
-    sampler = registry.build("samplers", {"name": "homogeneous"})
+    sampler = Member.of("samplers", {"name": "homogeneous"}).build()
     assert sampler.sizes(examples, 24) == {"en": 24, "sw": 5}
     assert sampler.sizes(examples, 24, world=2) == {"en": 24, "sw": 4}
     assert sampler.count(examples, 24) == 4
     assert sampler.count(examples, 24, world=2) == 5
     assert {len(batch) for batch in sampler.batches(examples, 24, 0, 0)} == {24, 5}
-    assert registry.build("samplers", {"name": "uniform"}).sizes(examples, 24) == {"all": 24}
+    assert Member.of("samplers", {"name": "uniform"}).build().sizes(examples, 24) == {"all": 24}
 
 
 def refusal(name: str, examples, size: int, world: int = 1) -> str:
     with pytest.raises(DataError) as caught:
-        registry.build("samplers", {"name": name}).batches(examples, size, 0, 0, world=world)
+        Member.of("samplers", {"name": name}).build().batches(examples, size, 0, 0, world=world)
     return str(caught.value)
 
 
@@ -257,22 +257,22 @@ def test_what_cannot_fill_a_batch_is_refused_with_the_size_that_works():
     assert "in equal parts for 4 processes" in few
     assert few.endswith("mend: use more training queries, or leave 'sw' out")
     assert refusal("uniform", [], 8).startswith("there is no training example")
-    assert registry.build("samplers", {"name": "homogeneous"}).count(shared, 3) == 10
+    assert Member.of("samplers", {"name": "homogeneous"}).build().count(shared, 3) == 10
 
 
 def test_the_same_qid_and_docid_in_two_languages_may_meet():
     examples = [Example(lang, "1", "a", ("1#0",)) for lang in ("en", "sw")]
-    assert [sorted(batch) for batch in registry.build("samplers", CONFIGS[0]).batches(examples, 2, 0, 0)] == [[0, 1]]
+    assert [sorted(batch) for batch in Member.of("samplers", CONFIGS[0]).build().batches(examples, 2, 0, 0)] == [[0, 1]]
 
 
 @pytest.mark.parametrize("arguments", [(0, 1), (6, 4), (6, 0)])
 def test_sizes_that_cannot_be_shared(arguments):
     with pytest.raises(UsageError, match="cannot be shared equally"):
-        registry.build("samplers", CONFIGS[0]).count(plain({("en", "a"): 9}), *arguments)
+        Member.of("samplers", CONFIGS[0]).build().count(plain({("en", "a"): 9}), *arguments)
 
 
 def test_places_and_parts_that_do_not_exist():
-    sampler, examples = registry.build("samplers", CONFIGS[0]), plain({("en", "a"): 9})
+    sampler, examples = Member.of("samplers", CONFIGS[0]).build(), plain({("en", "a"): 9})
     assert list(sampler.batches(examples, 3, 0, 0, start=3)) == []
     for epoch, start in ((-1, 0), (0, -1), (0, 4)):
         with pytest.raises(UsageError, match="an epoch has 3 batches"):
@@ -301,7 +301,7 @@ def test_an_epoch_of_miracl_is_drawn_in_seconds():
         Example(f"l{i % 16}", str(i), f"d{i % 11 % 7}", (str(i // 16 // 3 * 2 + i % 2),)) for i in range(40_203)
     ]
     for config in CONFIGS[:2]:
-        sampler = registry.build("samplers", config)
+        sampler = Member.of("samplers", config).build()
         assert sampler.count(examples, 24) in (1676, 1680)
         last = sampler.count(examples, 24) - 2
         assert [len(batch) for batch in sampler.batches(examples, 24, 0, 19, start=last)] == [24, 24]
@@ -313,7 +313,7 @@ def test_distribution_counts_languages_and_domains():
 
 
 def test_conventions_hold_the_settings():
-    found = [registry.build("samplers", config).conventions() for config in CONFIGS]
+    found = [Member.of("samplers", config).build().conventions() for config in CONFIGS]
     assert found[1] == {
         "sampler": "homogeneous",
         "same_language": True,

@@ -7,6 +7,7 @@ from typing import Any
 
 from mdrbench.commands.ablation.parts import combined_ranking
 from mdrbench.core.errors import UsageError, did_you_mean
+from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
 
 
@@ -18,33 +19,37 @@ def without(one: Recipe, label: str) -> list[str]:
     Raises:
         UsageError: the recipe mines no combined ranking, it has no such retriever, or no other.
     """
-    key, section = _combination(one)
-    if section is None:
+    key, combined = _combination(one)
+    if combined is None:
         raise UsageError(
             f"--ensemble-without {label}: '{one.name}' mines the ranking of a single retriever",
             mend="leave it out, or name a recipe with an ensemble",
         )
-    parts = section["of"]
+    parts = combined.config.of
     if label not in parts:
         raise UsageError(f"--ensemble-without: no '{label}' in the ensemble", mend=did_you_mean(label, list(parts)))
-    left = {name: part for name, part in parts.items() if name != label}
-    if not left:
+    if len(parts) == 1:
         raise UsageError(f"--ensemble-without {label}: nothing is left of the ensemble", mend="see --no-ensemble")
-    return [f"{key}={json.dumps(_reduced(section, left), ensure_ascii=False)}"]
+    return [f"{key}={json.dumps(_reduced(combined, label), ensure_ascii=False)}"]
 
 
-def _combination(one: Recipe) -> tuple[str, dict[str, Any] | None]:
+def _combination(one: Recipe) -> tuple[str, Member | None]:
+    """The key and the member that combines retrievers; None if the recipe has no such member."""
     if one.negatives is None:
         return "", None
-    if "of" in one.negatives.mining:
+    if "of" in one.negatives.mining.settings:
         return "negatives.mining", one.negatives.mining
     return "negatives.retriever", one.negatives.retriever if combined_ranking(one) else None
 
 
-def _reduced(section: dict[str, Any], left: dict[str, Any]) -> dict[str, Any]:
-    if section["name"] == "hybrid" and len(left) == 1:
-        return next(iter(left.values()))
-    reduced = {**section, "of": left}
-    if section.get("weights"):
-        reduced["weights"] = {name: section["weights"][name] for name in left}
+def _reduced(combined: Member, label: str) -> dict[str, Any]:
+    """The settings of the combining member without one retriever."""
+    settings = combined.written
+    left = {name: part for name, part in settings["of"].items() if name != label}
+    if combined.name == "hybrid" and len(left) == 1:
+        only: dict[str, Any] = next(iter(left.values()))
+        return only
+    reduced = {**settings, "of": left}
+    if settings.get("weights"):
+        reduced["weights"] = {name: settings["weights"][name] for name in left}
     return reduced

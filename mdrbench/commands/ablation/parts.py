@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mdrbench import recipe
 from mdrbench.core import registry
+from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
 
 DEPTH = 100
@@ -46,20 +47,20 @@ def _no_negatives(one: Recipe) -> str | None:
 def _no_ensemble(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    parts = one.negatives.mining.get("of", {})
+    parts = one.negatives.mining.settings.get("of", {})
     return None if len(parts) > 1 or combined_ranking(one) else "the ranking that it mines is a single retriever's"
 
 
 def combined_ranking(one: Recipe) -> bool:
     """Whether the ranking that is mined is named in the recipe and made of several retrievers'."""
     ranking = one.negatives.retriever
-    return ranking is not None and hasattr(registry.load("retrievers", ranking["name"]), "COMBINES")
+    return ranking is not None and ranking.spec.combines is not None
 
 
 def _without_ensemble(one: Recipe) -> list[str]:
-    if one.negatives.mining["name"] != "ensemble":
+    if one.negatives.mining.name != "ensemble":
         return _single_ranking(one)
-    depth = one.negatives.mining["depth"]
+    depth = one.negatives.mining.config.depth
     return [*_single_ranking(one), f"negatives.mining={_top_k(depth, depth)}"]
 
 
@@ -68,18 +69,18 @@ def _single_ranking(one: Recipe) -> list[str]:
     that do not include it."""
     if not combined_ranking(one):
         return []
-    parts = one.negatives.retriever["of"]
+    parts: dict[str, Member] = one.negatives.retriever.config.of
     if one.retriever in parts.values():
         return ["negatives.retriever=null"]
-    label = next((label for label, part in parts.items() if part["name"] == "dense"), next(iter(parts)))
+    label = next((label for label, part in parts.items() if part.name == "dense"), next(iter(parts)))
     known = label in registry.recipe_files() and recipe.load(label).retriever == parts[label]
-    return [f"negatives.retriever={label if known else json.dumps(parts[label], ensure_ascii=False)}"]
+    return [f"negatives.retriever={label if known else json.dumps(parts[label].written, ensure_ascii=False)}"]
 
 
 def _no_judge(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    return "it has no judge" if one.negatives.judge["name"] == "none" else None
+    return "it has no judge" if not one.negatives.judges else None
 
 
 def _no_reference(one: Recipe) -> str | None:
@@ -87,21 +88,21 @@ def _no_reference(one: Recipe) -> str | None:
         return why
     if not one.negatives.reference:
         return "its judge sees no reference"
-    name = one.negatives.judge["name"]
-    use = registry.build("judges", one.negatives.judge).reference
+    name = one.negatives.judge.name
+    use = one.negatives.judge.build().reference
     return {"ignored": f"the judge '{name}' does not look at it", "needed": f"the judge '{name}' needs it"}.get(use)
 
 
 def _no_generation(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    return "it generates nothing" if one.negatives.generation["name"] == "none" else None
+    return "it generates nothing" if not one.negatives.generates else None
 
 
 def _no_tuning(one: Recipe) -> str | None:
     if why := _no_generation(one):
         return why
-    if one.negatives.generation.get("untuned"):
+    if one.negatives.generation.settings.get("untuned"):
         return None
     return "negatives.generation.untuned does not name the model that its generator was tuned from"
 
@@ -109,15 +110,15 @@ def _no_tuning(one: Recipe) -> str | None:
 def _no_same_language(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    return None if one.training.sampler.get("same_language") else "its batches mix languages"
+    return None if one.training.sampler.settings.get("same_language") else "its batches mix languages"
 
 
 def _no_domain_balance(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    if one.training.sampler.get("domains") != "uniform":
+    if one.training.sampler.settings.get("domains") != "uniform":
         return "its batches do not balance domains"
-    return "it has one domain alone" if one.training.domains["name"] == "none" else None
+    return "it has one domain alone" if one.training.domains.name == "none" else None
 
 
 def _no_weights(one: Recipe) -> str | None:
@@ -129,7 +130,7 @@ def _no_weights(one: Recipe) -> str | None:
 def _no_stage_1(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    plain = one.negatives.mining["name"] == "topk" and not combined_ranking(one) and _no_judge(one)
+    plain = one.negatives.mining.name == "topk" and not combined_ranking(one) and _no_judge(one)
     return "it mines the top k of a single retriever, unjudged" if plain else None
 
 
@@ -141,7 +142,7 @@ def _without_stage_1(one: Recipe) -> list[str]:
 def _no_stage_3(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    plain = one.training.sampler["name"] == "uniform" and one.training.weights.mode == "none"
+    plain = one.training.sampler.name == "uniform" and one.training.weights.mode == "none"
     return "its batches are random and unweighted" if plain else None
 
 
@@ -168,7 +169,7 @@ PARTS: dict[str, Part] = {
     "mift": Part(
         "without tuning of the generator",
         _no_tuning,
-        lambda one: [f"negatives.generation.model={one.negatives.generation['untuned']}"],
+        lambda one: [f"negatives.generation.model={one.negatives.generation.config.untuned}"],
     ),
     "same-language": Part(
         "without batches of one language", _no_same_language, lambda one: ["training.sampler.same_language=false"]

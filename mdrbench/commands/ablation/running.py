@@ -12,7 +12,7 @@ from mdrbench.commands.ablation import parts as ablation_parts
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.commands.ablation.variants import Choice, Variant
 from mdrbench.commands.run import load_inputs, prepare_negatives, run_plans
-from mdrbench.core import console, registry
+from mdrbench.core import console
 from mdrbench.core.errors import DataError, MdrbenchError, UsageError
 from mdrbench.core.secrets import redacted
 from mdrbench.core.store import Store, key_of
@@ -75,7 +75,7 @@ def plan(
     for variant in (choice.complete, *choice.variants):
         needs = key_of(variant.recipe.model_dump(mode="json", include={"retriever", "negatives"}))
         if fetch and needs not in prepared:
-            registry.build("retrievers", variant.recipe.retriever).prepare(console.say)
+            variant.recipe.retriever.build().prepare(console.say)
             prepare_negatives(variant.recipe)
             prepared.add(needs)
         repeats = [

@@ -13,8 +13,9 @@ from mdrbench.core.store import key_of
 from mdrbench.evaluation import measures
 from mdrbench.hub import model_names
 from mdrbench.pipeline import write_result
-from mdrbench.recipe import Recipe
-from mdrbench.recipe.yaml_files import parse_overrides
+from mdrbench.recipe import digest_of
+from mdrbench.recipe.merging import parse_overrides
+from mdrbench.recipe.schema import Evaluation
 from mdrbench.results import LanguageResult, Result
 
 ALWAYS = ("corpus", "topics", "evaluate")
@@ -47,13 +48,13 @@ def contradictions(path: Path, result: Result) -> Iterator[Contradiction]:
             yield from _same("submission.runs are not of the result's languages", runs, languages)
         return
     try:
-        recipe = Recipe.model_validate(system.recipe)
-        digest = recipe.digest
+        digest = digest_of(system.recipe)
+        evaluation = Evaluation.model_validate(system.recipe.get("evaluation", {}))
     except (MdrbenchError, ValueError, KeyError) as error:
         yield Contradiction(f"the recipe is not one of this mdrbench: {str(error).splitlines()[0]}")
         return
     yield from _same("the recipe is not the one of recipe_digest", system.recipe_digest, digest)
-    yield from _recipe(result, recipe)
+    yield from _recipe(result, system.recipe, evaluation)
     for lang, entry in result.languages.items():
         yield from _language(lang, entry, result)
 
@@ -88,16 +89,16 @@ def _scoring(result: Result) -> Iterator[Contradiction]:
                 yield Contradiction("dataset.positives are more than its judgments", lang=lang)
 
 
-def _recipe(result: Result, recipe: Recipe) -> Iterator[Contradiction]:
+def _recipe(result: Result, recipe: Mapping[str, Any], evaluation: Evaluation) -> Iterator[Contradiction]:
     system, evaluated = result.system, result.evaluated
-    yield from _same("system.name is not the recipe's", system.name, recipe.name)
-    yield from _same("system.summary is not the recipe's", system.summary, recipe.summary)
-    yield from _same("evaluated.measures are not the recipe's", evaluated.measures, list(recipe.evaluation.measures))
+    yield from _same("system.name is not the recipe's", system.name, recipe.get("name"))
+    yield from _same("system.summary is not the recipe's", system.summary, recipe.get("summary"))
+    yield from _same("evaluated.measures are not the recipe's", evaluated.measures, list(evaluation.measures))
     for key in ("confidence", "resamples"):
-        stored, derived = getattr(evaluated, key), getattr(recipe.evaluation, key)
+        stored, derived = getattr(evaluated, key), getattr(evaluation, key)
         yield from _same(f"evaluated.{key} is not the recipe's", stored, derived)
-    yield from _same("evaluated.seed is not the recipe's", evaluated.seed, recipe.seed)
-    variant_of = recipe.name if system.overrides else None
+    yield from _same("evaluated.seed is not the recipe's", evaluated.seed, recipe.get("seed"))
+    variant_of = recipe.get("name") if system.overrides else None
     yield from _same("system.variant_of is not what the overrides say", system.variant_of, variant_of)
     for item in system.overrides:
         try:
@@ -117,6 +118,8 @@ def _holds(wanted: Any, actual: Any) -> bool:
         return all(_holds(value, actual.get(key)) for key, value in wanted.items())
     if isinstance(actual, Mapping) and isinstance(wanted, str):
         return True  # a member's or a recipe's name, written out in the recipe
+    if isinstance(wanted, str) and wanted.endswith(".py"):
+        return Path(wanted).name == Path(str(actual)).name  # results record member files without their folder
     if isinstance(actual, list | Mapping) or isinstance(wanted, list):
         return bool(actual) == bool(wanted)
     return bool(wanted == actual)

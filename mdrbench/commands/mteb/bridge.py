@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdrbench import recipe
 from mdrbench.commands.mteb.tasks import load_mteb
-from mdrbench.core import console, registry
+from mdrbench.core import console
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.recipe import Recipe
 
@@ -44,7 +44,7 @@ class MtebEncoder:
     def __init__(self, encoder: Encoder, recipe: Recipe, progress: Callable[[int, int], None] = lambda done, of: None):
         self.encoder: Encoder = encoder
         self.recipe = recipe
-        self.separator = recipe.retriever["title_separator"]
+        self.separator = recipe.retriever.config.title_separator
         self.progress = progress
 
     @cached_property
@@ -135,12 +135,12 @@ def load_encoder(name: str, overrides: list[str], progress: Callable[[int, int],
         UsageError: the retriever of the recipe is not dense.
     """
     loaded = recipe.load(name, overrides)
-    if (retriever := loaded.retriever["name"]) != "dense":
+    if (retriever := loaded.retriever.name) != "dense":
         raise UsageError(
             f"The retriever of '{loaded.name}' is {retriever}, but mteb needs an encoder.",
             mend="give a recipe whose retriever is `dense`",
         )
-    dense = registry.build("retrievers", loaded.retriever)
+    dense = loaded.retriever.build()
     dense.prepare(console.say)
     return MtebEncoder(dense.encoder, loaded, progress)
 

@@ -18,17 +18,12 @@ from typing import Any
 from pydantic import Field
 
 from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Generation, Source
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
 from mdrbench.llm.prompts import material
-
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY = (*chat_settings.RUN_ONLY, "untuned")
 
 SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-2"
 """Kinds and version of the prompts. Raise the version with every change of a word below."""
@@ -108,13 +103,10 @@ class Config(chat_settings.Settings):
     )
 
 
-def build(config: Config) -> BackForward:
-    """A generator with these settings; nothing is sent yet."""
-    return BackForward(config)
-
-
 class BackForward:
     """See :class:`mdrbench.negatives.generation.Generator`."""
+
+    spec = Spec(Config, version=1, run_only=(*chat_settings.RUN_ONLY, "untuned"))
 
     def __init__(self, config: Config):
         self.config = config

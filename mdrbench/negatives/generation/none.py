@@ -5,30 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.core.types import Generation, Source
-
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY: tuple[str, ...] = ()
-
-
-class Config(BaseModel):
-    """Takes no settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> NoGenerator:
-    """The generator that is not asked."""
-    return NoGenerator()
 
 
 class NoGenerator:
     """See :class:`mdrbench.negatives.generation.Generator`; a plan with it has no generating step."""
+
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
+        pass
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Nothing to check."""

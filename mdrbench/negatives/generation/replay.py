@@ -12,41 +12,32 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core import registry
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Generation, Source
 from mdrbench.formats import jsonl
 from mdrbench.negatives.recorded_answers import Recorded
-
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 SAMPLE = registry.PACKAGE / "data" / "datasets" / "sample_data" / "generations"
 
 KEYS: dict[str, jsonl.Types] = {"qid": str, "reference": str, "summary": (str, type(None)), "query": (str, type(None))}
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """The folder of the generations. ``missing``: a query without one is left out (``unreadable``) or stops the run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     folder: str | None = Field(default=None, description="folder of the files; None: the packaged sample's")
     split: str = Field(default="train", description="split in the files' names")
     missing: Literal["unreadable", "error"] = "error"
 
 
-def build(config: Config) -> Replay:
-    """A generator with these settings; a language's file is read when it is first asked for."""
-    return Replay(config)
-
-
 class Replay:
     """See :class:`mdrbench.negatives.generation.Generator`."""
+
+    spec = Spec(Config, version=1, run_only=("folder",))  # the conventions have its files' hash
 
     def __init__(self, config: Config):
         self.config = config

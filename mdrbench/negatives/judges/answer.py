@@ -15,9 +15,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.formats import jsonl
 from mdrbench.formats.trec import lines
@@ -25,34 +26,23 @@ from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE, Tally
 from mdrbench.negatives.recorded_answers import Recorded
 
-VERSION = 1
 
-PARTS: dict[str, str] = {}
-
-RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
-
-
-class Config(BaseModel):
+class Config(MemberConfig):
     """The folder of the answers, and how passages are searched for them.
 
     ``missing``: passages of a query without known answers get no grade (``unreadable``), or the run stops (``error``).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     folder: str = Field(description="folder of answers-LANG-SPLIT.jsonl or .tsv files")
     split: str = Field(default="train", description="split in the files' names")
     missing: Literal["unreadable", "error"] = "unreadable"
     substring: tuple[str, ...] = Field(default=("ja", "th", "zh"), description="languages compared as strings")
 
 
-def build(config: Config) -> AnswerJudge:
-    """A judge with these settings; a language's answers are read when it is first asked about."""
-    return AnswerJudge(config)
-
-
 class AnswerJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
+    spec = Spec(Config, version=1, run_only=("folder",))  # the conventions have its files' hash
     reference = "ignored"
 
     def __init__(self, config: Config):

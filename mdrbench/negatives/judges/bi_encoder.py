@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mdrbench.core import registry
 from mdrbench.core.errors import UsageError
+from mdrbench.core.members import EncoderMember, MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
@@ -22,18 +22,11 @@ from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
 
-PARTS = {"encoder": "encoders"}
-
-RUN_ONLY: tuple[str, ...] = ()
-
-
-class Config(BaseModel):
+class Config(MemberConfig):
     """The encoder with its settings, and the cut-offs: fractions of the positive's cosine, or cosines."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    encoder: dict[str, Any]
+    encoder: EncoderMember
     relative_to_reference: bool = True
     cutoffs: Cutoffs = Field(default=(0.95, 1.0), description="[low, high]: below low is grade 0, below high 1, else 2")
     title_separator: str = Field(default=" ", description="what joins title and text")
@@ -43,11 +36,6 @@ class Config(BaseModel):
         if not self.relative_to_reference and "cutoffs" not in self.model_fields_set:
             raise ValueError("cutoffs: give [low, high] for this encoder's cosines; they differ from model to model")
         return self
-
-
-def build(config: Config) -> BiEncoderJudge:
-    """A judge with these settings; the model is loaded when it first judges."""
-    return BiEncoderJudge(config)
 
 
 class TextEncoder(Protocol):
@@ -67,6 +55,8 @@ class TextEncoder(Protocol):
 class BiEncoderJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
+    spec = Spec(Config, version=1)
+
     def __init__(self, config: Config):
         self.config = config
         self._tally = Tally()
@@ -80,7 +70,7 @@ class BiEncoderJudge:
     @cached_property
     def encoder(self) -> TextEncoder:
         """The encoder, built from its part of the configuration."""
-        encoder: TextEncoder = registry.build("encoders", self.config.encoder)
+        encoder: TextEncoder = self.config.encoder.build()
         return encoder
 
     def prepare(self, say: Callable[[str], None]) -> None:

@@ -14,11 +14,12 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.hub import loading, models
 from mdrbench.negatives.judges import Estimate
@@ -27,23 +28,16 @@ from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY = ("batch_size",)
-
 WINDOW = 64  # batches that are sorted by length together
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """The model, its input, and the cut-offs, which depend on the model.
 
     ``activation``: ``sigmoid`` maps scores to 0 to 1, ``none`` keeps the model's scores.
     ``precision``: ``auto`` is bf16 if the device computes in it (see the encoder ``transformer``).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = Field(description="hub repository or a local folder")
     revision: str | None = Field(default=None, description="commit, tag or branch on the hub")
     source: Literal["auto", "hub", "local"] = "auto"
@@ -55,14 +49,10 @@ class Config(BaseModel):
     batch_size: int = Field(default=32, ge=1, description="pairs of a batch; halved when memory runs out")
 
 
-def build(config: Config) -> CrossEncoderJudge:
-    """A judge with these settings; the model is loaded when it first judges."""
-    return CrossEncoderJudge(config)
-
-
 class CrossEncoderJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
+    spec = Spec(Config, version=1, run_only=("batch_size",))
     reference = "ignored"
 
     def __init__(self, config: Config):

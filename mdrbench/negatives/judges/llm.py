@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from mdrbench.core.errors import StepError
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
@@ -24,12 +25,6 @@ from mdrbench.llm.prompts import material
 from mdrbench.llm.spending import estimate_tokens
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import Tally
-
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY = chat_settings.RUN_ONLY
 
 KIND, PROMPT = "judge", "two-criteria-2"
 """Kind and version of the prompt. Raise the version with every change of a word below."""
@@ -119,11 +114,6 @@ class Config(chat_settings.Settings):
         return self
 
 
-def build(config: Config) -> LLMJudge:
-    """A judge with these settings; nothing is sent yet."""
-    return LLMJudge(config)
-
-
 class Grades(BaseModel):
     """The object that is asked for; digits in quotes are taken too."""
 
@@ -149,6 +139,7 @@ class Verdict(NamedTuple):
 class LLMJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
+    spec = Spec(Config, version=1, run_only=chat_settings.RUN_ONLY)
     reference = "shown"
 
     def __init__(self, config: Config):

@@ -5,32 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE
 
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY: tuple[str, ...] = ()
-
-
-class Config(BaseModel):
-    """Takes no settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> NoJudge:
-    """The judge that is not asked."""
-    return NoJudge()
-
 
 class NoJudge:
     """See :class:`mdrbench.negatives.judges.Judge`; a plan with it has no judging step."""
+
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
+        pass
 
     reference = "ignored"
 

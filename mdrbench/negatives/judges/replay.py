@@ -13,21 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core import registry
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.formats import jsonl
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE, Tally
 from mdrbench.negatives.recorded_answers import Recorded
-
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RUN_ONLY = ("folder",)  # its files' hash is part of the conventions
 
 SAMPLE = registry.PACKAGE / "data" / "datasets" / "sample_data" / "judgments"
 
@@ -40,27 +35,22 @@ KEYS: dict[str, jsonl.Types] = {
 }
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """The folder of the verdicts, and how a pair without one is treated.
 
     ``ungraded``: ``about-something-else`` gives such a pair grade 0, which is what the sample's files mean by leaving
     it out; ``unreadable`` gives it no grade; ``error`` stops.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     folder: str | None = Field(default=None, description="folder of the files; None: the packaged sample's")
     split: str = Field(default="train", description="split in the files' names")
     ungraded: Literal["about-something-else", "unreadable", "error"] = "error"
 
 
-def build(config: Config) -> Replay:
-    """A judge with these settings; a language's file is read when it is first asked about."""
-    return Replay(config)
-
-
 class Replay:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
+    spec = Spec(Config, version=1, run_only=("folder",))  # the conventions have its files' hash
     reference = "ignored"
 
     def __init__(self, config: Config):

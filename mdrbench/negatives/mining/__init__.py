@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
+from mdrbench.core.members import Member
 from mdrbench.core.types import Hit
 
 
@@ -23,8 +24,8 @@ class Miner(Protocol):
     reference: str | None
     """Which positive's score the rule needs: ``best`` or ``worst`` scored, None if it needs none."""
 
-    def retriever(self, own: dict[str, Any]) -> dict[str, Any] | None:
-        """Settings of the retriever whose ranking is mined, given the recipe's own.
+    def retriever(self, own: Member) -> Member | None:
+        """The retriever whose ranking is mined, given the recipe's own.
 
         None asks for ``depth`` passages drawn at random for each query instead of a ranking.
         """

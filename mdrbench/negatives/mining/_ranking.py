@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mdrbench.core.errors import StepError
+from mdrbench.core.members import Member, MemberConfig
 from mdrbench.core.types import Hit
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class RankingConfig(BaseModel):
+class RankingConfig(MemberConfig):
     """How far a ranking is looked at and how many negatives are kept.
 
     ``depth`` counts hits before positives are taken out, so it must leave room for them: at ``depth = k`` every
     positive that was retrieved costs a negative.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     k: int = Field(default=30, ge=1, description="negatives kept for each query at most")
     depth: int = Field(default=100, ge=1, le=10_000, description="hits of the ranking that are looked at")
 
@@ -54,7 +54,7 @@ class Ranking(Generic[Settings]):
         self.depth = config.depth
         self.keep: int | None = config.k
 
-    def retriever(self, own: dict[str, Any]) -> dict[str, Any] | None:
+    def retriever(self, own: Member) -> Member | None:
         """The recipe's own."""
         return own
 

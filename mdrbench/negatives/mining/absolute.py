@@ -7,10 +7,9 @@ similarities: with BM25 or unnormalised embeddings t has to be chosen anew.
 
 from __future__ import annotations
 
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Hit
 from mdrbench.negatives.mining._ranking import Finite, Ranking, RankingConfig
-
-VERSION = 1
 
 
 class Config(RankingConfig):
@@ -19,13 +18,10 @@ class Config(RankingConfig):
     t: Finite = 0.6
 
 
-def build(config: Config) -> Absolute:
-    """The strategy with these settings."""
-    return Absolute(config)
-
-
 class Absolute(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    spec = Spec(Config, version=1)
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
         """The best k with score < t."""

@@ -9,49 +9,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from mdrbench.core import registry
+from mdrbench.core.members import Member, MemberConfig, RetrieverMembers, Spec
 from mdrbench.core.types import Hit
 
-VERSION = 1
 
-MANY = {"of": "retrievers"}
-"""Keys of the configuration that hold members of another family by label."""
-
-
-class Config(BaseModel):
+class Config(MemberConfig):
     """``of``, ``weights`` and ``projection`` are the retriever ensemble's, whose ranking this takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    of: dict[str, dict[str, Any]] = Field(min_length=1, description="label -> dense retriever, or names of recipes")
+    of: RetrieverMembers = Field(min_length=1, description="label -> dense retriever, or names of recipes")
     weights: dict[str, Any] | None = None
     projection: dict[str, Any] | None = None
     depth: int = Field(default=40, ge=1, le=10_000, description="hits of the ensemble's ranking that become candidates")
 
     @model_validator(mode="after")
     def _suits_the_retriever(self) -> Config:
-        try:
-            registry.load("retrievers", "ensemble").Config.model_validate(self.ranking())
-        except ValidationError as error:
-            found = ((".".join(map(str, item["loc"])), item["msg"]) for item in error.errors())
-            mistakes = (f"{place}: {text}" if place else text.removeprefix("Value error, ") for place, text in found)
-            raise ValueError("; ".join(mistakes)) from None
+        self.ranking()
         return self
 
-    def ranking(self) -> dict[str, Any]:
-        """The settings of the retriever."""
-        return self.model_dump(mode="json", include={"of", "weights", "projection"})
-
-
-def build(config: Config) -> Ensemble:
-    """The strategy with these settings."""
-    return Ensemble(config)
+    def ranking(self) -> Member:
+        """The retriever ``ensemble`` with these settings; pydantic's ValidationError if they do not fit it."""
+        settings = {"of": self.of, "weights": self.weights, "projection": self.projection}
+        return Member.of("retrievers", {"name": "ensemble", **settings})
 
 
 class Ensemble:
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
+    spec = Spec(Config, version=1)
     keep: int | None = None
     reference: str | None = None
 
@@ -59,9 +45,9 @@ class Ensemble:
         self.config = config
         self.depth = config.depth
 
-    def retriever(self, own: dict[str, Any]) -> dict[str, Any]:
+    def retriever(self, own: Member) -> Member:
         """The retriever ``ensemble`` over the encoders; the recipe's own plays no part unless it is among them."""
-        return {"name": "ensemble", **self.config.ranking()}
+        return self.config.ranking()
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
         """All of them."""

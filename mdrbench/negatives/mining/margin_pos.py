@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Hit
 from mdrbench.negatives.mining._ranking import PositiveConfig, Ranking, known
-
-VERSION = 1
 
 
 class Config(PositiveConfig):
@@ -21,13 +20,10 @@ class Config(PositiveConfig):
     m: float = Field(default=0.15, ge=0, allow_inf_nan=False)
 
 
-def build(config: Config) -> MarginPos:
-    """The strategy with these settings."""
-    return MarginPos(config)
-
-
 class MarginPos(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    spec = Spec(Config, version=1)
 
     def __init__(self, config: Config):
         super().__init__(config)

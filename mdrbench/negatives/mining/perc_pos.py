@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Hit
 from mdrbench.negatives.mining._ranking import PositiveConfig, Ranking, known
-
-VERSION = 1
 
 
 class Config(PositiveConfig):
@@ -22,13 +21,10 @@ class Config(PositiveConfig):
     p: float = Field(default=0.90, gt=0, le=1)
 
 
-def build(config: Config) -> PercPos:
-    """The strategy with these settings."""
-    return PercPos(config)
-
-
 class PercPos(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    spec = Spec(Config, version=1)
 
     def __init__(self, config: Config):
         super().__init__(config)

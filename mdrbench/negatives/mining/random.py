@@ -5,14 +5,11 @@ The seed is the recipe's. More are drawn than kept, since a positive may be amon
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
+from mdrbench.core.members import Member, Spec
 from mdrbench.core.types import Hit
 from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
-
-VERSION = 1
 
 
 class Config(RankingConfig):
@@ -21,15 +18,12 @@ class Config(RankingConfig):
     depth: int = Field(default=40, ge=1, le=10_000, description="passages drawn for each query")
 
 
-def build(config: Config) -> RandomNegatives:
-    """The strategy with these settings."""
-    return RandomNegatives(config)
-
-
 class RandomNegatives(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
 
-    def retriever(self, own: dict[str, Any]) -> None:
+    spec = Spec(Config, version=1)
+
+    def retriever(self, own: Member) -> None:
         """No ranking: ``depth`` passages drawn at random."""
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:

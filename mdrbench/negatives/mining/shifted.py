@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Hit
 from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
-
-VERSION = 1
 
 
 class Config(RankingConfig):
@@ -26,13 +25,10 @@ class Config(RankingConfig):
         return self
 
 
-def build(config: Config) -> Shifted:
-    """The strategy with these settings."""
-    return Shifted(config)
-
-
 class Shifted(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    spec = Spec(Config, version=1)
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
         """The candidates n + 1 to n + k."""

@@ -6,23 +6,19 @@ relevant passages (Qu et al., "RocketQA", NAACL 2021, found 70% on MS MARCO).
 
 from __future__ import annotations
 
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Hit
 from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
-
-VERSION = 1
 
 
 class Config(RankingConfig):
     """``k`` negatives out of the first ``depth`` hits."""
 
 
-def build(config: Config) -> TopK:
-    """The strategy with these settings."""
-    return TopK(config)
-
-
 class TopK(Ranking[Config]):
     """See :class:`mdrbench.negatives.mining.Miner`."""
+
+    spec = Spec(Config, version=1)
 
     def select(self, candidates: list[Hit], reference: float | None) -> list[Hit]:
         """The first k."""

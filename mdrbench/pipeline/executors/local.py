@@ -9,28 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from mdrbench.core.errors import MdrbenchError
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.pipeline.runner import Event, Listener, run_step
-
-VERSION = 1
-
-
-class Config(BaseModel):
-    """No settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> Local:
-    """An executor on this process."""
-    return Local()
 
 
 class Local:
     """Runs steps in the order given; a step whose input failed is skipped."""
+
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
+        pass
 
     def run(self, steps: list[Step], root: Path, listen: Listener) -> Iterator[tuple[Step, Exception | None]]:
         """Yield each step with None when it is done, or with the error that stopped it."""

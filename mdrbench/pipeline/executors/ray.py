@@ -10,28 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.pipeline.runner import Event, Listener, run_step
-
-VERSION = 1
-
-
-class Config(BaseModel):
-    """No settings; Ray reads its own environment variables."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> RayCluster:
-    """An executor on a Ray cluster; the cluster is reached when it runs."""
-    return RayCluster()
 
 
 class RayCluster:
     """Submits all steps at once, each after those it needs; news comes when a step is over."""
+
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
+        pass
 
     def run(self, steps: list[Step], root: Path, listen: Listener) -> Iterator[tuple[Step, Exception | None]]:
         """Yield each step with None when it is done, or with the error that stopped it or one before it."""

@@ -1,7 +1,7 @@
-"""Recipe x languages -> ordered steps with keys. Nothing heavy is imported and nothing is run here.
+"""Plan a recipe: turn it and a list of languages into ordered steps with keys. Nothing is run here.
 
-A step's key is the hash of its stage (with that stage's VERSION), its parameters, the SHA-256 of the source files it
-reads and the keys of the steps before it: whatever has the same key is never computed twice, in any recipe.
+A step's key is the hash of its stage with its version, its parameters, the SHA-256 of the source files it reads and the
+keys of the steps before it. Two steps with the same key are computed once, in whatever recipe they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures
 from mdrbench.pipeline.plan.planner import Planner
-from mdrbench.pipeline.plan.steps import Step, step
+from mdrbench.pipeline.plan.steps import Ref, Step, step
 from mdrbench.pipeline.plan.training import plan_training
 from mdrbench.recipe import Recipe
 
@@ -24,7 +24,7 @@ BYTES_PER_SCORED_TOPIC = 35
 
 @dataclass(frozen=True)
 class LanguagePlan:
-    """The steps of a language, in an order in which they can run; those whose artifacts a result is read from."""
+    """The steps of a language in an order in which they can run, and the steps that its result is read from."""
 
     steps: list[Step]
     run: Step
@@ -34,7 +34,7 @@ class LanguagePlan:
 
 @dataclass(frozen=True)
 class RecipePlan:
-    """The steps of one recipe, in an order in which they can run, and which of them its result is read from."""
+    """The steps of one recipe, and the steps that its result is read from."""
 
     recipe: Recipe
     overrides: list[str]
@@ -46,25 +46,25 @@ class RecipePlan:
     training: list[Step]
 
     def steps(self) -> list[Step]:
-        """All steps in an order in which they can run, the average last."""
-        planned = [*(one for plan in self.by_language.values() for one in plan.steps), *self.training, self.average]
-        by_ref = {one.ref: one for one in planned}
-        ordered: dict[tuple[str, str], Step] = {}
+        """Return all steps in an order in which they can run, the average last."""
+        planned = [*(step for plan in self.by_language.values() for step in plan.steps), *self.training, self.average]
+        by_ref = {step.ref: step for step in planned}
+        ordered: dict[Ref, Step] = {}
 
-        def visit(one: Step) -> None:
-            if one.ref not in ordered:
-                for ref in one.inputs.values():
+        def visit(step: Step) -> None:
+            if step.ref not in ordered:
+                for ref in step.inputs.values():
                     visit(by_ref[ref])
-                ordered[one.ref] = one
+                ordered[step.ref] = step
 
-        for one in planned:
-            visit(one)
+        for each in planned:
+            visit(each)
         return list(ordered.values())
 
     def targets(self) -> list[Step]:
-        """What a result is written from: runs, scores and the average."""
-        wanted = [one for plan in self.by_language.values() for one in (plan.run, plan.evaluate, plan.groups) if one]
-        return [*wanted, self.average]
+        """Return the steps that a result is written from: runs, scores and the average."""
+        plans = self.by_language.values()
+        return [*(step for plan in plans for step in (plan.run, plan.evaluate, plan.groups) if step), self.average]
 
 
 def plan_recipe(
@@ -74,26 +74,27 @@ def plan_recipe(
 
     Raises:
         DataError: a source file is missing.
-        UsageError: the recipe makes hard negatives that nothing is trained on, or trains what cannot be trained.
+        UsageError: the recipe makes hard negatives but trains nothing, or its retriever cannot be trained.
     """
     planners = {lang: Planner(dataset, lang, store) for lang in languages}
     training: list[Step] = []
     groups: dict[str, Step] = {}
     if recipe.training is not None:
-        groups, training = plan_training(recipe, planners)
+        groups, training = plan_training(recipe, recipe.training, planners)
     elif recipe.negatives is not None:
         raise UsageError(
-            f"'{recipe.name}' makes hard negatives and trains nothing on them",
-            mend=f"give it a section `training`, or make them alone: `mdrbench mine {recipe.name}`",
+            f"'{recipe.name}' makes hard negatives but trains nothing on them",
+            mend=f"give it a section `training`, or only make them: `mdrbench mine {recipe.name}`",
         )
     train = training[-1] if training else None
     by_language = {
         lang: _plan_language(recipe, planner, split, train, groups.get(lang)) for lang, planner in planners.items()
     }
     average = step(
-        stage="average",
-        scope="all",
-        params={"split": split, **_evaluation(recipe)},
+        "average",
+        "all",
+        dataset,
+        {"split": split, **_evaluation(recipe)},
         inputs={lang: plan.evaluate.ref for lang, plan in by_language.items()},
     )
     return RecipePlan(recipe, overrides, dataset, split, languages, by_language, average, training)
@@ -108,8 +109,8 @@ def _plan_language(
 ) -> LanguagePlan:
     run = planner.ranking(recipe.retriever, split, recipe.search.depth, train=train)
     evaluate = planner.add(
-        stage="evaluate",
-        params={"split": split, **_evaluation(recipe)},
+        "evaluate",
+        {"split": split, **_evaluation(recipe)},
         sources=planner.split_sources(split),
         inputs={"run": run.ref},
         size=planner.topic_count(split) * BYTES_PER_SCORED_TOPIC,

@@ -1,15 +1,16 @@
-"""The steps that make a recipe's hard negatives: ranking, mining, judging, generating, topping up."""
+"""Plan the steps that make a recipe's hard negatives: rank, mine, judge, generate, top up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from mdrbench.core import registry
 from mdrbench.core.errors import UsageError
+from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
-from mdrbench.pipeline.plan.planner import Planner
+from mdrbench.negatives.mining import Miner
+from mdrbench.pipeline.plan.planner import Planner, described
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.recipe.schema import Negatives, Recipe
 
@@ -24,7 +25,7 @@ class NegativesPlan:
     groups: Step
 
     def stages(self) -> list[Step]:
-        """The steps that have counts to show, in their order."""
+        """The steps with counts to show, in their order."""
         return [step for step in self.steps if step.stage in ("mine", "judge", "generate", "top_up")]
 
 
@@ -34,99 +35,88 @@ def plan_negatives(recipe: Recipe, dataset: MiraclFolder, lang: str, store: Stor
     Raises:
         UsageError: the recipe has no ``negatives``, or its strategy needs scores that its retriever cannot give.
     """
-    if recipe.negatives is None:
-        raise UsageError(f"'{recipe.name}' has no negatives", mend="give the recipe a section `negatives`")
-    planner = _NegativesPlanner(recipe, recipe.negatives, Planner(dataset, lang, store))
-    groups = planner.groups()
-    return NegativesPlan(list(planner.base.steps.values()), groups)
+    planner = Planner(dataset, lang, store)
+    groups = groups_step(recipe, planner)
+    return NegativesPlan(list(planner.steps.values()), groups)
 
 
 def groups_step(recipe: Recipe, planner: Planner) -> Step:
-    """The step with the finished groups of a recipe, with all before it planned."""
+    """Plan the finished groups of a recipe, and all steps before them; raises as :func:`plan_negatives` does."""
+    if recipe.negatives is None:
+        raise UsageError(f"'{recipe.name}' has no negatives", mend="give the recipe a section `negatives`")
     return _NegativesPlanner(recipe, recipe.negatives, planner).groups()
 
 
 def plan_agreement(recipe: Recipe, planner: Planner, pairs: int) -> Step:
-    """The step that holds the recipe's judge against the qrels on at most ``pairs`` judged pairs."""
-    if recipe.negatives is None or recipe.negatives.judge["name"] == "none":
+    """Plan the step that compares the recipe's judge with the qrels on at most ``pairs`` judged pairs."""
+    if recipe.negatives is None or not recipe.negatives.judges:
         raise UsageError(f"'{recipe.name}' has no judge", mend="give it one: --set negatives.judge.name=...")
     return _NegativesPlanner(recipe, recipe.negatives, planner).agreement(pairs)
 
 
 class _NegativesPlanner:
-    def __init__(self, recipe: Recipe, wanted: Negatives, base: Planner):
+    def __init__(self, recipe: Recipe, section: Negatives, base: Planner):
         self.recipe = recipe
-        self.wanted = wanted
+        self.section = section
         self.base = base
-        self.judges = wanted.judge["name"] != "none"
-        self.generates = wanted.generation["name"] != "none"
+        self.miner: Miner = section.mining.build()
+        self.ranked = self.miner.retriever(recipe.mined_retriever)
         self.sources = {**base.corpus_sources, **base.split_sources(SPLIT)}
 
     def groups(self) -> Step:
-        """The last step, with all before it planned."""
-        mined = last = self._mine()
-        if self.judges:
-            last = self._judge(mined)
-        if self.generates:
+        """Plan the last step, and all steps before it."""
+        last = self._mine()
+        if self.section.judges:
+            last = self._judge(last)
+        if self.section.generates:
             last = self._top_up(last)
         return last
 
     def _size(self, *, last: bool) -> int | None:
-        """Groups are cut to their size by the last step only: a judge sees all candidates."""
-        return self.wanted.size if last else None
-
-    def _settings(self, family: str, section: dict[str, Any]) -> dict[str, Any]:
-        """What of a member decides its output, as parameters."""
-        member = registry.load(family, section["name"])
-        built = registry.build(family, section)
-        conventions = built.conventions() if hasattr(built, "conventions") else {}
-        return {"settings": registry.keyed(family, section), "version": member.VERSION, "conventions": conventions}
-
-    def _own(self) -> dict[str, Any]:
-        return self.wanted.retriever or self.recipe.retriever
+        """Only the last step cuts groups to their size: a judge sees all candidates."""
+        return self.section.size if last else None
 
     def _mine(self) -> Step:
-        miner = registry.build("mining", self.wanted.mining)
-        retriever = miner.retriever(self._own())
         inputs = {"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref}
-        if retriever is None:
-            inputs["run"] = self._draw(miner.depth).ref
+        if self.ranked is None:
+            inputs["run"] = self._draw(self.miner.depth).ref
         else:
-            inputs["run"] = self.base.ranking(retriever, SPLIT, miner.depth).ref
-            if miner.reference is not None:
-                inputs["positives"] = self._positives(retriever).ref
+            inputs["run"] = self.base.ranking(self.ranked, SPLIT, self.miner.depth).ref
+            if self.miner.reference is not None:
+                inputs["positives"] = self._positives(self.ranked).ref
         return self.base.add(
-            stage="mine",
-            params={
+            "mine",
+            {
                 "split": SPLIT,
-                "miner": self._settings("mining", self.wanted.mining),
-                "judged_zeros": self.wanted.judged_zeros,
-                "size": self._size(last=not (self.judges or self.generates)),
+                "miner": described(self.section.mining),
+                "judged_zeros": self.section.judged_zeros,
+                "size": self._size(last=not (self.section.judges or self.section.generates)),
             },
+            members={"miner": self.section.mining},
             sources=self.sources,
             inputs=inputs,
         )
 
     def _draw(self, depth: int) -> Step:
         return self.base.add(
-            stage="draw",
-            params={"split": SPLIT, "depth": depth, "seed": self.recipe.seed},
+            "draw",
+            {"split": SPLIT, "depth": depth, "seed": self.recipe.seed},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref},
         )
 
-    def _positives(self, retriever: dict[str, Any]) -> Step:
+    def _positives(self, retriever: Member) -> Step:
         inputs = self.base.index_inputs(retriever)
-        if inputs is None or not hasattr(registry.build("retrievers", retriever), "score"):
+        if inputs is None or not hasattr(retriever.build(), "score"):
             raise UsageError(
-                f"'{self.wanted.mining['name']}' compares with the score of a positive, which "
-                f"'{retriever['name']}' cannot give for a passage that it did not retrieve",
+                f"'{self.section.mining.name}' compares with the score of a positive, but '{retriever.name}' cannot "
+                "score a passage that it did not retrieve",
                 mend="mine the ranking of a dense retriever or an ensemble (`negatives.retriever`)",
             )
         return self.base.add(
-            stage="positives",
-            params={**self.base.convened(retriever), "split": SPLIT},
-            run_only={"retriever": retriever},
+            "positives",
+            {**self.base.conventions(retriever), "split": SPLIT},
+            members={"retriever": retriever},
             sources=self.base.split_sources(SPLIT),
             inputs={"topics": self.base.topics(SPLIT).ref, **inputs},
         )
@@ -134,37 +124,36 @@ class _NegativesPlanner:
     def _judging(self) -> dict[str, Any]:
         return {
             "split": SPLIT,
-            "judge": self._settings("judges", self.wanted.judge),
-            "reference": self.wanted.reference,
-            "keep": self.wanted.keep,
-            "unreadable": self.wanted.unreadable,
+            "judge": described(self.section.judge),
+            "reference": self.section.reference,
+            "keep": self.section.keep,
+            "unreadable": self.section.unreadable,
         }
 
     def _judge(self, mined: Step) -> Step:
         return self.base.add(
-            stage="judge",
-            params={**self._judging(), "size": self._size(last=not self.generates)},
-            run_only={"judge_settings": self.wanted.judge},
+            "judge",
+            {**self._judging(), "size": self._size(last=not self.section.generates)},
+            members={"judge": self.section.judge},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "groups": mined.ref},
         )
 
     def _top_up(self, groups: Step) -> Step:
-        size = {"size": self.wanted.size}
+        size = {"size": self.section.size}
         generate = self.base.add(
-            stage="generate",
-            params={"split": SPLIT, **size, "generator": self._settings("generation", self.wanted.generation)},
-            run_only={"generator_settings": self.wanted.generation},
+            "generate",
+            {"split": SPLIT, **size, "generator": described(self.section.generation)},
+            members={"generator": self.section.generation},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "groups": groups.ref},
         )
-        miner = registry.build("mining", self.wanted.mining)
-        retriever = miner.retriever(self._own()) or self._own()
-        run = self.base.ranking(retriever, SPLIT, max(miner.depth, self.wanted.size), generated=generate)
+        retriever = self.ranked or self.recipe.mined_retriever
+        run = self.base.ranking(retriever, SPLIT, max(self.miner.depth, self.section.size), generated=generate)
         return self.base.add(
-            stage="top_up",
-            params={**self._judging(), **size, "judged_zeros": self.wanted.judged_zeros},
-            run_only={"judge_settings": self.wanted.judge},
+            "top_up",
+            {**self._judging(), **size, "judged_zeros": self.section.judged_zeros},
+            members={"judge": self.section.judge},
             sources=self.sources,
             inputs={
                 "corpus": self.base.corpus().ref,
@@ -175,11 +164,11 @@ class _NegativesPlanner:
         )
 
     def agreement(self, pairs: int) -> Step:
-        """The judge against the qrels."""
+        """Plan the comparison of the judge with the qrels."""
         return self.base.add(
-            stage="agreement",
-            params={**self._judging(), "pairs": pairs, "seed": self.recipe.seed},
-            run_only={"judge_settings": self.wanted.judge},
+            "agreement",
+            {**self._judging(), "pairs": pairs, "seed": self.recipe.seed},
+            members={"judge": self.section.judge},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref},
         )

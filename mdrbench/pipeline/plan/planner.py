@@ -1,32 +1,33 @@
-"""The steps of one language: corpus, topics, indexes, rankings. What is asked for twice is planned once."""
+"""Plan the steps of one language: corpus, topics, indexes, rankings. A step that is needed twice is planned once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mdrbench.core import registry
+from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
-from mdrbench.pipeline.plan.steps import Step, step
+from mdrbench.pipeline.plan.steps import Ref, Step, step
 
 BYTES_PER_HIT = 11
 """Measured on wiki16's gzipped runs; for the estimates of a plan only."""
 
 
 class Planner:
-    """Plans the steps of one language; what is asked for twice is planned once."""
+    """Plans the steps of one language; a step that is needed twice is planned once."""
 
     def __init__(self, dataset: MiraclFolder, lang: str, store: Store):
         self.dataset = dataset
         self.lang = lang
         self.store = store
-        self.steps: dict[tuple[str, str], Step] = {}
+        self.steps: dict[Ref, Step] = {}
 
-    def add(self, **fields: Any) -> Step:
-        """A step of this language, appended unless it is planned already."""
-        new = step(scope=self.lang, dataset=self.dataset, **fields)
+    def add(self, stage: str, params: Mapping[str, Any], **fields: Any) -> Step:
+        """Append a step of this language, unless it is planned already."""
+        new = step(stage, self.lang, self.dataset, params, **fields)
         return self.steps.setdefault(new.ref, new)
 
     def _hashes(self, files: list[Path]) -> dict[str, str]:
@@ -34,7 +35,7 @@ class Planner:
 
     @cached_property
     def corpus_sources(self) -> dict[str, str]:
-        """The corpus' files with their hashes."""
+        """The corpus files with their hashes."""
         return self._hashes(self.dataset.corpus_files(self.lang))
 
     @cached_property
@@ -42,136 +43,123 @@ class Planner:
         return sum(Path(path).stat().st_size for path in self.corpus_sources)
 
     def split_sources(self, split: str) -> dict[str, str]:
-        """Topics and qrels of a split with their hashes."""
+        """Hash topics and qrels of a split."""
         return self._hashes([self.dataset.topics_file(self.lang, split), self.dataset.qrels_file(self.lang, split)])
 
     def topic_count(self, split: str) -> int:
-        """Lines of a split's topics, for estimates."""
+        """Count the lines of a split's topics, for estimates."""
         with open(self.dataset.topics_file(self.lang, split), "rb") as lines:
             return sum(1 for _ in lines)
 
     def corpus(self) -> Step:
-        """The corpus, checked and counted."""
-        return self.add(stage="corpus", params={}, sources=self.corpus_sources, size=self._corpus_bytes // 30)
+        """Plan the step that checks and counts the corpus."""
+        return self.add("corpus", {}, sources=self.corpus_sources, size=self._corpus_bytes // 30)
 
     def topics(self, split: str) -> Step:
-        """Topics and qrels of a split, checked against the corpus."""
+        """Plan the step that checks topics and qrels of a split against the corpus."""
         return self.add(
-            stage="topics",
-            params={"split": split},
-            sources=self.split_sources(split),
-            inputs={"corpus": self.corpus().ref},
+            "topics", {"split": split}, sources=self.split_sources(split), inputs={"corpus": self.corpus().ref}
         )
 
-    def index(self, settings: dict[str, Any], train: Step | None = None) -> Step:
-        """The index of a retriever that combines no others.
+    def index(self, retriever: Member, train: Step | None = None) -> Step:
+        """Plan the index of a retriever that combines no others.
 
         Args:
-            train: the step that trains its encoder, where one does.
+            train: the step that trains its encoder, if one does.
         """
-        member = registry.load("retrievers", settings["name"])
-        retriever = registry.build("retrievers", settings)
-        conventions = self.convened(settings, train)["conventions"]
         return self.add(
-            stage="index",
-            params={
-                "retriever": _without(registry.keyed("retrievers", settings), member.SEARCH_ONLY),
-                "conventions": _without(conventions, member.SEARCH_ONLY),
+            "index",
+            {
+                name: _without(settings, retriever.spec.search_only)
+                for name, settings in self.conventions(retriever, train).items()
             },
-            run_only={"retriever": settings},
+            members={"retriever": retriever},
             sources=self.corpus_sources,
             inputs={"corpus": self.corpus().ref, **_trained(train)},
-            size=retriever.estimate(self._corpus_bytes),
-            resumable=member.RESUMABLE,
+            size=retriever.build().estimate(self._corpus_bytes),
+            resumable=retriever.spec.resumable,
         )
 
-    def index_inputs(self, settings: dict[str, Any], train: Step | None = None) -> dict[str, tuple[str, str]] | None:
-        """The indexes that a retriever searches, by role; None for one that combines runs."""
-        combines = getattr(registry.load("retrievers", settings["name"]), "COMBINES", None)
-        if combines == "runs":
+    def index_inputs(self, retriever: Member, train: Step | None = None) -> dict[str, Ref] | None:
+        """Plan the indexes that a retriever searches, by role; None for a retriever that combines runs."""
+        if retriever.spec.combines == "runs":
             return None
-        if combines == "indexes":
-            return {f"index {part}": self.index(of).ref for part, of in settings["of"].items()}
-        return {"index": self.index(settings, train).ref}
+        if retriever.spec.combines == "indexes":
+            return {f"index {label}": self.index(part).ref for label, part in retriever.config.of.items()}
+        return {"index": self.index(retriever, train).ref}
 
     def ranking(
-        self,
-        settings: dict[str, Any],
-        split: str,
-        depth: int,
-        *,
-        generated: Step | None = None,
-        train: Step | None = None,
+        self, retriever: Member, split: str, depth: int, *, generated: Step | None = None, train: Step | None = None
     ) -> Step:
-        """The step whose artifact is the run of a split's topics by a retriever.
+        """Plan the step whose artifact is a retriever's run for the topics of a split.
 
         Args:
-            generated: the step that generated queries, where those are searched in the topics' place.
-            train: the step that trains the retriever's encoder, where one does.
+            generated: the step that generated queries, if these are searched in place of the topics.
+            train: the step that trains the retriever's encoder, if one does.
         """
         topics = self.topics(split)  # checked before anything is indexed
-        indexes = self.index_inputs(settings, train)
+        indexes = self.index_inputs(retriever, train)
         if indexes is None:
-            return self._fused(settings, split, depth, generated)
+            return self._fused(retriever, split, depth, generated)
         inputs = {"topics": topics.ref, **indexes, **_trained(train)}
-        if "index" in indexes and (structure := self._structure(settings, self.steps[indexes["index"]])):
+        if "index" in indexes and (structure := self._structure(retriever, self.steps[indexes["index"]])):
             inputs["structure"] = structure.ref
         if generated is not None:
             inputs["queries"] = generated.ref
         return self.add(
-            stage="search",
-            params={**self.convened(settings, train), "split": split, "depth": depth},
-            run_only={"retriever": settings},
+            "search",
+            {**self.conventions(retriever, train), "split": split, "depth": depth},
+            members={"retriever": retriever},
             sources=self.split_sources(split),
             inputs=inputs,
             size=self.topic_count(split) * depth * BYTES_PER_HIT,
         )
 
-    def _fused(self, settings: dict[str, Any], split: str, depth: int, generated: Step | None) -> Step:
+    def _fused(self, retriever: Member, split: str, depth: int, generated: Step | None) -> Step:
         parts = {
-            label: self.ranking(of, split, settings["depth"], generated=generated)
-            for label, of in settings["of"].items()
+            label: self.ranking(part, split, retriever.config.depth, generated=generated)
+            for label, part in retriever.config.of.items()
         }
         return self.add(
-            stage="fuse",
-            params={**self.convened(settings), "split": split, "depth": depth},
-            run_only={"retriever": settings},
+            "fuse",
+            {**self.conventions(retriever), "split": split, "depth": depth},
+            members={"retriever": retriever},
             inputs={label: part.ref for label, part in parts.items()},
             size=self.topic_count(split) * depth * BYTES_PER_HIT,
         )
 
-    def _structure(self, settings: dict[str, Any], index: Step) -> Step | None:
-        """The search structure over a dense index, where the recipe wants one."""
-        wanted = settings.get("index")
-        if wanted is None or not (member := registry.load("indexes", wanted["name"])).BUILT:
+    def _structure(self, retriever: Member, index: Step) -> Step | None:
+        """Plan the search structure over a dense index, if the recipe has one."""
+        kind = retriever.parts.get("index")
+        if kind is None or not (built := kind.build()).built:
             return None
-        conventions = registry.build("indexes", wanted).conventions()
+        conventions = {"version": kind.spec.version, **_without(built.conventions(), kind.spec.search_only)}
         return self.add(
-            stage="structure",
-            params={
-                "index": _without(registry.keyed("indexes", wanted), member.SEARCH_ONLY),
-                "conventions": {"version": member.VERSION, **_without(conventions, member.SEARCH_ONLY)},
-            },
-            run_only={"index": wanted},
+            "structure",
+            {"index": _without(kind.keyed, kind.spec.search_only), "conventions": conventions},
+            members={"index": kind},
             inputs={"index": index.ref},
             size=index.size,
         )
 
-    def convened(self, settings: dict[str, Any], train: Step | None = None) -> dict[str, Any]:
-        """A retriever's settings and conventions, as parameters of a step; a trained one names its training."""
-        member = registry.load("retrievers", settings["name"])
-        conventions = registry.build("retrievers", settings).conventions(self.lang)
+    def conventions(self, retriever: Member, train: Step | None = None) -> dict[str, dict[str, Any]]:
+        """Return a retriever's settings and conventions as parameters; a trained one names its training."""
+        trained = {"trained_by": train.key} if train else {}
+        conventions = retriever.build().conventions(self.lang)
         return {
-            "retriever": registry.keyed("retrievers", settings),
-            "conventions": {
-                "retriever_version": member.VERSION,
-                **conventions,
-                **({"trained_by": train.key} if train else {}),
-            },
+            "retriever": retriever.keyed,
+            "conventions": {"retriever_version": retriever.spec.version, **conventions, **trained},
         }
 
 
-def _trained(train: Step | None) -> dict[str, tuple[str, str]]:
+def described(member: Member) -> dict[str, Any]:
+    """Return the settings that affect a member's output, its version and conventions, as parameters of a step."""
+    built = member.build()
+    conventions = built.conventions() if hasattr(built, "conventions") else {}
+    return {"settings": member.keyed, "version": member.spec.version, "conventions": conventions}
+
+
+def _trained(train: Step | None) -> dict[str, Ref]:
     return {"train": train.ref} if train else {}
 
 

@@ -1,15 +1,16 @@
-"""Steps: a stage with all that it reads, addressed by the hash of it; and the job that a stage gets.
+"""Steps: a stage with everything it reads, addressed by a hash; and the job that a stage gets.
 
 Plain data; nothing heavy is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mdrbench.core.members import Member
 from mdrbench.core.store import key_of
 from mdrbench.core.types import Qrels, Topics
 from mdrbench.data.miracl_layout import MiraclFolder
@@ -35,7 +36,10 @@ VERSIONS = {
     "label": 1,
     "train": 2,
 }
-"""Raise a stage's number when its output changes for the same input: older artifacts are then made anew."""
+"""Raise a stage's number when its output changes for the same input. Older artifacts are then made anew."""
+
+Ref = tuple[str, str]
+"""Stage and key: the address of an artifact."""
 
 
 @dataclass(frozen=True)
@@ -45,32 +49,34 @@ class Step:
     Attributes:
         scope: a language, or ``all``.
         params: JSON that the stage reads; part of the key.
-        run_only: JSON that the stage reads in place of the same keys of ``params``, with what cannot change its output
-            (a batch size, an endpoint's address); not part of the key.
+        members: role -> member that the stage builds. The key has their ``keyed`` settings in ``params``.
+        run_only: JSON that the stage reads over the same keys of ``params``. It cannot change the output (a number of
+            processes) and is not part of the key.
         sources: source file -> SHA-256; the hashes are part of the key, the paths are not.
-        inputs: role -> (stage, key) of the artifacts that are read.
+        inputs: role -> reference of the artifact that is read.
         size: estimated bytes of the artifact.
-        resumable: whether the stage can go on from what an interrupted attempt left.
+        resumable: whether the stage can continue what an interrupted attempt left.
     """
 
     stage: str
     scope: str
+    dataset: MiraclFolder
     params: dict[str, Any]
+    members: dict[str, Member] = field(default_factory=dict)
     run_only: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
-    dataset: MiraclFolder | None = None
+    inputs: dict[str, Ref] = field(default_factory=dict)
     size: int = 0
     resumable: bool = False
     key: str = ""
 
     @property
-    def ref(self) -> tuple[str, str]:
+    def ref(self) -> Ref:
         """Stage and key: the address of the artifact."""
         return self.stage, self.key
 
     def made_of(self) -> dict[str, Any]:
-        """What is hashed into the key, kept in the manifest so that a number can be walked back."""
+        """Return what is hashed into the key. The manifest keeps it, so that a number can be walked back."""
         return {
             "stage": self.stage,
             "version": VERSIONS[self.stage],
@@ -81,42 +87,48 @@ class Step:
         }
 
 
-def step(**fields: Any) -> Step:
-    """A step with its key."""
-    unkeyed = Step(**fields)
-    return Step(**{**unkeyed.__dict__, "key": key_of(unkeyed.made_of())})
+def step(stage: str, scope: str, dataset: MiraclFolder, params: Mapping[str, Any], **fields: Any) -> Step:
+    """Make a step with its key."""
+    unkeyed = Step(stage, scope, dataset, dict(params), **fields)
+    return replace(unkeyed, key=key_of(unkeyed.made_of()))
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a stage gets: its scope and parameters, the input artifacts' folders and facts by role, where to write."""
+    """What a stage gets: scope, parameters, members, input folders and facts by role, and a folder to write to."""
 
     scope: str
     params: dict[str, Any]
-    dataset: MiraclFolder | None
+    members: dict[str, Member]
+    dataset: MiraclFolder
     inputs: dict[str, Path]
-    facts: dict[str, dict]
+    facts: dict[str, dict[str, Any]]
     out: Path
     progress: Callable[[int, int | None], None]
 
     def topics(self) -> Topics:
-        """The topics of the split in ``params``."""
+        """Read the topics of the split in ``params``."""
         return trec.read_topics(self.dataset.topics_file(self.scope, self.params["split"]))
 
     def qrels(self) -> Qrels:
-        """The judgments of the split in ``params``."""
+        """Read the judgments of the split in ``params``."""
         return trec.read_qrels(self.dataset.qrels_file(self.scope, self.params["split"]))
 
-    def retriever(self) -> dict[str, Any]:
-        """Settings of the retriever, with the encoder that was trained where there is one."""
-        settings = self.params["retriever"]
-        if "train" not in self.inputs:
-            return settings
-        model = {"model": str(self.inputs["train"] / "model"), "source": "local", "revision": None}
-        return {**settings, "encoder": {**settings["encoder"], **model}}
+    def build(self, role: str) -> Any:
+        """Build the member with this role; a retriever gets the encoder that was trained, if one was."""
+        member = self.members[role]
+        if role == "retriever" and "train" in self.inputs:
+            trained = {"model": str(self.inputs["train"] / "model"), "source": "local", "revision": None}
+            member = member.vary(encoder=trained)
+        return member.build()
+
+    def index(self) -> Path:
+        """The folder of the index."""
+        return self.inputs["index"] / "index"
 
     def indexes(self) -> Path | dict[str, Path]:
-        """The index, or the indexes by label for a retriever that combines several."""
+        """The folder of the index, or the folders by label for a retriever that combines several."""
         if "index" in self.inputs:
-            return self.inputs["index"] / "index"
-        return {role.partition(" ")[2]: p / "index" for role, p in self.inputs.items() if role.startswith("index ")}
+            return self.index()
+        roles = ((role.removeprefix("index "), path) for role, path in self.inputs.items() if role.startswith("index "))
+        return {label: path / "index" for label, path in roles}

@@ -1,11 +1,11 @@
-"""Every stage, in the order in which a run goes through them: the page to read first.
+"""All stages, in the order in which a run goes through them. Read this module first.
 
-The stages that make hard negatives are in :mod:`mdrbench.pipeline.stages.negatives`, those that train in
+The stages that make hard negatives are in :mod:`mdrbench.pipeline.stages.negatives`, the stages that train are in
 :mod:`mdrbench.pipeline.stages.training`.
 
 A stage is a function of a :class:`mdrbench.pipeline.plan.steps.Job`: it reads its inputs and source files, writes
-files into ``job.out`` and returns facts: JSON that goes into the artifact's manifest, and from there into the result.
-Stages know neither keys nor locks.
+files into ``job.out``, and returns facts: JSON for the artifact's manifest, and from there for the result. A stage
+knows neither keys nor locks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mdrbench.core import registry
 from mdrbench.core.errors import StepError
 from mdrbench.core.types import Run
 from mdrbench.data import miracl_layout
@@ -24,9 +23,17 @@ from mdrbench.formats import trec
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.pipeline.stages.negatives import agreement, draw, generate, judge, mine, positives, read_generated, top_up
 from mdrbench.pipeline.stages.training import label, pair, train
+from mdrbench.retrieval.indexes import VectorIndex
+from mdrbench.retrieval.retrievers import Retriever
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Facts = dict[str, Any]
+"""JSON about an artifact, for its manifest."""
 
 
-def corpus(job: Job) -> dict:
+def corpus(job: Job) -> Facts:
     """Read the corpus once: check every line, count, fingerprint, and write the table of docids."""
     report = miracl_layout.check_corpus(
         job.dataset, job.scope, job.out / "docids.u64", lambda done: job.progress(done, None)
@@ -34,18 +41,18 @@ def corpus(job: Job) -> dict:
     return asdict(report)
 
 
-def topics(job: Job) -> dict:
+def topics(job: Job) -> Facts:
     """Check topics and qrels of a split against each other and against the corpus."""
     known = miracl_layout.DocidTable.lookup(job.inputs["corpus"] / "docids.u64")
     return miracl_layout.check_topics(job.dataset, job.scope, job.params["split"], known)
 
 
-def index(job: Job) -> dict:
-    """Index the corpus with the recipe's retriever; every passage of the corpus must be in the index."""
+def index(job: Job) -> Facts:
+    """Index the corpus with the recipe's retriever, and check that every passage of the corpus is in the index."""
     corpus_facts = job.facts["corpus"]
     total = corpus_facts["passages"]
     job.progress(0, total)
-    retriever = registry.build("retrievers", job.retriever())
+    retriever: Retriever = job.build("retriever")
     passages = job.dataset.passages(job.scope, corpus_facts["duplicates"])
     facts = retriever.index(job.scope, passages, job.out / "index", lambda done: job.progress(done, total))
     expected = total - facts["skipped"]
@@ -58,36 +65,35 @@ def index(job: Job) -> dict:
     return facts
 
 
-def structure(job: Job) -> dict:
+def structure(job: Job) -> Facts:
     """Build a search structure over a dense index."""
-    member = registry.build("indexes", job.params["index"])
+    kind: VectorIndex = job.build("index")
     total = job.facts["index"]["indexed"]
-    return member.build(job.inputs["index"] / "index", job.out, lambda done: job.progress(done, total))
+    return kind.build(job.index(), job.out, lambda done: job.progress(done, total))
 
 
-def search(job: Job) -> dict:
-    """Search every topic of a split; the run is the artifact."""
+def search(job: Job) -> Facts:
+    """Search every topic of a split and write the run."""
     queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
     job.progress(0, len(queries))
-    retriever, depth = registry.build("retrievers", job.retriever()), job.params["depth"]
-    facts: dict = {}
+    retriever, depth = job.build("retriever"), job.params["depth"]
+    facts: Facts = {}
     if not queries:
-        found: Run = {}
+        run: Run = {}
     elif "structure" in job.inputs:
-        found, facts = retriever.search_structure(job.indexes(), job.inputs["structure"], queries, depth)
+        run, facts = retriever.search_structure(job.index(), job.inputs["structure"], queries, depth)
     else:
-        found = retriever.search(job.scope, job.indexes(), queries, depth)
-    return {**_write_run(job, found), **facts}
+        run = retriever.search(job.scope, job.indexes(), queries, depth)
+    return {**_write_run(job, run), **facts}
 
 
-def fuse(job: Job) -> dict:
+def fuse(job: Job) -> Facts:
     """Fuse the runs of a hybrid's parts."""
     runs = {label: trec.read_run(path / "run.trec.gz") for label, path in job.inputs.items()}
-    retriever = registry.build("retrievers", job.retriever())
-    return _write_run(job, retriever.fuse(runs, job.params["depth"]))
+    return _write_run(job, job.build("retriever").fuse(runs, job.params["depth"]))
 
 
-def _write_run(job: Job, run: Run) -> dict:
+def _write_run(job: Job, run: Run) -> Facts:
     trec.write_run(job.out / "run.trec.gz", run, tag=job.params["retriever"]["name"])
     job.progress(len(run), len(run))
     return {
@@ -98,8 +104,8 @@ def _write_run(job: Job, run: Run) -> dict:
     }
 
 
-def evaluate(job: Job) -> dict:
-    """Score the run of a split per topic, with means and intervals for the language."""
+def evaluate(job: Job) -> Facts:
+    """Score the run of a split topic by topic; compute means and intervals for the language."""
     qrels = job.qrels()
     queries = job.topics()
     names = tuple(job.params["measures"])
@@ -113,12 +119,12 @@ def evaluate(job: Job) -> dict:
     }
 
 
-def average(job: Job) -> dict:
-    """Macro average over the languages that ran, with an interval from resampling topics within each."""
+def average(job: Job) -> Facts:
+    """Average over the languages that ran, with an interval from resampling topics within each language."""
     return {"scores": average_scores([path / "topics.tsv.gz" for path in job.inputs.values()], job.params)}
 
 
-STAGES: dict[str, Callable[[Job], dict]] = {
+STAGES: dict[str, Callable[[Job], Facts]] = {
     stage.__name__: stage
     for stage in (
         *(corpus, topics, index, structure, search, fuse),
@@ -129,13 +135,13 @@ STAGES: dict[str, Callable[[Job], dict]] = {
 
 
 def average_scores(topic_files: list[Path], params: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Measure -> value, low and high of the macro average over languages, from their topic-level files."""
+    """Average the languages' topic-level scores: measure -> value, low and high of the macro average."""
     names = tuple(params["measures"])
     groups = [measures.matrix(measures.read_topic_scores(path)[0], names) for path in topic_files]
     return _intervals(groups, params)
 
 
-def _intervals(groups: list, params: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _intervals(groups: list[np.ndarray], params: dict[str, Any]) -> dict[str, dict[str, float]]:
     settings = {key: params[key] for key in ("confidence", "resamples", "seed")}
-    found = statistics.bootstrap(groups, **settings)
-    return {name: interval._asdict() for name, interval in zip(params["measures"], found, strict=True)}
+    intervals = statistics.bootstrap(groups, **settings)
+    return {name: interval._asdict() for name, interval in zip(params["measures"], intervals, strict=True)}

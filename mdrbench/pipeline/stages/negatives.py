@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from mdrbench.core import registry
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.errors import StepError
 from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Topics, TrainingGroup
@@ -15,11 +14,13 @@ from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives import agreement as agreements
 from mdrbench.negatives import groups
+from mdrbench.negatives.generation import Generator
 from mdrbench.negatives.groups import Judging, Keep, Texts, Verdicts
+from mdrbench.negatives.mining import Miner
 from mdrbench.pipeline.plan.steps import Job
 
 
-def draw(job: Job) -> dict:
+def draw(job: Job) -> dict[str, Any]:
     """Draw passages uniformly from the corpus for every topic, ranked by chance: the run that `random` mines."""
     import numpy as np
 
@@ -35,19 +36,19 @@ def draw(job: Job) -> dict:
     return {"topics": len(run), "hits": sum(map(len, run.values()))}
 
 
-def positives(job: Job) -> dict:
+def positives(job: Job) -> dict[str, Any]:
     """Score every positive of the training topics with the retriever whose ranking is mined."""
     wanted = {qid: list(groups.positives(judged)) for qid, judged in job.qrels().items()}
     wanted = {qid: docids for qid, docids in wanted.items() if docids}
-    retriever = registry.build("retrievers", job.params["retriever"])
+    retriever = job.build("retriever")
     scores = retriever.score(job.scope, job.indexes(), job.topics(), wanted)
     _write_rows(job.out / "positives.jsonl.gz", ({"qid": qid, "scores": found} for qid, found in scores.items()))
     return {"queries": len(scores), "positives": sum(map(len, scores.values()))}
 
 
-def mine(job: Job) -> dict:
+def mine(job: Job) -> dict[str, Any]:
     """Choose hard negatives out of a ranking of the training topics."""
-    miner = registry.build("mining", job.params["miner"]["settings"])
+    miner: Miner = job.build("miner")
     run, qrels = trec.read_run(job.inputs["run"] / "run.trec.gz"), job.qrels()
     scores = {}
     if "positives" in job.inputs:
@@ -68,7 +69,7 @@ def mine(job: Job) -> dict:
     return counts
 
 
-def judge(job: Job) -> dict:
+def judge(job: Job) -> dict[str, Any]:
     """Ask the judge about every mined negative, with a positive as reference, and take out those it finds relevant."""
     found = _groups(job)
     judging = _judging(job, _texts_of(job, found))
@@ -84,16 +85,18 @@ def pairs_to_judge(job: Job) -> list[Pair]:
     return _judging(job, _texts_of(job, found)).pairs(groups.everything(found))
 
 
-def generate(job: Job) -> dict:
+def generate(job: Job) -> dict[str, Any]:
     """Generate a new query for every query that is short of negatives."""
     lacking = groups.short(_groups(job), job.params["size"])
     passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
-    settings = job.params["generator_settings"]
-    generator = registry.build("generation", settings)
+    generator: Generator = job.build("generator")
     sources = groups.sources(lacking, job.scope, job.topics(), passages)
     made = list(generator.generate(sources, lambda n: job.progress(n, len(sources))))
     if [one.qid for one in made] != [source.qid for source in sources]:
-        raise StepError(f"'{settings['name']}' generated for other queries than asked", mend="mend the generator")
+        raise StepError(
+            f"'{job.members['generator'].name}' did not generate for the queries that it was given, in their order",
+            mend="correct the generator's `generate`",
+        )
     _write_rows(job.out / "generations.jsonl.gz", (one._asdict() for one in made))
     usable = len(groups.generated_topics(made))
     return {"queries": len(made), "unreadable": len(made) - usable, "generator": generator.facts()}
@@ -106,7 +109,7 @@ def read_generated(folder: Path) -> Topics:
     return groups.generated_topics(made)
 
 
-def top_up(job: Job) -> dict:
+def top_up(job: Job) -> dict[str, Any]:
     """Fill the groups that are short from the rankings of the generated queries, with the judge's veto."""
     found, qrels = _groups(job), job.qrels()
     run = trec.read_run(job.inputs["run"] / "run.trec.gz")
@@ -131,7 +134,7 @@ def top_up(job: Job) -> dict:
     return {**counts, "judge": judging.judge.facts() if judging.judge else {}}
 
 
-def agreement(job: Job) -> dict:
+def agreement(job: Job) -> dict[str, Any]:
     """Hold the judge against the qrels on a sample of judged pairs; a positive's reference is another positive."""
     found = _sampled(job)
     judging = _judging(job, _texts_of(job, found))
@@ -189,9 +192,8 @@ def _docids(run: Run) -> set[str]:
 
 
 def _judging(job: Job, passages: dict[str, Passage]) -> Judging:
-    settings = job.params["judge_settings"]
     return Judging(
-        judge=None if settings["name"] == "none" else registry.build("judges", settings),
+        judge=None if job.members["judge"].name == "none" else job.build("judge"),
         lang=job.scope,
         topics=job.topics(),
         passages=passages,
@@ -222,6 +224,6 @@ def _read_verdicts(folder: Path) -> Verdicts:
     return verdicts
 
 
-def _write_rows(path: Path, rows: Iterator[dict] | Iterable[dict]) -> None:
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with text_file(path) as file:
         file.writelines(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)

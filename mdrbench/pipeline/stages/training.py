@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mdrbench.core import registry
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.types import Example, TrainingGroup
 from mdrbench.formats import groups as group_files
@@ -14,10 +13,12 @@ from mdrbench.formats import jsonl, trec
 from mdrbench.negatives.groups import positives as positives_of
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.training import Key, Material, held_out, weighting
+from mdrbench.training.domains import Labeller
+from mdrbench.training.samplers import Sampler
 from mdrbench.training.settings import Settings
 
 
-def pair(job: Job) -> dict:
+def pair(job: Job) -> dict[str, Any]:
     """Groups without hard negatives: every training topic with its positives, for in-batch negatives alone."""
     qrels, topics = job.qrels(), job.topics()
     positives = {qid: positives_of(qrels.get(qid, {})) for qid in topics}
@@ -26,16 +27,16 @@ def pair(job: Job) -> dict:
     return {"queries": len(found), "negatives": 0}
 
 
-def label(job: Job) -> dict:
+def label(job: Job) -> dict[str, Any]:
     """Give every training query of all languages a domain, by its first positive passage."""
-    labeller = registry.build("domains", job.params["domains_settings"])
+    labeller: Labeller = job.build("domains")
     found = dict(_groups(job))
     passages = {
         lang: [texts[group.positives[0]] for group in groups]
         for lang, groups in found.items()
         for texts in [group_files.passages({group.positives[0] for group in groups}, job.dataset.passages(lang))]
     }
-    retriever = registry.build("retrievers", job.params["retriever"])
+    retriever = job.build("retriever")
     labels = labeller.label(passages, lambda texts: retriever.encoder.encode_passages(texts, lambda done: None))
     with text_file(job.out / "labels.jsonl.gz") as file:
         for lang, groups in found.items():
@@ -45,7 +46,7 @@ def label(job: Job) -> dict:
     return labeller.facts()
 
 
-def train(job: Job) -> dict:
+def train(job: Job) -> dict[str, Any]:
     """Train the recipe's encoder on the groups of all languages; the checkpoint is the artifact."""
     if (processes := job.params["processes"]) == 1:
         return train_alone(job)
@@ -54,11 +55,11 @@ def train(job: Job) -> dict:
     return together(job, processes)
 
 
-def train_alone(job: Job) -> dict:
+def train_alone(job: Job) -> dict[str, Any]:
     """The training in this process: the only one, or one of a group."""
     from mdrbench.training.loop import train as run
 
-    retriever = registry.build("retrievers", job.params["retriever"])
+    retriever = job.build("retriever")
     encoder, separator = retriever.encoder, retriever.config.title_separator
     settings = Settings.model_validate(job.params["loop"])
     material = {
@@ -68,7 +69,7 @@ def train_alone(job: Job) -> dict:
     examples = list(_examples(job, material))
     apart = held_out(((e.lang, e.qid) for e in examples), settings.validation, settings.seed)
     seen = [example for example in examples if (example.lang, example.qid) not in apart]
-    batches = _Batches(job.params, seen)
+    batches = _Batches(job.build("sampler"), job.params, seen)
     facts = run(
         settings,
         encoder.files.path,
@@ -86,8 +87,7 @@ def train_alone(job: Job) -> dict:
 class _Batches:
     """The batches of all epochs; see :class:`mdrbench.training.Batches`."""
 
-    def __init__(self, params: dict[str, Any], examples: list[Example]):
-        sampler = registry.build("samplers", params["sampler"]["settings"])
+    def __init__(self, sampler: Sampler, params: dict[str, Any], examples: list[Example]):
         size, seed = params["batch_size"], params["loop"]["seed"]
         per_epoch = sampler.count(examples, size)
         steps = params["steps"] or per_epoch * params["epochs"]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(Protocol):
-    """What a member's ``build(config)`` returns.
+    """Turns text into vectors.
 
     Attributes:
         dim: width of an embedding.

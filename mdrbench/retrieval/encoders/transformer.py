@@ -13,11 +13,12 @@ from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError, SetupError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.hub import loading, model_folder, models
 from mdrbench.retrieval import unpadded_bert
 from mdrbench.retrieval.encoders import _statements
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 
     Batches = Iterator[tuple[list[int], np.ndarray]]  # positions of texts, and their embeddings: (len(positions), dim)
 
-VERSION = 3
-
-RUN_ONLY = ("batch_tokens",)
-"""Settings that change nothing, or that ``conventions`` states where they do."""
-
 TEXTS_TOKENISED = 1024
 """Texts that the tokenizer gets at once: it keeps a hundred bytes and more for each token until they are done."""
 
@@ -44,7 +40,7 @@ CACHED_TOKENS = 512
 """Tokens of a batch without padding: the output of the widest layer (3 MB at a width of 1,536) stays in the cache."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """The model and its conventions, as its authors trained it.
 
     A convention that is left out (None) is taken from the model's folder, and the result spells it out.
@@ -52,7 +48,6 @@ class Config(BaseModel):
     elsewhere; bf16 emulated by a CPU is many times slower than fp32. The result states the precision that was used.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     model: str = Field(description="short name, hub repository, or a local folder")
     revision: str | None = Field(default=None, description="commit on the hub; None: the one pinned for a short name")
     source: Literal["auto", "hub", "pypi", "local"] = "auto"
@@ -76,13 +71,10 @@ class Config(BaseModel):
     batch_tokens: int = Field(default=8192, ge=1, description="tokens of a batch, padding included")
 
 
-def build(config: Config) -> Transformer:
-    """Return an encoder with these settings; the model is loaded when it first encodes."""
-    return Transformer(config)
-
-
 class Transformer:
     """See :class:`mdrbench.retrieval.encoders.Encoder`."""
+
+    spec = Spec(Config, version=3, run_only=("batch_tokens",), added=("overrides_model", "trust_remote_code"))
 
     def __init__(self, config: Config):
         self.config = config
@@ -153,7 +145,7 @@ class Transformer:
             **{key: value for key, value in settings.items() if key not in unset},
             **({"dense_layers": [layer.name for layer in self.folder.dense]} if self.folder.dense else {}),
             **({} if self.without_padding else {"batch_tokens": self.config.batch_tokens}),
-            "encoder_version": VERSION,
+            "encoder_version": self.spec.version,
             "model": self.files.name,
             "model_source": self.files.source,
             "model_revision": self.files.revision,

@@ -11,12 +11,17 @@ if TYPE_CHECKING:
 
 
 class VectorIndex(Protocol):
-    """What a member's ``build(config)`` returns.
+    """A search structure over the embeddings of a dense retriever.
 
-    Beside ``build`` a member has ``EXACT`` (whether it returns the hits of exact search, so that recall need not be
-    measured), ``BUILT`` (whether a structure is built at all) and ``SEARCH_ONLY`` (settings that the
-    structure does not depend on: a change searches the same structure).
+    ``Spec.search_only`` lists the settings that the structure does not depend on: changing them searches the same
+    structure.
     """
+
+    exact: bool
+    """Whether it finds the same hits as exact search. Otherwise its recall is measured against exact search."""
+
+    built: bool
+    """Whether a structure is built at all."""
 
     def conventions(self) -> dict[str, Any]:
         """Return ``index`` (the kind), parameters and library version, as JSON: part of the artifacts' keys."""

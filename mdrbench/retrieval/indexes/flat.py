@@ -10,35 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.retrieval.indexes import _faiss
 
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
-
-EXACT = True
-
-BUILT = True
-
-SEARCH_ONLY: tuple[str, ...] = ()
-
-
-class Config(BaseModel):
-    """There are no settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> Flat:
-    """Return the index."""
-    return Flat()
-
 
 class Flat:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
+
+    spec = Spec(NoSettings, version=1)
+    exact = True
+    built = True
+
+    def __init__(self, config: NoSettings):
+        pass
 
     def conventions(self) -> dict[str, Any]:
         """Return kind and version of faiss."""

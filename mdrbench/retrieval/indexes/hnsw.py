@@ -13,30 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.retrieval.indexes import _faiss
 
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
-
-EXACT = False
-
-BUILT = True
-
-SEARCH_ONLY = ("ef_search",)
-"""Settings that the structure does not depend on."""
-
 DETERMINISTIC_SINCE = (1, 15, 1)
 """The first version of faiss whose graph does not depend on threads (facebookresearch/faiss#5486)."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """Parameters of the graph and of the walk through it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     m: int = Field(default=32, ge=2, le=512, description="links of a vector (twice as many on the ground level)")
     ef_construction: int = Field(default=200, ge=1, description="candidates kept while a vector is linked")
     ef_search: int = Field(default=128, ge=1, description="candidates kept while searching; at least the depth")
@@ -44,13 +35,12 @@ class Config(BaseModel):
     seed: int = Field(default=42, ge=0, lt=2**31, description="of the random levels of vectors")
 
 
-def build(config: Config) -> Hnsw:
-    """Return the index with these settings."""
-    return Hnsw(config)
-
-
 class Hnsw:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
+
+    spec = Spec(Config, version=1, search_only=("ef_search",))
+    exact = False
+    built = True
 
     def __init__(self, config: Config):
         self.config = config

@@ -17,23 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mdrbench.core.errors import UsageError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.retrieval import vectors
 from mdrbench.retrieval.indexes import _faiss
 
 if TYPE_CHECKING:
     import numpy as np
-
-VERSION = 1
-
-EXACT = False
-
-BUILT = True
-
-SEARCH_ONLY = ("nprobe", "refine")
-"""Settings that the structure does not depend on."""
 
 POINTS_PER_CENTROID = 39
 """With fewer training vectors per centroid, faiss warns of poor clusters."""
@@ -45,13 +37,12 @@ PAIRS = 16_384
 """Pairs of query and candidate that are scored at once when re-ranking; limits the vectors in memory."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``nlist`` is by default 4 times the square root of the number of vectors, as in faiss' guidelines.
 
     It is not more than the training sample can support. The facts state the number.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     nlist: int | None = Field(default=None, ge=1, description="cells; None: 4 times the root of the number of vectors")
     m: int = Field(default=64, ge=1, description="sub-vectors of a code; must divide the embeddings' width")
     nbits: int = Field(default=8, ge=4, le=8, description="bits of a sub-vector's code")
@@ -67,13 +58,12 @@ class Config(BaseModel):
         return self
 
 
-def build(config: Config) -> IvfPq:
-    """Return the index with these settings."""
-    return IvfPq(config)
-
-
 class IvfPq:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
+
+    spec = Spec(Config, version=1, search_only=("nprobe", "refine"))
+    exact = False
+    built = True
 
     def __init__(self, config: Config):
         self.config = config

@@ -10,17 +10,12 @@ from mdrbench.core.types import Passage, Run, Topics
 
 
 class Retriever(Protocol):
-    """What a member's ``build(config)`` returns.
+    """Indexes a corpus and searches topics.
 
-    Beside ``build`` a member has ``PARTS`` (configuration keys that name members of other families -> the family),
-    ``RESUMABLE`` (whether ``index`` can continue what an interrupted attempt left in ``out``), ``SEARCH_ONLY`` (keys
-    of configuration and conventions that an index does not depend on: changing them searches the same index) and
-    ``RUN_ONLY`` (keys of configuration that do not affect the output).
-
-    A member with ``COMBINES = "runs"`` has ``fuse(runs, depth)`` instead of ``index`` and ``search``; one with
-    ``COMBINES = "indexes"`` has no ``index``, and ``search`` gets the indexes of its parts by label. A retriever that
-    can score passages it did not retrieve has ``score(lang, index, topics, wanted)`` (see
-    :class:`mdrbench.retrieval.retrievers.dense.Dense`).
+    A class whose ``Spec`` has ``combines="runs"`` has ``fuse(runs, depth)`` in place of ``index`` and ``search``. With
+    ``combines="indexes"`` it has no ``index``, and ``search`` gets the indexes of its parts by label. A retriever that
+    can score passages that it did not retrieve also has ``score(lang, index, topics, wanted)``
+    (:meth:`mdrbench.retrieval.retrievers.dense.Dense.score`).
     """
 
     def prepare(self, say: Callable[[str], None]) -> None:

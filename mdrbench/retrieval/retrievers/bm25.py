@@ -20,20 +20,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError, SetupError, StepError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Hit, Passage, Run, Topics
 from mdrbench.retrieval import java, lucene
-
-VERSION = 1
-
-PARTS: dict[str, str] = {}
-
-RESUMABLE = False
-
-SEARCH_ONLY = ("k1", "b")
 
 BATCH = 1000
 """Passages that are given to Lucene at once."""
@@ -45,7 +38,7 @@ MOST_TERMS = 2**20
 """Different terms that a query may have; Lucene's own limit is 1,024."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """Parameters of BM25 and of the text that is indexed.
 
     ``thai``: ``lucene`` is Lucene's ThaiAnalyzer, which works only on a full JDK; ``pythainlp`` segments with
@@ -53,20 +46,16 @@ class Config(BaseModel):
     Thai stop words); ``auto`` takes Lucene if ``JAVA_HOME`` names a JDK 21 or newer. The result states the choice.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     k1: float = Field(default=0.9, ge=0, description="term-frequency saturation")
     b: float = Field(default=0.4, ge=0, le=1, description="length normalisation")
     title_separator: str = Field(default="\n", description="what joins title and text")
     thai: Literal["auto", "lucene", "pythainlp"] = "auto"
 
 
-def build(config: Config) -> BM25:
-    """Return a retriever with these settings; no JVM is started yet."""
-    return BM25(config)
-
-
 class BM25:
     """See :class:`mdrbench.retrieval.retrievers.Retriever`."""
+
+    spec = Spec(Config, version=1, search_only=("k1", "b"))
 
     def __init__(self, config: Config):
         self.config = config

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from mdrbench.core import registry
+from mdrbench.core.members import EncoderMember, IndexMember, MemberConfig, Spec
 from mdrbench.core.types import Passage, Run, Scores, Topics
 from mdrbench.evaluation import measures
 from mdrbench.retrieval import vectors
@@ -25,41 +25,27 @@ if TYPE_CHECKING:
     from mdrbench.retrieval.encoders import Encoder
     from mdrbench.retrieval.indexes import VectorIndex
 
-VERSION = 1
-
-PARTS = {"encoder": "encoders", "index": "indexes"}
-"""Keys of the configuration that name a member of another family."""
-
-RESUMABLE = True
-
-SEARCH_ONLY = ("index", "index_settings")
-
-RUN_ONLY = ("shard_size",)
-"""Settings that do not affect the output."""
-
 RECALL_DEPTHS = (10, 100)
 
 COMPRESSED_BYTES_PER_PASSAGE = 280
 """Measured on wiki16's English corpus; for estimates only."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``encoder`` and ``index``: members of their families by name, with their settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    encoder: dict[str, Any]
-    index: dict[str, Any] = Field(default={"name": "exact"}, description="how the embeddings are searched")
+    encoder: EncoderMember
+    index: IndexMember = Field(
+        default={"name": "exact"}, validate_default=True, description="how the embeddings are searched"
+    )
     title_separator: str = Field(default=" ", description="what joins title and text")
     shard_size: int = Field(default=16_384, ge=1, description="passages of a shard, which an interruption can cost")
 
 
-def build(config: Config) -> Dense:
-    """Return a retriever with these settings; the model is loaded when it first encodes."""
-    return Dense(config)
-
-
 class Dense:
     """See :class:`mdrbench.retrieval.retrievers.Retriever`."""
+
+    spec = Spec(Config, version=1, run_only=("shard_size",), search_only=("index", "index_settings"), resumable=True)
 
     def __init__(self, config: Config):
         self.config = config
@@ -67,13 +53,13 @@ class Dense:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder, built from its part of the configuration."""
-        encoder: Encoder = registry.build("encoders", self.config.encoder)
+        encoder: Encoder = self.config.encoder.build()
         return encoder
 
     @cached_property
     def vector_index(self) -> VectorIndex:
         """The search over the embeddings, built from its part of the configuration."""
-        index: VectorIndex = registry.build("indexes", self.config.index)
+        index: VectorIndex = self.config.index.build()
         return index
 
     def prepare(self, say: Callable[[str], None]) -> None:
@@ -131,7 +117,7 @@ class Dense:
         queries = self.encode(topics)
         scores, rows = self.vector_index.search(index, structure, queries, depth)
         facts = {}
-        if not registry.load("indexes", self.config.index["name"]).EXACT:
+        if not self.vector_index.exact:
             _, exact = vectors.top(index, queries, depth)
             facts["recall"] = {str(k): measures.overlap(rows, exact, k) for k in RECALL_DEPTHS if k <= depth}
         return vectors.hits(index, topics, scores, rows), facts

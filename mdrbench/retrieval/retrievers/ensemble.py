@@ -14,58 +14,46 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mdrbench.core import registry
+from mdrbench.core.members import MemberConfig, RetrieverMembers, Spec
 from mdrbench.core.types import Run, Scores, Topics
 from mdrbench.retrieval import vectors
 
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
-
-MANY = {"of": "retrievers"}
-"""Keys of the configuration that hold members of another family by label."""
-
-COMBINES = "indexes"
-
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Projection(BaseModel):
+class Projection(MemberConfig):
     """A Gaussian projection of every encoder to one width (Johnson and Lindenstrauss 1984)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     dim: int = Field(ge=1)
     seed: int = Field(default=42, ge=0)
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``of``: label -> dense retriever; a recipe file may give a recipe's name, or a list of names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    of: dict[str, dict[str, Any]] = Field(min_length=1)
+    of: RetrieverMembers = Field(min_length=1)
     weights: dict[str, Weight] | None = Field(default=None, description="by label; None: equal weights that sum to 1")
     projection: Projection | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
         for label, part in self.of.items():
-            if part.get("name") != "dense":
+            if part.name != "dense":
                 raise ValueError(f"'{label}' is not a dense retriever; fuse runs with the retriever hybrid instead")
         if self.weights is not None and set(self.weights) != set(self.of):
             raise ValueError(f"weights are for {sorted(self.weights)}, the parts are {sorted(self.of)}")
         return self
 
 
-def build(config: Config) -> Ensemble:
-    """Return an ensemble with these settings; models are loaded when they first encode."""
-    return Ensemble(config)
-
-
 class Ensemble:
     """A retriever that combines indexes: ``search`` gets the parts' indexes by label, and there is no ``index``."""
+
+    spec = Spec(Config, version=1, combines="indexes")
 
     def __init__(self, config: Config):
         self.config = config
@@ -74,7 +62,7 @@ class Ensemble:
     @cached_property
     def parts(self) -> dict[str, Any]:
         """The dense retrievers by label."""
-        return {label: registry.build("retrievers", settings) for label, settings in self.config.of.items()}
+        return {label: part.build() for label, part in self.config.of.items()}
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Download the parts' models."""

@@ -9,25 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mdrbench.core import registry
+from mdrbench.core.members import MemberConfig, RetrieverMembers, Spec
 from mdrbench.core.types import Run
 from mdrbench.retrieval import fusion
 
-VERSION = 1
 
-MANY = {"of": "retrievers"}
-"""Keys of the configuration that hold members of another family by label."""
-
-COMBINES = "runs"
-
-
-class Config(BaseModel):
+class Config(MemberConfig):
     """``of``: label -> retriever; a recipe file may give a recipe's name, or a list of names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    of: dict[str, dict[str, Any]] = Field(min_length=2)
+    of: RetrieverMembers = Field(min_length=2)
     fusion: Literal["interpolation", "reciprocal-rank"] = "interpolation"
     alpha: float = Field(default=0.5, ge=0, le=1, description="weight of the first part; the second has 1 - alpha")
     rrf_k: int = Field(default=60, ge=0, description="the k of reciprocal rank fusion")
@@ -40,21 +32,18 @@ class Config(BaseModel):
         return self
 
 
-def build(config: Config) -> Hybrid:
-    """Return a fusion with these settings."""
-    return Hybrid(config)
-
-
 class Hybrid:
     """A retriever that combines runs: it has ``fuse`` instead of ``index`` and ``search``."""
+
+    spec = Spec(Config, version=1, combines="runs")
 
     def __init__(self, config: Config):
         self.config = config
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Download what the parts need."""
-        for settings in self.config.of.values():
-            registry.build("retrievers", settings).prepare(say)
+        for part in self.config.of.values():
+            part.build().prepare(say)
 
     def conventions(self, lang: str) -> dict[str, Any]:
         """Return the kind of fusion, and each part's conventions under its label."""
@@ -64,10 +53,7 @@ class Hybrid:
             "fusion": self.config.fusion,
             parameter: getattr(self.config, parameter),
             "depth_of_parts": self.config.depth,
-            "parts": {
-                label: registry.build("retrievers", settings).conventions(lang)
-                for label, settings in self.config.of.items()
-            },
+            "parts": {label: part.build().conventions(lang) for label, part in self.config.of.items()},
         }
 
     def fuse(self, runs: dict[str, Run], depth: int) -> Run:

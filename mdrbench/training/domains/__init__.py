@@ -35,7 +35,7 @@ Embed = Callable[[list[str]], "np.ndarray"]
 
 
 class Labeller(Protocol):
-    """What a member's ``build(config)`` returns."""
+    """Gives each training example a domain."""
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Check before anything runs that the labeller can work (a package, a file); errors say the mend."""

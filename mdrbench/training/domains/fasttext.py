@@ -19,17 +19,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from mdrbench.core.errors import DataError, SetupError, did_you_mean
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.store import file_sha256
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import DOMAINS, Embed, shares
-
-VERSION = 1
-
-RUN_ONLY = ("dbpedia", "yahoo")
-"""Paths of the models; the conventions state their SHA-256."""
 
 DBPEDIA = (
     *("Company", "EducationalInstitution", "Artist", "Athlete", "OfficeHolder", "MeanOfTransportation", "Building"),
@@ -73,14 +69,13 @@ PACKAGE = "pip install fasttext-wheel, or mdrbench[fasttext]"
 """With numpy 2 it predicts lists of texts only; fasttext-numpy2-wheel reads memory that it did not initialise."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """The model files, and changes to the mapping.
 
     ``mapping`` changes :data:`MAPPING`: class -> domain, None for no domain. The released mapping sends Company to
     Computers & Internet and OfficeHolder to Business & Finance, for example.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     dbpedia: Path = Field(description="dbpedia.bin or dbpedia.ftz")
     yahoo: Path = Field(description="yahoo_answers.bin or yahoo_answers.ftz")
     mapping: dict[str, str | None] = Field(default={}, description="changes: class -> domain")
@@ -97,13 +92,10 @@ class Config(BaseModel):
         return mapping
 
 
-def build(config: Config) -> FastText:
-    """Return a labeller with these settings; the models are loaded when it is prepared or first labels."""
-    return FastText(config)
-
-
 class FastText:
     """See :class:`mdrbench.training.domains.Labeller`."""
+
+    spec = Spec(Config, version=1, run_only=("dbpedia", "yahoo"))  # the conventions have the files' hashes
 
     def __init__(self, config: Config):
         self.config = config

@@ -8,24 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import DOMAINS, Embed, _embedding, shares
 
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
 
-
-class Config(BaseModel):
+class Config(MemberConfig):
     """``centre`` subtracts the mean of all passages, or of each language's passages, before clustering: without it,
     clusters follow languages rather than subjects."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     k: int = Field(default=len(DOMAINS), ge=1, description="clusters")
     iterations: int = Field(default=25, ge=1)
     tries: int = Field(default=5, ge=1, description="starts; the result with the lowest distortion is taken")
@@ -34,13 +32,10 @@ class Config(BaseModel):
     title_separator: str = Field(default=" ", description="what joins title and text")
 
 
-def build(config: Config) -> KMeans:
-    """Return a labeller with these settings."""
-    return KMeans(config)
-
-
 class KMeans:
     """See :class:`mdrbench.training.domains.Labeller`."""
+
+    spec = Spec(Config, version=1)
 
     def __init__(self, config: Config):
         self.config = config

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import DOMAINS, Embed, _embedding, shares
-
-VERSION = 1
 
 DESCRIPTIONS = {
     "Books & Literature": "A novel, poem, play, comic, magazine or sacred text: its author, story or style.",
@@ -40,7 +39,7 @@ DESCRIPTIONS = {
 }
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """The descriptions (name of a domain -> sentence; yours replace all twelve), and how passages are compared.
 
     ``centre`` subtracts the mean of all passages, or of each language's passages, from the passages, and the mean of
@@ -49,7 +48,6 @@ class Config(BaseModel):
     ``all``; with ``none`` it had 17% or 22%, depending on a few words of two descriptions.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     descriptions: dict[str, str] = Field(
         default=DESCRIPTIONS, min_length=2, description="domain -> one sentence about it"
     )
@@ -68,13 +66,10 @@ class Config(BaseModel):
 assert tuple(DESCRIPTIONS) == DOMAINS
 
 
-def build(config: Config) -> Nearest:
-    """Return a labeller with these settings."""
-    return Nearest(config)
-
-
 class Nearest:
     """See :class:`mdrbench.training.domains.Labeller`."""
+
+    spec = Spec(Config, version=1)
 
     def __init__(self, config: Config):
         self.config = config

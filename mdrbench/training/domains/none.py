@@ -5,31 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import Embed, shares
 
-VERSION = 1
-
 NAME = "all"
-
-
-class Config(BaseModel):
-    """There are no settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> NoDomains:
-    """Return the labeller."""
-    return NoDomains()
 
 
 class NoDomains:
     """See :class:`mdrbench.training.domains.Labeller`."""
 
-    def __init__(self) -> None:
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
         self._labels: dict[str, list[str]] = {}
 
     def prepare(self, say: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ from mdrbench.core.types import Example
 
 
 class Sampler(Protocol):
-    """What a member's ``build(config)`` returns; :class:`mdrbench.training.samplers._batches.Batches` has most of it.
+    """Decides which examples share a batch. :class:`mdrbench.training.samplers._batches.Batches` is most of it.
 
     A batch is a list of positions in ``examples``. No two of its examples share a qid or a positive in the same
     language, because in-batch negatives would be false. The batches of an epoch depend on the examples, in their order,

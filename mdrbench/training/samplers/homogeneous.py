@@ -16,34 +16,27 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Example
 from mdrbench.training.samplers._batches import Batches, Pool, Rounds, epoch_batches, shuffled
-
-VERSION = 1
 
 Share = Literal["uniform", "proportional"]
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``uniform`` gives every language, or every domain of a language, the same share; ``proportional`` its share
     of the examples. ``same_language: false`` fills each batch from all languages, in the same shares.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     same_language: bool = True
     languages: Share = "uniform"
     domains: Share = "uniform"
 
 
-def build(config: Config) -> Homogeneous:
-    """Return a sampler with these settings."""
-    return Homogeneous(config)
-
-
 class Homogeneous(Batches):
     """See :class:`mdrbench.training.samplers.Sampler`."""
+
+    spec = Spec(Config, version=1)
 
     def __init__(self, config: Config):
         self.config = config

@@ -11,30 +11,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.core.types import Example
 from mdrbench.training.samplers._batches import Batches, Pool, epoch_batches, shuffled
-
-VERSION = 1
 
 LOOKED_AT = 256
 """Batches that are tried for an example without a place."""
 
 
-class Config(BaseModel):
-    """There are no settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> Uniform:
-    """Return the sampler."""
-    return Uniform()
-
-
 class Uniform(Batches):
     """See :class:`mdrbench.training.samplers.Sampler`."""
+
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
+        pass
 
     def conventions(self) -> dict[str, Any]:
         """State that batches are random."""
