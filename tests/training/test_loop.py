@@ -166,6 +166,7 @@ train(chosen, folder, conventions(folder), DATA, plan, out=Path(sys.argv[3]), pr
 """
 
 
+@pytest.mark.medium
 def test_a_killed_training_goes_on_to_the_same_weights(tiny_model, tmp_path):
     words = [sys.executable, "-c", KILLED, str(PROJECT / "tests"), str(tiny_model), str(tmp_path / "killed")]
     killed = subprocess.run(words, cwd=PROJECT, check=False, capture_output=True, text=True)

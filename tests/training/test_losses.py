@@ -280,6 +280,7 @@ for value, expected in zip(two, one):
 """
 
 
+@pytest.mark.medium
 def test_the_gradient_of_two_processes_is_that_of_one_with_the_joint_batch():
     assert [process.wait(timeout=240) for process in start(2, ["-c", PROCESS])] == [0, 0]
 
