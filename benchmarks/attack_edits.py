@@ -58,6 +58,16 @@ def _other(value: Any, rng: random.Random) -> Any:
     return [] if isinstance(value, list) else {}
 
 
+def with_another_number(data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """Return a copy of a result in which one score, interval end or average is another number."""
+    changed = copy.deepcopy(data)
+    parts = [*changed["languages"].values(), *changed["averages"]]
+    cell = rng.choice(list(rng.choice(parts)["scores"].values()))
+    part = rng.choice(("value", "low", "high"))
+    cell[part] += rng.choice((-1, 1)) * 10 ** rng.uniform(-8, -1)
+    return changed
+
+
 def edited_json(content: bytes, rng: random.Random) -> bytes:
     """Return the bytes of a JSON file after one edit; the layout stays."""
     return (json.dumps(edited(json.loads(content), rng), indent=1, ensure_ascii=False) + "\n").encode()

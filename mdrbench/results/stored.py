@@ -156,11 +156,14 @@ def sealed_text(model: SealedModel) -> str:
 
 
 def seal_text(text: str) -> str:
-    """Seal the text of a stored file; its layout stays: one key a line, indented by one space."""
+    """Seal the text of a stored file. The layout that mdrbench writes stays; another one becomes that layout."""
+    if not text.startswith('{\n "schema_version": ') or not text.rstrip().endswith("\n}"):
+        data = json.loads(text)
+        data = {"schema_version": data.pop("schema_version"), **data}
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     text = re.sub(r',\n "seal": "\w*"(?=\n}\s*$)', "", text.rstrip())
     text = re.sub(r'(?<=^{\n "schema_version": )\d+', str(SCHEMA_VERSION), text)
     seal = seal_of(json.loads(text))
     sealed = text.removesuffix("\n}") + f',\n "{SEAL}": "{seal}"\n}}\n'
-    if seal_state(json.loads(sealed)) != "sealed":
-        raise ValueError("the text does not begin with its schema version, or is not indented by one space")
+    assert seal_state(json.loads(sealed)) == "sealed"
     return sealed

@@ -72,6 +72,11 @@ def _pairs(place: Path, chosen: list[Path], reference: Path) -> list[Pair]:
     else:
         earlier = {path.relative_to(reference): path for path in results.under(reference)}
         now = {path.relative_to(place): path for path in results.under(place)}
+        if not earlier.keys() & now.keys():  # the folder of one data set against a folder of several, or the reverse
+            now = {Path(f"{_name(path)}.json"): path for path in now.values()}
+            datasets = {one.parts[0] for one in now}
+            named = {Path(f"{_name(path)}.json"): path for path in earlier.values()}
+            earlier = {one: path for one, path in named.items() if one.parts[0] in datasets}
     return [
         Pair(_name(now.get(one) or place / one), earlier.get(one), now.get(one)) for one in sorted({*earlier, *now})
     ]

@@ -88,20 +88,23 @@ UNSEALED = "is not sealed: an older mdrbench wrote it"
 
 
 def _verified(path: Path, dataset: MiraclFolder | None, corpora: Corpora | None) -> Verified:
-    broken = _seal(path)
+    broken = seal_problems(path)
     if results.PUBLISHED in path.resolve().parts:
         one = _published(path)
     elif ablation_results.is_one(path):
         one = ablation_effects.verified(path)
-        if not one.problems:
+        try:
             ablation_claims.check(path, one)
+        except DataError as error:
+            if not one.problems:
+                one.problems.append(Problem(error.where or console.shown(path), error.message, mend=error.mend or ""))
     else:
         one = _Verification(path, dataset, corpora).run()
     one.problems[:0] = broken
     return one
 
 
-def _seal(path: Path) -> list[Problem]:
+def seal_problems(path: Path) -> list[Problem]:
     """Compare a file with its seal; other mistakes are left to those who read it further."""
     try:
         state = stored.seal_state(stored.read_json(path, again="run the recipe again"))

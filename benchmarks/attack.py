@@ -1,0 +1,353 @@
+"""Attack mdrbench: kill it, edit its files, let writers meet, and feed it bad input. Figures are in docs/trust.md.
+
+::
+
+    python benchmarks/attack.py --kills 100 --edits 2000 --rounds 20      everything
+    python benchmarks/attack.py --kills 4 --edits 100 --rounds 2          a minute or two
+
+Each part prints what it found and the program ends with 1 if a kill changed a bit, an edit passed unnoticed, a writer
+lost anything or an input did not end with its exit code. ``--seed`` repeats an attack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attack_edits
+from attack_inputs import INPUTS
+
+PROJECT = Path(__file__).resolve().parents[1]
+SAMPLE = PROJECT / "results" / "sample"
+PUBLISHED = PROJECT / "results" / "published"
+
+
+def command(folder: Path, *words: str) -> tuple[list[str], dict[str, object]]:
+    """Return the command line of this checkout's mdrbench, and the options to start it with."""
+    paths = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
+    environment = {"MDRBENCH_CACHE": str(folder / "store"), **os.environ, "PYTHONPATH": paths}
+    environment["MDRBENCH_CACHE"] = str(folder / "store")
+    return [sys.executable, "-m", "mdrbench", *words], {"cwd": folder, "env": environment}
+
+
+def run(folder: Path, *words: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run mdrbench to its end."""
+    line, options = command(folder, *words)
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=timeout, **options)
+
+
+# -- kills -------------------------------------------------------------------------------------------------------------
+
+RUNS = {
+    "run": ("run", "bm25", "--data", "sample", "--langs", "sw,fi,ar", "--quiet"),
+    "gc": ("cache", "gc", "--older-than", "0"),
+    "report": ("report", "--out", "site"),
+}
+TRAINED = {
+    "train": ("run", "boosted-sample", "--data", "sample", "--langs", "sw", "--set", "training.steps=2", "--quiet"),
+    "ablate": (
+        *("ablate", "boosted-sample", "--data", "sample", "--langs", "sw", "--set", "training.steps=2"),
+        *("--no-judge", "--quiet"),
+    ),
+}
+"""These need the model me5-small."""
+
+
+def bits(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every kept run and table of scores, and what each result says apart from times."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((folder / "results").rglob("*.gz"))
+    }
+
+
+def kills(count: int, rng: random.Random, trained: bool) -> list[str]:
+    """Kill commands at random moments, run them to their end, and compare every bit with an undisturbed run."""
+    works = {**RUNS, **(TRAINED if trained else {})}
+    faults, killed = [], Counter()
+    with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
+        peace = Path(scratch) / "peace"
+        took = {}
+        peace.mkdir()
+        for name, words in works.items():
+            start = time.monotonic()
+            done = run(peace, *words)
+            took[name] = time.monotonic() - start
+            if done.returncode:
+                return [f"{name} fails without an attack: {done.stderr[-300:]}"]
+        expected = bits(peace)
+        folder = Path(scratch) / "war"
+        for number in range(count):
+            if number % 10 == 0:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+            name = rng.choice(list(works))
+            line, options = command(folder, *works[name])
+            process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+            try:
+                process.wait(rng.uniform(0.2, took[name]))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                killed[name] += 1
+            if number % 10 == 9 or number == count - 1:
+                faults += [f"after {number + 1} kills: {text}" for text in _aftermath(folder, works, expected)]
+    print(f"kills: {sum(killed.values())} ({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))})")
+    return faults
+
+
+def _aftermath(folder: Path, works: dict[str, tuple[str, ...]], expected: dict[str, str]) -> Iterator[str]:
+    for name, words in works.items():
+        if name != "gc" and (done := run(folder, *words)).returncode:
+            yield f"{name} ends with {done.returncode}: {done.stderr[-300:]}"
+    found = bits(folder)
+    if found != expected:
+        yield f"other bits: {sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))[:3]}"
+    if (done := run(folder, "verify", "results", "--data", "sample", "--quiet")).returncode:
+        yield f"verify: {done.stdout[-300:]}"
+    if (done := run(folder, "cache", "verify")).returncode:
+        yield f"cache verify: {done.stdout[-300:]}"
+    run(folder, "cache", "gc", "--older-than", "9")
+    left = [path for place in ("results", "store/unfinished", "store/in-use") for path in (folder / place).rglob(".*")]
+    left += [*(folder / "store" / "unfinished").iterdir()]
+    if left:
+        yield f"left behind: {left[:3]}"
+
+
+# -- edits -------------------------------------------------------------------------------------------------------------
+
+JSON, GZIP = attack_edits.edited_json, attack_edits.edited_gzip
+
+
+def kinds() -> dict[str, tuple[list[Path], Callable[[bytes, random.Random], bytes]]]:
+    """Return the stored kinds: their files and how one of them is edited."""
+    published = [path for path in PUBLISHED.rglob("*.json") if path.parent.name not in ("tables", "calibration")]
+    return {
+        "result": (sorted(SAMPLE.glob("*.json")), JSON),
+        "variant": (sorted(SAMPLE.glob("variants/*.json")), JSON),
+        "ablation": (sorted(SAMPLE.glob("ablations/*.json")), JSON),
+        "published": (sorted(published), JSON),
+        "run": (sorted(SAMPLE.glob("*/*.run.trec.gz")), GZIP),
+        "topics": (sorted(SAMPLE.glob("*/*.topics.tsv.gz")), GZIP),
+        "log": (sorted(SAMPLE.glob("*/training-*.gz")), GZIP),
+    }
+
+
+def edits(count: int, rng: random.Random) -> list[str]:
+    """Edit one stored file at a time and ask ``verify`` (for artifacts: the store) whether anything is wrong."""
+    sys.path.insert(0, str(PROJECT))
+    faults, made, noticed = [], Counter(), Counter()
+    stored = kinds()
+    with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
+        root = Path(shutil.copytree(PROJECT / "results", Path(scratch) / "results"))
+        run(Path(scratch), *RUNS["run"][:-1], "--quiet", "--results", str(Path(scratch) / "own"))
+        artifacts = sorted((Path(scratch) / "store" / "artifacts").rglob("*"))
+        files = [path for path in artifacts if path.is_file() and path.stat().st_size]
+        for _ in range(count):
+            kind = rng.choice([*stored, "artifact"])
+            if kind == "artifact":
+                path = rng.choice(files)
+                edit = JSON if path.name == "manifest.json" else attack_edits.edited_bytes
+                found = _noticed_by_store
+            else:
+                paths, edit = stored[kind]
+                path = root / rng.choice(paths).relative_to(PROJECT / "results")
+                found = _noticed_by_verify
+            content = path.read_bytes()
+            path.write_bytes(edit(content, rng))
+            made[kind] += 1
+            if found(path):
+                noticed[kind] += 1
+            else:
+                faults.append(f"an edit of {kind} {path.name} was not noticed (edit {sum(made.values())})")
+            path.write_bytes(content)
+    for kind, number in made.items():
+        print(f"edits of {kind}: {noticed[kind]} of {number} noticed")
+    print(f"edits: {sum(noticed.values())} of {sum(made.values())} noticed")
+    return faults
+
+
+def forged(count: int, rng: random.Random) -> list[str]:
+    """Edit results and compute the seal again, as a forger does; ``verify --data`` must notice every forged number."""
+    sys.path.insert(0, str(PROJECT))
+    from mdrbench.commands.audit import verification
+    from mdrbench.core.store import seal_of
+    from mdrbench.data.access import open_dataset
+
+    sample = open_dataset("sample")
+    faults, made, noticed = [], Counter(), Counter()
+    with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
+        root = Path(shutil.copytree(SAMPLE, Path(scratch) / "sample"))
+        for _ in range(count):
+            path = root / rng.choice(sorted(root.glob("*.json"))).name
+            content = path.read_bytes()
+            data = json.loads(content)
+            kind = rng.choice(("number", "other"))
+            data = attack_edits.with_another_number(data, rng) if kind == "number" else attack_edits.edited(data, rng)
+            path.write_text(json.dumps(data | {"seal": seal_of(data)}), encoding="utf-8")
+            [found] = verification.verify([path], sample, corpus=True, progress=lambda text: None)
+            made[kind] += 1
+            noticed[kind] += bool(found.problems)
+            if kind == "number" and not found.problems:
+                faults.append(f"a forged number of {path.name} was not noticed (forgery {sum(made.values())})")
+            path.write_bytes(content)
+    for kind, number in made.items():
+        print(f"forgeries of {kind}s, seal computed again, data at hand: {noticed[kind]} of {number} noticed")
+    return faults
+
+
+def _noticed_by_verify(path: Path) -> bool:
+    from mdrbench.commands.audit import verification
+    from mdrbench.core.errors import DataError
+
+    owner = path
+    if path.suffix == ".gz":
+        beside = path.parent
+        owner = beside.parent / f"{beside.name}.json"
+        return _changed_beside(owner, path)
+    try:
+        return bool(verification.seal_problems(owner)) or bool(_problems(owner))
+    except DataError:
+        return True
+
+
+def _problems(path: Path) -> list[object]:
+    from mdrbench.commands.audit import verification
+
+    [found] = verification.verify([path], None, progress=lambda text: None)
+    return list(found.problems)
+
+
+def _changed_beside(owner: Path, path: Path) -> bool:
+    """Check one kept file as ``verify`` does, without the other languages of its result."""
+    from mdrbench import results
+    from mdrbench.core.errors import DataError
+    from mdrbench.results import kept
+
+    result = results.read(owner)
+    files = [file for entry in result.languages.values() for file in entry.files.values()]
+    files += [training.log for training in result.trainings.values() if training.log]
+    [file] = [file for file in files if owner.parent / file.path == path]
+    try:
+        kept.checked(owner, file)
+    except DataError:
+        return True
+    return False
+
+
+def _noticed_by_store(path: Path) -> bool:
+    from mdrbench.core.store import Store
+
+    root = next(parent.parent for parent in path.parents if parent.name == "artifacts")
+    stage, key = path.relative_to(root / "artifacts").parts[:2]
+    return Store(root).find(stage, key) is None
+
+
+# -- concurrent writers ------------------------------------------------------------------------------------------------
+
+
+def writers(rounds: int, rng: random.Random, trained: bool) -> list[str]:
+    """Let runs, ablations and garbage collectors meet; nothing may be lost and nobody may crash."""
+    faults = []
+    langs = ("ar", "fi", "sw")
+    with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
+        warm = Path(scratch)
+        run(warm, *RUNS["run"])
+        if trained:
+            run(warm, *TRAINED["ablate"], "--stage-off", "2")
+        for number in range(rounds):
+            shutil.rmtree(warm / "results", ignore_errors=True)
+            wanted = [("run", "bm25", "--data", "sample", "--langs", lang, "--quiet") for lang in langs]
+            wanted += [("cache", "gc", "--older-than", "0.0001")] * 2
+            if trained:
+                base = TRAINED["ablate"][:-2]
+                wanted += [(*base, "--no-judge", "--quiet"), (*base, "--stage-off", "2", "--quiet")]
+            rng.shuffle(wanted)
+            started = []
+            for words in wanted:
+                line, options = command(warm, *words)
+                started.append(
+                    (
+                        words,
+                        subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options),
+                    )
+                )
+            for words, process in started:
+                said = process.communicate()[1]
+                if process.returncode:
+                    faults.append(f"round {number}: {' '.join(words)} ends with {process.returncode}: {said[-200:]}")
+            faults += [f"round {number}: {text}" for text in _lost(warm, langs, trained)]
+    print(f"concurrent writers: {rounds} rounds of {len(wanted) if rounds else 0} processes, {len(faults)} faults")
+    return faults
+
+
+def _lost(folder: Path, langs: tuple[str, ...], trained: bool) -> Iterator[str]:
+    result = json.loads((folder / "results" / "sample" / "bm25.json").read_text(encoding="utf-8"))
+    if sorted(result["languages"]) != sorted(langs):
+        yield f"languages left: {sorted(result['languages'])}"
+    if trained:
+        path = next((folder / "results" / "sample" / "ablations").glob("*.json"))
+        count = len(json.loads(path.read_text(encoding="utf-8"))["variants"])
+        if count != 2:
+            yield f"{count} variants of 2"
+    if run(folder, "verify", "results", "--quiet").returncode:
+        yield "verify finds problems"
+    left = list((folder / "results").rglob(".*"))
+    if left:
+        yield f"left behind: {left[:3]}"
+
+
+# -- hostile inputs ----------------------------------------------------------------------------------------------------
+
+
+def inputs() -> list[str]:
+    """Run every hostile input; each must end with its exit code and without a traceback."""
+    faults = []
+    for hostile in INPUTS:
+        with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
+            folder = Path(scratch)
+            words = hostile.make(folder)
+            done = run(folder, *words)
+            told = done.returncode == hostile.code and "Traceback" not in done.stderr
+            print(f"input: {hostile.name}: exit code {done.returncode}" + ("" if told else f", not {hostile.code}"))
+            if not told:
+                faults.append(f"{hostile.name}: exit code {done.returncode}, not {hostile.code}: {done.stderr[-300:]}")
+    return faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--edits", type=int, default=400)
+    parser.add_argument("--forgeries", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--inputs", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--trained", action=argparse.BooleanOptionalAction, default=True, help="needs me5-small")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    faults = edits(args.edits, rng) if args.edits else []
+    faults += forged(args.forgeries, rng) if args.forgeries else []
+    faults += inputs() if args.inputs else []
+    faults += writers(args.rounds, rng, args.trained) if args.rounds else []
+    faults += kills(args.kills, rng, args.trained) if args.kills else []
+    for fault in faults:
+        print(f"FAULT {fault}")
+    print(f"{len(faults)} faults")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()

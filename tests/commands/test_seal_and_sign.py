@@ -1,0 +1,130 @@
+"""Seals of older results, and signatures over results that are handed on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from support.project import PROJECT
+from support.recorded_results import edit, quick
+
+from mdrbench import results
+from mdrbench.commands.audit import sealing, signatures, verification
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.data.access import open_dataset
+from mdrbench.results import ablations
+
+
+def older(data: dict) -> None:
+    """Make a file one of schema 1."""
+    data.update(schema_version=1)
+    data.pop("seal")
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def test_a_result_of_the_older_schema_is_sealed_after_it_was_derived_again(results_root, cli):
+    before = quick(results_root).read_text()
+    edit(quick(results_root), older, reseal=False)
+    checked = cli("check", "results/sample", "--against", "results")
+    assert checked.returncode == 3
+    assert "is not sealed: an older mdrbench wrote it" in checked.stdout
+    with pytest.raises(UsageError, match="only after its runs were scored again"):
+        sealing.seal([results_root], None, quiet)
+    done = cli("seal", "results", "--data", "sample")
+    assert (done.returncode, done.stdout) == (0, "sealed 1 file\n"), done.stderr
+    assert json.loads(quick(results_root).read_text()) == json.loads(before)
+    assert cli("check", "results/sample", "--against", "results").returncode == 0
+
+
+def test_a_forged_result_gets_no_seal(results_root):
+    edit(quick(results_root), older, reseal=False)
+    edit(quick(results_root), lambda d: d["languages"]["sw"]["scores"]["nDCG@10"].update(value=0.99))
+    sealed, [wrong] = sealing.seal([results_root], open_dataset("sample"), quiet)
+    assert sealed == []
+    assert [(p.lang, p.measure) for p in wrong.problems] == [("sw", "nDCG@10")]
+    assert not results.read(quick(results_root)).sealed
+
+
+def test_an_ablation_is_derived_from_sealed_results_only(tmp_path):
+    root = shutil.copytree(PROJECT / "results" / "sample", tmp_path / "sample")
+    stored = root / "ablations" / "boosted-sample.json"
+    edit(root / "boosted-sample.json", older, reseal=False)
+    [found] = verification.verify([stored], None, progress=quiet)
+    assert "is not sealed" in found.problems[0].what
+    edit(stored, older, reseal=False)
+    sealed, wrong = sealing.seal([root], open_dataset("sample"), quiet)
+    assert (sealed, wrong) == ([root / "boosted-sample.json", stored], [])
+    assert ablations.read(stored, ("sealed",)).sealed
+
+
+SAMPLE = PROJECT / "results" / "sample"
+
+
+def swap_names(data):
+    one, other = data["variants"][:2]
+    one["names"], other["names"] = other["names"], one["names"]
+
+
+def swap_labels(data):
+    one, other = (variant["names"][0] for variant in data["variants"][:2])
+    one["label"], other["label"] = other["label"], one["label"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (swap_names, "'without the judge' is not what the recipe with negatives=null is"),
+        (swap_labels, "'without the judge' is not what the recipe with negatives=null is"),
+        (lambda d: d["variants"].pop(3), "is a variant of it that the ablation leaves out"),
+        (lambda d: d["variants"][2]["overrides"].append("seed=3"), "the overrides of its run are not its own"),
+        (lambda d: d["variants"][2]["runs"][0].update(seed=7), "the seed is not the result's"),
+        (lambda d: d.update(summary="better"), "summary is not the complete recipe's"),
+        (lambda d: d["tested"].update(resamples=10), "tested is not how this mdrbench tests"),
+        (lambda d: d["languages"].pop(), "average nDCG@10"),
+    ],
+)
+def test_a_contradiction_in_an_ablation_is_named_though_its_seal_was_computed_again(tmp_path, change, said):
+    root = shutil.copytree(SAMPLE, tmp_path / "sample")
+    edit(root / "ablations" / "boosted-sample.json", change)
+    [found] = verification.verify([root / "ablations" / "boosted-sample.json"], None, progress=quiet)
+    assert any(said in str(problem) for problem in found.problems), [str(problem) for problem in found.problems]
+
+
+@pytest.fixture
+def key(tmp_path):
+    """An OpenSSH key, and a file that allows its owner to sign."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("OpenSSH is not installed")
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    (tmp_path / "signers").write_text(f"maria@example.org {path.with_suffix('.pub').read_text()}")
+    return path
+
+
+def test_a_signed_result_is_accepted_from_its_signer_only(results_root, key, tmp_path, cli):
+    signed = cli("sign", "results", "--key", key)
+    assert (signed.returncode, signed.stdout) == (0, "results/sample/quick.json.sig\n"), signed.stderr
+    assert cli("verify", "--signers", tmp_path / "signers").returncode == 0
+    path = quick(results_root)
+    text = path.read_text()
+    edit(path, lambda d: d["languages"]["sw"].update(command="mdrbench run better"))
+    assert "was changed after maria@example.org signed it" in signatures.refused(path, tmp_path / "signers")
+    assert cli("verify", "--signers", tmp_path / "signers").returncode == 3
+    path.write_text(text)
+    (tmp_path / "others").write_text("")
+    assert "not among the signers" in signatures.refused(path, tmp_path / "others")
+    signatures.signature_of(path).unlink()
+    assert signatures.refused(path, tmp_path / "signers") == "is not signed"
+
+
+def test_only_what_has_its_seal_is_signed(results_root, key):
+    edit(quick(results_root), lambda d: d["system"].update(name="x"), reseal=False)
+    with pytest.raises(DataError, match="its seal does not match"):
+        sealing.sealed_files([results_root])
+    with pytest.raises(UsageError, match="no such key"):
+        signatures.sign(quick(results_root), key.with_name("nokey"))
