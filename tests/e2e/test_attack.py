@@ -14,12 +14,12 @@ import attack_inputs
 
 
 def test_every_edit_of_a_stored_file_is_noticed(capsys):
-    assert attack.edits(60, random.Random(1)) == []
-    assert "edits: 60 of 60 noticed" in capsys.readouterr().out
+    assert attack.edits(40, random.Random(1)) == []
+    assert "edits: 40 of 40 noticed" in capsys.readouterr().out
 
 
 def test_every_forged_number_is_noticed_though_the_seal_was_computed_again():
-    assert attack.forged(4, random.Random(2)) == []
+    assert attack.forged(3, random.Random(2)) == []
 
 
 @pytest.mark.slow
