@@ -61,11 +61,14 @@ def test_bert_and_its_relatives_run_without_padding_on_a_cpu(tiny_models):
     assert not unpadded_bert.suits(BertConfig(chunk_size_feed_forward=8))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not (environment.gpus() or environment.cpu_has_bf16()), reason="no bf16 on this machine")
-def test_bf16_agrees_with_fp32(tiny_model):
-    full, half = (encoder(tiny_model, precision=name).encode_queries(TEXTS) for name in ("fp32", "bf16"))
-    assert (full * half).sum(axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-3)  # cosines
+@pytest.mark.parametrize("architecture", ["Bert", "DistilBert"])
+def test_bf16_agrees_with_fp32(tiny_models, architecture):
+    """Without padding and, for the second architecture, with it."""
+    full, half = (encoder(tiny_models[architecture], precision=name) for name in ("fp32", "bf16"))
+    assert half.without_padding == (architecture == "Bert" and not environment.gpus())
+    cosines = (full.encode_queries(TEXTS) * half.encode_queries(TEXTS)).sum(axis=1)
+    assert cosines == pytest.approx(np.ones(len(TEXTS)), abs=1e-3)
 
 
 @pytest.mark.wiki16

@@ -1,7 +1,7 @@
 """A transformer from a local folder, the hub or PyPI: pooling, prefixes, lengths, linear layers after pooling.
 
 Texts are sorted by their number of tokens and batched by a token budget; embeddings come back in the order of the
-texts. BERT and its relatives run without padding in fp32 on a CPU (:mod:`mdrbench.retrieval.unpadded_bert`), everything
+texts. BERT and its relatives run without padding in fp32 and bf16 on a CPU (:mod:`mdrbench.retrieval.unpadded_bert`), everything
 else in batches that are padded on the right, so that a text has the same embedding alone and in any batch.
 """
 
@@ -128,7 +128,7 @@ class Transformer:
         """Whether the model runs without padding."""
         config = SimpleNamespace(**{"pad_token_id": 1, "model_type": "", **self.folder.config})
         fits = unpadded_bert.suits(config) and not self.config.trust_remote_code
-        return self.device == "cpu" and self.precision == "fp32" and fits
+        return self.device == "cpu" and self.precision != "fp16" and fits
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions.

@@ -139,7 +139,7 @@ def _settings(config: Config, base: models.LocalModel) -> dict[str, Any]:
     """Return what decides the adapter, with the model's revision and the resolved precision."""
     settings = config.model_dump(mode="json", exclude={*RUN_ONLY, "source"})
     precision = environment.precision(config.precision)
-    return settings | {"model": base.name, "revision": base.revision, "precision": precision}
+    return settings | {"model": base.name, "revision": base.revision, "precision": precision, "dropout_by": "text"}
 
 
 def _finished(out: Path, identity: str, merge: bool) -> dict[str, Any] | None:
@@ -215,6 +215,8 @@ def _train(
     """Run the loop; return the number of steps."""
     import torch
 
+    from mdrbench.training.dropout import text_seed
+
     steps = config.epochs * math.ceil(len(examples) / config.batch_size)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=0.0)
@@ -224,13 +226,14 @@ def _train(
     model.train()
     with open(out / "log.jsonl", "a", encoding="utf-8") as log:
         for step in range(first, steps):
-            torch.manual_seed(config.seed + step)  # for dropout
+            torch.manual_seed(config.seed + step)
             epoch, numbers = batch_of(step, len(examples), config.batch_size, config.seed)
             batch = [examples[i] for i in numbers]
             now = config.learning_rate * rate(step, steps, config.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = now
-            loss, tokens = _backward(model, batch, config.micro_batch)
+            seeds = [text_seed(config.seed, step, 0, at) for at in range(len(batch))]
+            loss, tokens = _backward(model, batch, seeds, config.micro_batch)
             if not math.isfinite(loss):
                 raise DataError(f"the loss is {loss} at step {step + 1}", where=str(out), mend="lower --lr")
             torch.nn.utils.clip_grad_norm_(weights, config.max_norm)
@@ -245,16 +248,26 @@ def _train(
     return steps
 
 
-def _backward(model: Any, batch: list[Example], micro_batch: int) -> tuple[float, int]:
-    """Compute gradients of the mean loss over the batch's output tokens; return the loss and the number of tokens."""
+def _backward(model: Any, batch: list[Example], seeds: list[int], micro_batch: int) -> tuple[float, int]:
+    """Compute gradients of the mean loss over the batch's output tokens; return the loss and the number of tokens.
+
+    Args:
+        seeds: one for each example, from which its dropout follows.
+    """
     import torch
+
+    from mdrbench.training.dropout import TextDropout
 
     tokens = sum(len(example.ids) - example.start for example in batch)
     total = 0.0
     for start in range(0, len(batch), micro_batch):
-        ids, mask, labels = collate(batch[start : start + micro_batch])
+        piece = batch[start : start + micro_batch]
+        ids, mask, labels = collate(piece)
         device = next(model.parameters()).device
-        logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, :-1].float()  # (B, L-1, V)
+        lengths = [len(example.ids) for example in piece]
+        with TextDropout(seeds[start : start + micro_batch], lengths, packed=False, device=device):
+            output = model(input_ids=ids.to(device), attention_mask=mask.to(device))
+        logits = output.logits[:, :-1].float()  # (B, L-1, V)
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), labels[:, 1:].flatten().to(device), ignore_index=-100, reduction="sum"
         )
