@@ -231,7 +231,7 @@ def test_a_recipe_may_leave_all_conventions_to_the_folder(folder):
 
     describe(folder, "Pooling", "Normalize", pooling="lasttoken", prompts={"query": "query : ", "document": ""})
     edit_json(folder / "sentence_bert_config.json", max_seq_length=9)
-    mine = transformer.build(transformer.Config(model=str(folder), precision="fp32"))
+    mine = transformer.Transformer(transformer.Config(model=str(folder), precision="fp32"))
     expected = {"pooling": "last-token", "normalize": True, "query_prefix": "query : ", "passage_prefix": ""}
     assert expected | {"query_length": 9, "passage_length": 9} == {
         name: mine.conventions()[name] for name in (*expected, "query_length", "passage_length")
@@ -244,11 +244,11 @@ def test_a_recipe_may_leave_all_conventions_to_the_folder(folder):
 
 def test_a_convention_that_nobody_states_is_asked_for(folder):
     with pytest.raises(UsageError, match="neither the recipe nor the model's files state pooling"):
-        transformer.build(transformer.Config(model=str(folder))).conventions()
+        transformer.Transformer(transformer.Config(model=str(folder))).conventions()
     given = {"model": str(folder), "pooling": "cls"}
     with pytest.raises(UsageError, match="neither the recipe nor the model's files state normalize"):
-        transformer.build(transformer.Config(**given)).conventions()
-    found = transformer.build(transformer.Config(**given, normalize=False)).conventions()
+        transformer.Transformer(transformer.Config(**given)).conventions()
+    found = transformer.Transformer(transformer.Config(**given, normalize=False)).conventions()
     assert (found["query_length"], found["query_prefix"]) == (512, "")
 
 

@@ -1,8 +1,8 @@
 """A transformer from a local folder, the hub or PyPI: pooling, prefixes, lengths, linear layers after pooling.
 
 Texts are sorted by their number of tokens and batched by a token budget; embeddings come back in the order of the
-texts. BERT and its relatives run without padding in fp32 and bf16 on a CPU (:mod:`mdrbench.retrieval.unpadded_bert`), everything
-else in batches that are padded on the right, so that a text has the same embedding alone and in any batch.
+texts. BERT and its relatives run without padding in fp32 and bf16 on a CPU (:mod:`mdrbench.retrieval.unpadded_bert`).
+Other models run in batches that are padded on the right, so that a text has the same embedding alone and in any batch.
 """
 
 from __future__ import annotations
