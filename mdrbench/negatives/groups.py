@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from mdrbench.core.console import say
 from mdrbench.core.errors import StepError
 from mdrbench.core.texts import text_digest
 from mdrbench.core.types import (
@@ -152,6 +153,27 @@ class Keep(NamedTuple):
         return judgment.grade == 0 if self.grades == "irrelevant" else judgment.grade < 2
 
 
+class _Trend:
+    """Warn once if the first verdicts of a judge do not look like judging."""
+
+    FIRST = 200
+
+    def __init__(self, lang: str):
+        self.lang = lang
+        self.counts: Counter[str] = Counter()
+
+    def add(self, judgment: Judgment, stays: bool) -> None:
+        """Count a verdict; after the first 200 say so if none is above 0, or if most candidates are dropped."""
+        self.counts.update(verdicts=1, relevant=int(bool(judgment.grade)), dropped=int(not stays))
+        if self.counts["verdicts"] != self.FIRST:
+            return
+        if not self.counts["relevant"]:
+            say(f"{self.lang}: none of the first {self.FIRST} verdicts is above 0; does the judge work?")
+        elif 2 * self.counts["dropped"] > self.FIRST:
+            dropped = f"{self.counts['dropped']} of the first {self.FIRST} candidates"
+            say(f"{self.lang}: the judge drops {dropped}; does it work?")
+
+
 class Judging(NamedTuple):
     """A judge with all that its questions are made of.
 
@@ -188,6 +210,7 @@ class Judging(NamedTuple):
         verdicts: Verdicts = {}
         if self.judge is None:
             raise ValueError("no judge was given")
+        trend = _Trend(self.lang)
         for pair, judgment in zip(pairs, self.judge.judge(pairs, progress), strict=True):
             if (judgment.qid, judgment.docid) != (pair.qid, pair.passage.docid):
                 raise StepError(
@@ -195,6 +218,7 @@ class Judging(NamedTuple):
                     mend="mend the judge: one verdict a pair, in order",
                 )
             verdicts.setdefault(judgment.qid, {})[judgment.docid] = judgment
+            trend.add(judgment, self.keep(judgment))
         return verdicts
 
 

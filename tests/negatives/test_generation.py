@@ -163,3 +163,42 @@ def test_conventions_setup_and_budget(server, generator):
         generations(generator(max_requests=3, concurrency=1), sources(5))
     assert len(server.requests) == 3
     assert len(generations(generator(), sources(5))) == 5
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("query that a person could type into a search engine and that the following text answers", "echo_answers"),
+        ("An earlier reply was of no use: it was empty.", "echo_answers"),
+        ("Saimaa on Suomen suurin järvi, ja siinä elää saimaannorppa.", "echo_answers"),
+        ("Mikä on suurin järvi", "same_answers"),
+        ("Mika on suurin järvi?", "same_answers"),
+    ],
+)
+def test_echoes_and_near_copies_are_refused_and_counted(server, generator, query, reason):
+    server.script = ["Saimaa on Suomen suurin järvi, ja siinä elää saimaannorppa.", query, "Missä norppa elää?"]
+    asked = generator(concurrency=1)
+    assert [generation.query for generation in generations(asked, sources())] == ["Missä norppa elää?"]
+    assert asked.facts()[reason] == 1
+
+
+def test_a_query_that_names_a_long_title_of_the_text_is_no_echo(server, generator):
+    summary = "Kansainvälinen luonnonsuojeluliitto arvioi saimaannorpan uhanalaiseksi lajiksi."
+    query = "milloin kansainvälinen luonnonsuojeluliitto perustettiin ja kuka sitä johtaa nyt?"
+    server.script = [summary, query]
+    assert [generation.query for generation in generations(generator(), sources())] == [query]
+
+
+def test_a_query_that_was_generated_before_is_left_out_and_counted(server, generator):
+    asked = generator(concurrency=1)
+    found = [generation.query for generation in generations(asked, sources(3))]
+    assert found == ["missä Saimaa on", None, None]
+    facts = asked.facts()
+    assert (facts["generated"], facts["duplicates"], facts["unreadable"]) == (3, 2, 2)
+
+
+def test_a_generator_without_readable_answers_stops(server, generator):
+    server.respond = lambda body: ""
+    with pytest.raises(StepError, match=r"none of the last 20 items has a readable answer.*'empty_answers': 2"):
+        generations(generator(reasks=0, concurrency=1), sources(200))
+    assert len(server.requests) < 40

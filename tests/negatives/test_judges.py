@@ -273,7 +273,7 @@ def test_each_text_is_encoded_once():
 
 
 def test_without_a_reference_nothing_is_relative_to_it():
-    with pytest.raises(UsageError, match="without a reference"):
+    with pytest.raises(UsageError, match="has no reference"):
         list(bi().judge([pair("far", "far", query="q")], silent))
 
 

@@ -164,9 +164,17 @@ def test_a_filtered_pair_is_not_asked_again(server, judge):
 
 def test_a_model_that_never_answers_readably_stops_early(server, judge):
     server.respond = lambda body: "I would say it is relevant."
-    with pytest.raises(StepError, match=r"none of the first 20 pairs brought a readable answer.*I would say") as caught:
+    with pytest.raises(StepError, match=r"none of the last 20 items has a readable answer.*I would say") as caught:
         verdicts(judge(reasks=0, concurrency=2), pairs(200))
     assert "json_schema" in caught.value.mend
+    assert len(server.requests) < 40
+
+
+def test_a_model_that_answers_readably_once_stops_as_early(server, judge):
+    server.script = [grades(2, 2)]
+    server.respond = lambda body: "I would say it is relevant."
+    with pytest.raises(StepError, match="none of the last 20 items has a readable answer"):
+        verdicts(judge(reasks=0, concurrency=1), pairs(200))
     assert len(server.requests) < 40
 
 

@@ -13,10 +13,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from difflib import SequenceMatcher
 from typing import Any
 
 from pydantic import Field
 
+from mdrbench.core.errors import StepError
 from mdrbench.core.languages import LANGUAGES, SURPRISE
 from mdrbench.core.members import Spec
 from mdrbench.core.types import Generation, Source
@@ -24,6 +26,7 @@ from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
 from mdrbench.llm.prompts import material
+from mdrbench.llm.readable import Readable
 
 SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-2"
 """Kinds and version of the prompts. Raise the version with every change of a word below."""
@@ -68,6 +71,7 @@ PROBLEMS = {
     "truncated": "it was too long and broke off.",
     "language": "it was not written in {language}.",
     "long": "it was far too long for a query.",
+    "echo": "it repeated the task or the text. Write new words.",
     "same": "it was the query that is known already: <query>{query}</query> Write another one.",
 }
 """Reasons why an answer is refused, as the model reads them when it is asked again."""
@@ -106,7 +110,7 @@ class Config(chat_settings.Settings):
 class BackForward:
     """See :class:`mdrbench.negatives.generation.Generator`."""
 
-    spec = Spec(Config, version=1, run_only=(*chat_settings.RUN_ONLY, "untuned"))
+    spec = Spec(Config, version=2, run_only=(*chat_settings.RUN_ONLY, "untuned"))
 
     def __init__(self, config: Config):
         self.config = config
@@ -126,19 +130,39 @@ class BackForward:
         """One summary and query a source, in order.
 
         Raises:
-            StepError: the budget ended, or the endpoint failed for good. All answers up to then are stored.
+            StepError: the budget ended, the endpoint failed for good, or hardly any answer is readable
+                (:mod:`mdrbench.llm.readable`). All answers up to then are stored.
         """
+        readable = Readable()
+        seen: set[tuple[str, str]] = set()
         with closing(self.chat.each(self._generated, sources)) as generations:
-            for done, (generation, problems) in enumerate(generations, 1):
+            for done, (source, (found, problems)) in enumerate(zip(sources, generations, strict=True), 1):
                 self._counts.update(problems)
+                if problem := readable.hopeless(found.query is not None):
+                    mend = "raise max_tokens, or take another model; the counts by reason are in docs/judging.md"
+                    raise StepError(f"{problem}: {dict(sorted(self._counts.items()))}", mend=mend)
+                generation = self._unique(found, source.lang, seen)
                 self._counts.update(generated=1, unreadable=int(generation.query is None))
                 progress(done)
                 yield generation
 
+    def _unique(self, found: Generation, lang: str, seen: set[tuple[str, str]]) -> Generation:
+        """Leave out a query that was generated before for another topic of the language."""
+        if found.query is None:
+            return found
+        key = lang, folded(found.query)
+        if key in seen:
+            self._counts["duplicates"] += 1
+            return Generation(found.qid, None, None)
+        seen.add(key)
+        return found
+
     def _generated(self, source: Source) -> tuple[Generation, Counter[str]]:
         problems: Counter[str] = Counter()
         summary = self._text(SUMMARY, self._summarise(source), source, problems)
-        query = None if summary is None else self._text(QUERY, self._write(source, summary), source, problems)
+        query = None
+        if summary is not None:
+            query = self._text(QUERY, self._write(source, summary), source, problems, summary)
         return Generation(source.qid, None if query is None else summary, query), problems
 
     def _summarise(self, source: Source) -> str:
@@ -151,12 +175,12 @@ class BackForward:
     def _write(self, source: Source, summary: str) -> str:
         return WRITE.format(language=language_name(source.lang), summary=material(summary))
 
-    def _text(self, kind: str, prompt: str, source: Source, problems: Counter[str]) -> str | None:
-        """The text of one answer, asked for again while something is wrong with it."""
+    def _text(self, kind: str, prompt: str, source: Source, problems: Counter[str], summary: str = "") -> str | None:
+        """Return the text of one answer; ask again while something is wrong with it."""
 
         def read(answer: Answer) -> dict[str, Any] | None:
             text = clean(answer.text, one_line=kind == QUERY)
-            return None if self._problem(kind, text, answer, source) else {"text": text}
+            return None if self._problem(kind, text, answer, source, summary) else {"text": text}
 
         words = {"language": language_name(source.lang), "query": material(source.query)}
         reminder = ""
@@ -168,7 +192,7 @@ class BackForward:
             about = {"lang": source.lang, "qid": source.qid, "reference": source.positive.docid, "query": source.query}
             answer = self.chat.ask(Question(kind, PROMPT, messages, about, attempt=attempt), read)
             text = clean(answer.text, one_line=kind == QUERY)
-            problem = self._problem(kind, text, answer, source)
+            problem = self._problem(kind, text, answer, source, summary)
             if problem is None:
                 return text
             problems[f"{problem}_answers"] += 1
@@ -177,7 +201,7 @@ class BackForward:
             reminder = REMINDER.format(problem=PROBLEMS[problem].format(**words))
         return None
 
-    def _problem(self, kind: str, text: str, answer: Answer, source: Source) -> str | None:
+    def _problem(self, kind: str, text: str, answer: Answer, source: Source, summary: str) -> str | None:
         """Return what is wrong with an answer, a key of PROBLEMS; None if nothing is."""
         if answer.finish == "length":
             return "truncated"
@@ -185,15 +209,20 @@ class BackForward:
             return "empty"
         if not in_script(text, source.lang):
             return "language"
-        if kind == QUERY and len(text) > self.config.max_query_chars:
+        if repeats(text, INSTRUCTIONS):
+            return "echo"
+        return self._query_problem(text, source, summary) if kind == QUERY else None
+
+    def _query_problem(self, text: str, source: Source, summary: str) -> str | None:
+        if len(text) > self.config.max_query_chars:
             return "long"
-        if kind == QUERY and folded(text) == folded(source.query):
+        if similar(text, source.query):
             return "same"
-        return None
+        return "echo" if repeats(text, summary) else None
 
     def facts(self) -> dict[str, Any]:
         """Sources answered and those without a readable query; answers asked for again, by reason; see Chat.facts."""
-        names = ("generated", "unreadable", *(f"{problem}_answers" for problem in PROBLEMS))
+        names = ("generated", "unreadable", "duplicates", *(f"{problem}_answers" for problem in PROBLEMS))
         return {**{name: self._counts[name] for name in names}, **self.chat.facts()}
 
 
@@ -209,6 +238,30 @@ def clean(text: str, one_line: bool) -> str:
     while len(text) > 1 and QUOTES.get(text[0]) == text[-1] and text[-1] not in text[1:-1]:
         text = text[1:-1].strip()
     return text if any(ch.isalnum() for ch in text) else ""
+
+
+INSTRUCTIONS = " ".join([SYSTEM, SUMMARISE, WRITE, *(REMINDER.format(problem=text) for text in PROBLEMS.values())])
+"""All words of ours that a model may repeat in place of an answer."""
+
+REPEATED = 0.8
+SHORTEST_REPEAT = 30  # letters; names and short phrases may stand in both
+
+
+def repeats(text: str, source: str) -> bool:
+    """Tell whether most of a text, and at least 30 letters, is one verbatim piece of another text."""
+    a, b = folded(text), folded(source)
+    if len(a) < SHORTEST_REPEAT:
+        return False
+    size = SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
+    return size >= SHORTEST_REPEAT and size > REPEATED * len(a)
+
+
+SIMILAR = 0.9
+
+
+def similar(one: str, other: str) -> bool:
+    """Tell whether two queries are the same but for a few letters."""
+    return SequenceMatcher(None, folded(one), folded(other), autojunk=False).ratio() > SIMILAR
 
 
 def in_script(text: str, lang: str) -> bool:

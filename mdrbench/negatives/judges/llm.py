@@ -22,15 +22,13 @@ from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
 from mdrbench.llm.prompts import material
+from mdrbench.llm.readable import Readable
 from mdrbench.llm.spending import estimate_tokens
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import Tally
 
 KIND, PROMPT = "judge", "two-criteria-2"
 """Kind and version of the prompt. Raise the version with every change of a word below."""
-
-HOPELESS = 20
-"""When so many pairs in a row, from the first on, bring nothing readable, judging stops."""
 
 OUTPUT_TOKENS = 20  # of the JSON that is asked for; for estimates, as long as the store holds no answers to go by
 
@@ -221,14 +219,15 @@ class LLMJudge:
         """One verdict a pair, in order.
 
         Raises:
-            StepError: the budget ended, the endpoint failed for good, or none of the first pairs brought a readable
-                answer. All answers up to then are stored.
+            StepError: the budget ended, the endpoint failed for good, or hardly any answer is readable
+                (:mod:`mdrbench.llm.readable`). All answers up to then are stored.
         """
+        readable = Readable()
         with closing(self.chat.each(self._judged, pairs)) as verdicts:
             for done, (pair, verdict) in enumerate(verdicts, 1):
                 judgment = self._counted(pair, verdict)
-                if self._tally.grades["unreadable"] == HOPELESS == done:
-                    raise self._hopeless(pair)
+                if problem := readable.hopeless(judgment.grade is not None):
+                    raise self._hopeless(pair, problem)
                 progress(done)
                 yield judgment
 
@@ -250,12 +249,12 @@ class LLMJudge:
 
         return pair, combine([self._vote(pair, vote, ask) for vote in range(self.config.votes)])
 
-    def _hopeless(self, pair: Pair) -> StepError:
+    def _hopeless(self, pair: Pair, problem: str) -> StepError:
         last = self.chat.stored(self._question(pair, 0, 0))
         said = f"{last.text[:200]!r}, finish {last.finish}" if last else "nothing"
         return StepError(
-            f"none of the first {HOPELESS} pairs brought a readable answer; the last one said {said}",
-            mend="raise max_tokens where finish is length, try response_format json_schema, or take another model",
+            f"{problem}; the last one said {said}",
+            mend="raise max_tokens if finish is length, try response_format json_schema, or take another model",
         )
 
     def facts(self) -> dict[str, Any]:
