@@ -115,7 +115,7 @@ def test_embeddings_that_are_missing_or_broken(name):
         labeller(name).label(texts, None)
     with pytest.raises(StepError, match="shape"):
         labeller(name).label(texts, lambda given: np.ones((3, 4)))
-    with pytest.raises(StepError, match="no finite"):
+    with pytest.raises(StepError, match="not finite"):
         labeller(name).label(texts, lambda given: np.full((len(given), 4), np.nan))
 
 

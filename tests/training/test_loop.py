@@ -215,7 +215,7 @@ def test_the_last_checkpoints_are_kept_and_a_damaged_one_is_named(tiny_model, tm
     with pytest.raises(UsageError, match="other settings"):
         trained(tmp_path, tiny_model, settings(learning_rate=2e-3))
     files[-1].write_bytes(files[-1].read_bytes()[:1000])
-    with pytest.raises(StepError, match=r"step-5\.pt: cannot be read") as error:
+    with pytest.raises(StepError, match=r"step-5\.pt: the checkpoint cannot be read") as error:
         trained(tmp_path, tiny_model)
     assert "delete the folder `checkpoints`" in error.value.mend
 
