@@ -107,25 +107,28 @@ def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
     queries: Topics = {}
     names: list[str] = []
     for number, line in lines(path):
-        qid, *values, query = line.split("\t") if "\t" in line else (line, "")
+        cells = line.split("\t")
         if number == 1:
-            if qid != "qid" or query != "query" or not values:
+            if cells[0] != "qid" or cells[-1] != "query" or len(cells) < 3:
                 raise _not_a_score_table("the header is not `qid`, measures, `query`", f"{path}:1")
-            names = values
+            names = cells[1:-1]
             continue
-        if len(values) != len(names):
-            raise _not_a_score_table(f"{len(values) + 2} columns, not {len(names) + 2}", f"{path}:{number}")
+        if len(cells) != len(names) + 2:
+            raise _not_a_score_table(f"{len(cells)} columns, not {len(names) + 2}", f"{path}:{number}")
+        qid = cells[0]
         if qid in scores:
             raise _not_a_score_table(f"topic {qid!r} is there twice", f"{path}:{number}")
         try:
-            scores[qid] = dict(zip(names, map(parse_score, values), strict=True))
-            queries[qid] = json.loads(query)
-            queries[qid].encode("utf-8")
+            values = list(map(parse_score, cells[1:-1]))
+            query = json.loads(cells[-1])
+            query.encode("utf-8")
         except (ValueError, AttributeError, RecursionError):
             problem = "a score is not a number, or the query is not a JSON string"
             raise _not_a_score_table(problem, f"{path}:{number}") from None
-        if not all(map(isfinite, scores[qid].values())):
+        if not isfinite(sum(values)):
             raise _not_a_score_table("a score is not finite", f"{path}:{number}")
+        scores[qid] = dict(zip(names, values, strict=True))
+        queries[qid] = query
     if not names:
         raise _not_a_score_table("the file is empty", f"{path}:1")
     return scores, queries

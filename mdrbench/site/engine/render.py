@@ -40,6 +40,11 @@ class Renderer:
 
     def __init__(self, templates: Path, paths: Iterable[str], cache: Cache):
         self._paths = set(paths)
+        self._first_pages: dict[str, str] = {}  # folder -> its index.html, else its first page
+        for path in sorted(path for path in self._paths if path.endswith(".html")):
+            folder, _, name = path.rpartition("/")
+            if name == "index.html" or f"{folder}/" not in self._first_pages:
+                self._first_pages[f"{folder}/"] = path
         self._cache = cache
         self._environment = Environment(
             loader=FileSystemLoader(templates),
@@ -82,13 +87,7 @@ class Renderer:
         entries = []
         for title, place, section in COLLECTION_NAVIGATION:
             address = f"{collection.folder}{place}"
-            path = self._first_page(address) if place.endswith("/") else address
+            path = self._first_pages.get(address) if place.endswith("/") else address
             if path in self._paths:
                 entries.append((title, path, section))
         return entries
-
-    def _first_page(self, folder: str) -> str:
-        """Return the folder's ``index.html``, else its first page."""
-        index = f"{folder}index.html"
-        pages = (path for path in self._paths if path.startswith(folder) and path.endswith(".html"))
-        return index if index in self._paths else min(pages, default=index)

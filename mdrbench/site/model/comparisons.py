@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -124,12 +124,18 @@ def compare_systems(
     collection: Collection, scores: Mapping[Entry, EntryScores], cache: Cache
 ) -> list[SystemComparison]:
     """Compare the chosen pairs; pairs that are not comparable or lack topic-level scores are left out."""
-    comparisons = []
-    for a, b in choose_pairs(collection):
-        shared = _shared_scores(a, b, collection.measures[0], scores)
-        if shared:
-            comparisons.append(_comparison(collection, a, b, shared, cache))
-    return comparisons
+    measure = collection.measures[0]
+    pairs = [(a, b, _shared_scores(a, b, measure, scores)) for a, b in choose_pairs(collection)]
+    pairs = [pair for pair in pairs if pair[2]]
+    source = [FORMAT, asdict(PROTOCOL), measure, [_source(*pair) for pair in pairs]]
+    numbers = cache.get("comparisons", source, lambda: _numbers(pairs, measure))
+    return [_comparison(collection, *pair, found) for pair, found in zip(pairs, numbers, strict=True)]
+
+
+def _source(a: Entry, b: Entry, shared: SharedScores) -> list[Any]:
+    """Return what the numbers of a pair depend on."""
+    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in shared]
+    return [a.result.evaluated.measures, list(shared), files]
 
 
 def _shared_scores(a: Entry, b: Entry, measure: str, scores: Mapping[Entry, EntryScores]) -> SharedScores:
@@ -147,11 +153,10 @@ def _shared_scores(a: Entry, b: Entry, measure: str, scores: Mapping[Entry, Entr
     return shared
 
 
-def _comparison(collection: Collection, a: Entry, b: Entry, shared: SharedScores, cache: Cache) -> SystemComparison:
+def _comparison(
+    collection: Collection, a: Entry, b: Entry, shared: SharedScores, numbers: dict[str, Any]
+) -> SystemComparison:
     measure = collection.measures[0]
-    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in shared]
-    source = [FORMAT, asdict(PROTOCOL), measure, a.result.evaluated.measures, list(shared), files]
-    numbers = cache.get("comparison", source, lambda: _numbers(a, shared, measure))
     macro = {name: (x, y, Interval(*interval)) for name, x, y, interval in numbers["macro"]}
     return SystemComparison(
         collection=collection,
@@ -167,18 +172,25 @@ def _comparison(collection: Collection, a: Entry, b: Entry, shared: SharedScores
     )
 
 
-def _numbers(a: Entry, shared: SharedScores, measure: str) -> dict[str, Any]:
-    """Compute the numbers of :func:`comparison.compare` and the averages of every measure, as JSON values."""
-    pairs = list(shared.values())
-    names = [m for m in a.result.evaluated.measures if all(m in x.measures and m in y.measures for x, y in pairs)]
-    of_measures = [[(x.of(name), y.of(name)) for x, y in pairs] for name in names]
-    macro = []
-    for name, columns, interval in zip(
-        names, of_measures, comparison.differences(of_measures, seed=PROTOCOL.seed), strict=True
-    ):
-        mean_a, mean_b = (sum(float(column[i].mean()) for column in columns) / len(columns) for i in (0, 1))
-        macro.append([name, mean_a, mean_b, list(interval)])
-    scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in shared.items()}
-    tests = comparison.paired_tests(scored, seed=PROTOCOL.seed, resamples=PROTOCOL.flips)
-    languages = [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in tests]
-    return {"languages": languages, "macro": macro}
+def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedScores]], measure: str) -> list[dict[str, Any]]:
+    """Compute for each pair the numbers of :func:`comparison.compare` and the averages of every measure, as JSON."""
+    numbers: list[dict[str, Any]] = []
+    columns: dict[tuple[int, ...], list[tuple[list[Any], list[comparison.Pair]]]] = {}
+    for a, _, shared in pairs:
+        tables = list(shared.values())
+        scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in shared.items()}
+        tests = comparison.paired_tests(scored, seed=PROTOCOL.seed, resamples=PROTOCOL.flips)
+        languages = [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in tests]
+        macro = []
+        for name in a.result.evaluated.measures:
+            if all(name in x.measures and name in y.measures for x, y in tables):
+                column = [(x.of(name), y.of(name)) for x, y in tables]
+                means = [sum(float(side[i].mean()) for side in column) / len(column) for i in (0, 1)]
+                macro.append([name, *means])
+                columns.setdefault(tuple(len(x.qids) for x, _ in tables), []).append((macro[-1], column))
+        numbers.append({"languages": languages, "macro": macro})
+    for group in columns.values():  # intervals over as many topics share their resamples
+        intervals = comparison.differences([column for _, column in group], seed=PROTOCOL.seed)
+        for (row, _), interval in zip(group, intervals, strict=True):
+            row.append(list(interval))
+    return numbers

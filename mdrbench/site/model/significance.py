@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.evaluation.statistics import EQUAL, PROTOCOL
@@ -43,11 +44,20 @@ def differences(scores: np.ndarray) -> Differences:
     centred = scores - means[:, None]
     products = np.einsum("it,jt->ij", centred, centred)  # the threads of a matrix product cost more than they gain here
     squares = np.diag(products)
-    first, second = np.triu_indices(len(scores), 1)
+    first, second = _pairs(len(scores))
     both = squares[first] + squares[second]
     spread = both - 2 * products[first, second]  # sums of squared centred differences
     spread[spread < 1e-12 * (1 + both)] = 0.0
     return Differences(means, means[first] - means[second], spread / (topics - 1) / topics, topics)
+
+
+@lru_cache(maxsize=64)
+def _pairs(systems: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns of all pairs of this many systems."""
+    import numpy as np
+
+    rows, columns = np.triu_indices(systems, 1)
+    return rows, columns
 
 
 def p_values(languages: Sequence[Differences]) -> np.ndarray:
@@ -80,7 +90,7 @@ def p_values(languages: Sequence[Differences]) -> np.ndarray:
     p_of_pairs[varies] = 2 * stdtr(freedom, -np.abs(mean[varies]) / np.sqrt(variance[varies]))
     systems = len(languages[0].means)
     p = np.ones((systems, systems))
-    p[np.triu_indices(systems, 1)] = p_of_pairs
+    p[_pairs(systems)] = p_of_pairs
     return np.minimum(p, p.T)
 
 
@@ -88,10 +98,11 @@ def differ(p: np.ndarray, level: float = LEVEL) -> np.ndarray:
     """Return which pairs differ after Holm's correction over all pairs of the column; boolean, same shape as ``p``."""
     import numpy as np
 
-    rows, columns = np.triu_indices(len(p), 1)
+    rows, columns = np.nonzero(np.triu(p < level, 1))  # a larger p cannot become significant
     values = p[rows, columns]
     order = np.argsort(values, kind="stable")
-    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    pairs = len(p) * (len(p) - 1) // 2
+    adjusted = np.maximum.accumulate(values[order] * (pairs - np.arange(len(values))))
     significant = order[adjusted < level]
     differing = np.zeros(p.shape, dtype=bool)
     differing[rows[significant], columns[significant]] = True

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from stat import S_ISREG
 from typing import Any, NamedTuple, TypeVar
 
@@ -253,13 +252,23 @@ def read_log(entry: Entry, file: File) -> list[dict[str, Any]] | None:
     return lines
 
 
-def plain_file_size(path: Path, home: Path) -> int | None:
-    """Return the size of a plain file below the resolved folder ``home``; None if it is absent or lies elsewhere."""
-    try:
-        stat = os.lstat(path)
-    except OSError:
-        return None
-    return stat.st_size if S_ISREG(stat.st_mode) and path.parent.resolve().is_relative_to(home) else None
+def kept_file_sizes(entry: Entry) -> dict[str, int]:
+    """Return the size of each plain file that the result keeps, by its recorded path.
+
+    Files that are absent, are links, or lie outside the result's folder are left out.
+    """
+    home = entry.path.parent.resolve()
+    paths = {file.path: entry.path.parent / file.path for _, _, file in kept_files(entry)}
+    inside = {folder for folder in {p.parent for p in paths.values()} if folder.resolve().is_relative_to(home)}
+    sizes = {}
+    for recorded, path in paths.items():
+        try:
+            stat = os.lstat(path)
+        except OSError:
+            continue
+        if S_ISREG(stat.st_mode) and path.parent in inside:
+            sizes[recorded] = stat.st_size
+    return sizes
 
 
 def kept_files(entry: Entry) -> list[tuple[str, str, File]]:

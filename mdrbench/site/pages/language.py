@@ -265,5 +265,5 @@ def _listed(table: ScoreTable, topic: int, mean: float, names: list[str], values
         low, high = min(values), max(values)
         words = f"{len(names)} systems, median {number(median(values))}, lowest {number(low)} "
         words += f"({names[values.index(low)]}), highest {number(high)} ({names[values.index(high)]})"
-    strip = Markup("").join(Markup(f'<b style="left:{100 * value:.1f}%"></b>') for value in values)
-    return ListedTopic(table.qids[topic], table.queries[table.qids[topic]], mean, strip, words)
+    strip = "".join(f'<b style="left:{100 * value:.1f}%"></b>' for value in values)
+    return ListedTopic(table.qids[topic], table.queries[table.qids[topic]], mean, Markup(strip), words)

@@ -243,14 +243,14 @@ def _claims(model: SiteModel) -> Claims:
 def _files(collection: Collection, entry: Entry) -> Iterator[tuple[Download, Copy | None]]:
     """Yield the result file and all files that it keeps, each with its record and the copy that the site offers."""
     folder = f"{collection.folder}files/{entry.slug}/"
-    home = entry.path.parent.resolve()
     taken: set[str] = set()
     own = File(path=entry.path.name, bytes=entry.path.stat().st_size, sha256=file_sha256(entry.path))
+    sizes = {own.path: own.bytes, **system_facts.kept_file_sizes(entry)}
     for scope, kind, file in [("", "result", own), *system_facts.kept_files(entry)]:
         source = entry.path.parent / file.path
         address = folder + slug(source.name)
         name = language_name(scope)
-        if system_facts.plain_file_size(source, home) == file.bytes and address not in taken:
+        if sizes.get(file.path) == file.bytes and address not in taken:
             taken.add(address)
             yield Download(name, kind, file.bytes, file.sha256, address), Copy(address, source, file.sha256)
         else:
