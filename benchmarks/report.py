@@ -1,16 +1,15 @@
-"""How long `mdrbench report` takes: many synthetic results with topic files, cold, unchanged, one changed.
+"""Measure `mdrbench report` on many synthetic results with topic files: cold, unchanged, one file changed.
 
     python benchmarks/report.py [--results 500] [--collections 5] [--topics 50] [--keep FOLDER]
 
-Every result covers 16 languages with five measures; scores of a topic depend on the topic and the system, so that
-significance groups overlap as real ones do.
+Every result covers 16 languages with five measures. The scores of a topic depend on the topic and the system, so that
+significance letters overlap as in real results.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -21,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mdrbench import results
 from mdrbench.core.languages import ALL
 from mdrbench.evaluation import measures
-from mdrbench.results import average_label
 
 FAMILIES = (
     {"name": "bm25", "k1": 0.9},
@@ -33,9 +32,9 @@ FAMILIES = (
 LANGS = ALL
 
 
-def write_results(root: Path, results: int, collections: int, topics: int, seed: int = 7) -> None:
-    """``results`` measured results, spread evenly over ``collections`` data sets, each with topic files."""
-    for number in range(results):
+def write_results(root: Path, number_of_results: int, collections: int, topics: int, seed: int = 7) -> None:
+    """Write measured results with topic files, spread evenly over ``collections`` data sets."""
+    for number in range(number_of_results):
         dataset, system = number % collections, number // collections
         rng = np.random.default_rng([seed, dataset, system])
         _write(root / f"synthetic-{dataset}", f"system-{system:03d}", f"synthetic-{dataset}", dataset, topics, rng)
@@ -81,7 +80,7 @@ def _write(folder: Path, name: str, dataset: str, number: int, topics: int, rng:
     family = FAMILIES[hash_of(name) % len(FAMILIES)]
     average = {m: _cell(np.mean(means, axis=0)[i], 0.02) for i, m in enumerate(names)}
     result = {
-        "schema_version": 1, "kind": "measured", "dataset": dataset, "split": "dev",
+        "kind": "measured", "dataset": dataset, "split": "dev",
         "system": {
             "name": name, "summary": f"synthetic system {name}", "recipe": {"name": name, "retriever": family},
             "recipe_digest": hashlib.sha256(name.encode()).hexdigest(),
@@ -92,10 +91,11 @@ def _write(folder: Path, name: str, dataset: str, number: int, topics: int, rng:
             "corpus_variant": "full",
         },
         "languages": languages,
-        "averages": [{"label": average_label(list(LANGS)), "languages": list(LANGS), "scores": average}],
+        "averages": [{"label": results.average_label(list(LANGS)), "languages": list(LANGS), "scores": average}],
         "environments": {"e": {"python": "3.11", "cores": 2}},
     }  # fmt: skip
-    (folder / f"{name}.json").write_text(json.dumps(result), encoding="utf-8")
+    text = results.dump(results.Result.model_validate(result))
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def _cell(value: float, spread: float) -> dict[str, float]:
@@ -103,15 +103,17 @@ def _cell(value: float, spread: float) -> dict[str, float]:
 
 
 def hash_of(text: str) -> int:
-    """A number that is the same in every process."""
+    """Return a number that is the same in every process."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
-def timed(results: Path, out: Path) -> str:
-    """Seconds of one `mdrbench report` in a process of its own, and those that processors worked for it and its
-    children: these hardly depend on what else the machine does."""
+def timed(folder: Path, out: Path) -> str:
+    """Run `mdrbench report` in a process; return its seconds, and the processor seconds of it and its children.
+
+    Processor seconds depend little on what else the machine does.
+    """
     started, before = time.perf_counter(), os.times()
-    command = [sys.executable, "-m", "mdrbench", "report", "--results", str(results), "--out", str(out)]
+    command = [sys.executable, "-m", "mdrbench", "report", "--results", str(folder), "--out", str(out)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
     worked = after.children_user + after.children_system - before.children_user - before.children_system
@@ -126,18 +128,18 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder to leave results and site in")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp())
-    results, out = folder / "results", folder / "public"
-    if not results.exists():
-        write_results(results, options.results, options.collections, options.topics)
+    root, out = folder / "results", folder / "public"
+    if not root.exists():
+        write_results(root, options.results, options.collections, options.topics)
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(out.with_name(f".{out.name}.cache"), ignore_errors=True)
     print(f"{options.results} results in {options.collections} collections, {options.topics} topics a language")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
-    print(f"nothing kept      {timed(results, out)}")
-    print(f"nothing changed   {timed(results, out)}")
-    one = next(results.glob("*/*.json"))
+    print(f"nothing cached    {timed(root, out)}")
+    print(f"nothing changed   {timed(root, out)}")
+    one = next(root.glob("*/*.json"))
     one.write_text(one.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    print(f"one file changed  {timed(results, out)}")
+    print(f"one file changed  {timed(root, out)}")
     sizes = sorted((p.stat().st_size, p.relative_to(out).as_posix()) for p in out.rglob("*.html"))
     print(f"{len(sizes)} pages; the largest: {sizes[-1][1]}, {sizes[-1][0] / 1e3:.0f} kB uncompressed")
     if not options.keep:

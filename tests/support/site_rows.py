@@ -43,5 +43,5 @@ def make_site(folder: Path) -> Path:
         _, error = run_plans(plans, store, results, "mdrbench run bm25", True)
         assert error is None
     save(results, submitted("theirs <b>", 0.5, ALL[:2]), "theirs", "sample")
-    report.write_results(results, results=100, collections=1, topics=20)
+    report.write_results(results, number_of_results=100, collections=1, topics=20)
     return site.build(results, folder / "public").parent
