@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from mdrbench import results
-from mdrbench.core.members import Member
 from mdrbench.core.store import file_sha256
 from mdrbench.core.types import Hit
+from mdrbench.data.access import open_dataset
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures
 from mdrbench.formats import trec
@@ -19,7 +19,7 @@ DEPTH = 100
 
 
 def sample() -> MiraclFolder:
-    return Member.of("datasets", {"name": "sample"}).build()
+    return open_dataset("sample")
 
 
 def record(root: Path, name: str, skill: float, langs=("ar", "fi"), data: MiraclFolder | None = None, **system) -> Path:
