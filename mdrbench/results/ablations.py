@@ -23,11 +23,15 @@ from mdrbench.results.stored import RelativePath, SealedModel, SealState, Strict
 FOLDER = "ablations"
 
 
+Kind = Literal["part", "stage", "cumulative", "sweep", "rival"]
+"""Why a variant exists."""
+
+
 class Name(StrictModel):
     """What a variant is called. A recipe that is reached in several ways has several names."""
 
     label: str
-    kind: Literal["part", "stage", "cumulative", "sweep", "rival"]
+    kind: Kind
     parts: list[str] = Field(default_factory=list, description="what is taken away")
     key: str | None = Field(default=None, description="for a sweep: the key that is varied")
     value: str | None = Field(default=None, description="for a sweep: its value, as it was typed")

@@ -13,6 +13,7 @@ from mdrbench import recipe
 from mdrbench.core import registry
 from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
+from mdrbench.recipe.schema import Negatives, Training
 
 DEPTH = 100
 """Hits that the plain top-k strategy looks at, as by its default: positives among them leave room."""
@@ -34,6 +35,18 @@ class Part:
     within: tuple[str, ...] = ()
 
 
+def _negatives(one: Recipe) -> Negatives:
+    """Return the section ``negatives`` of a recipe that has one."""
+    assert one.negatives is not None
+    return one.negatives
+
+
+def _training(one: Recipe) -> Training:
+    """Return the section ``training`` of a recipe that has one."""
+    assert one.training is not None
+    return one.training
+
+
 def _no_training(one: Recipe) -> str | None:
     return "it trains nothing" if one.training is None else None
 
@@ -47,20 +60,20 @@ def _no_negatives(one: Recipe) -> str | None:
 def _no_ensemble(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    parts = one.negatives.mining.settings.get("of", {})
+    parts = _negatives(one).mining.settings.get("of", {})
     return None if len(parts) > 1 or combined_ranking(one) else "the ranking that it mines is a single retriever's"
 
 
 def combined_ranking(one: Recipe) -> bool:
     """Whether the ranking that is mined is named in the recipe and made of several retrievers'."""
-    ranking = one.negatives.retriever
+    ranking = _negatives(one).retriever
     return ranking is not None and ranking.spec.combines is not None
 
 
 def _without_ensemble(one: Recipe) -> list[str]:
-    if one.negatives.mining.name != "ensemble":
+    if _negatives(one).mining.name != "ensemble":
         return _single_ranking(one)
-    depth = one.negatives.mining.config.depth
+    depth = _negatives(one).mining.config.depth
     return [*_single_ranking(one), f"negatives.mining={_top_k(depth, depth)}"]
 
 
@@ -69,7 +82,9 @@ def _single_ranking(one: Recipe) -> list[str]:
     that do not include it."""
     if not combined_ranking(one):
         return []
-    parts: dict[str, Member] = one.negatives.retriever.config.of
+    ranking = _negatives(one).retriever
+    assert ranking is not None  # combined_ranking
+    parts: dict[str, Member] = ranking.config.of
     if one.retriever in parts.values():
         return ["negatives.retriever=null"]
     label = next((label for label, part in parts.items() if part.name == "dense"), next(iter(parts)))
@@ -80,29 +95,29 @@ def _single_ranking(one: Recipe) -> list[str]:
 def _no_judge(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    return "it has no judge" if not one.negatives.judges else None
+    return "it has no judge" if not _negatives(one).judges else None
 
 
 def _no_reference(one: Recipe) -> str | None:
     if why := _no_judge(one):
         return why
-    if not one.negatives.reference:
+    if not _negatives(one).reference:
         return "its judge sees no reference"
-    name = one.negatives.judge.name
-    use = one.negatives.judge.build().reference
+    name = _negatives(one).judge.name
+    use = _negatives(one).judge.build().reference
     return {"ignored": f"the judge '{name}' does not look at it", "needed": f"the judge '{name}' needs it"}.get(use)
 
 
 def _no_generation(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    return "it generates nothing" if not one.negatives.generates else None
+    return "it generates nothing" if not _negatives(one).generates else None
 
 
 def _no_tuning(one: Recipe) -> str | None:
     if why := _no_generation(one):
         return why
-    if one.negatives.generation.settings.get("untuned"):
+    if _negatives(one).generation.settings.get("untuned"):
         return None
     return "negatives.generation.untuned does not name the model that its generator was tuned from"
 
@@ -110,39 +125,39 @@ def _no_tuning(one: Recipe) -> str | None:
 def _no_same_language(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    return None if one.training.sampler.settings.get("same_language") else "its batches mix languages"
+    return None if _training(one).sampler.settings.get("same_language") else "its batches mix languages"
 
 
 def _no_domain_balance(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    if one.training.sampler.settings.get("domains") != "uniform":
+    if _training(one).sampler.settings.get("domains") != "uniform":
         return "its batches do not balance domains"
-    return "it has one domain alone" if one.training.domains.name == "none" else None
+    return "it has one domain alone" if _training(one).domains.name == "none" else None
 
 
 def _no_weights(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    return "its queries weigh alike" if one.training.weights.mode == "none" else None
+    return "its queries weigh alike" if _training(one).weights.mode == "none" else None
 
 
 def _no_stage_1(one: Recipe) -> str | None:
     if why := _no_negatives(one):
         return why
-    plain = one.negatives.mining.name == "topk" and not combined_ranking(one) and _no_judge(one)
+    plain = _negatives(one).mining.name == "topk" and not combined_ranking(one) and _no_judge(one)
     return "it mines the top k of a single retriever, unjudged" if plain else None
 
 
 def _without_stage_1(one: Recipe) -> list[str]:
-    size = one.negatives.size
+    size = _negatives(one).size
     return [*_single_ranking(one), f"negatives.mining={_top_k(size, max(DEPTH, size))}", *NO_JUDGE]
 
 
 def _no_stage_3(one: Recipe) -> str | None:
     if why := _no_training(one):
         return why
-    plain = one.training.sampler.name == "uniform" and one.training.weights.mode == "none"
+    plain = _training(one).sampler.name == "uniform" and _training(one).weights.mode == "none"
     return "its batches are random and unweighted" if plain else None
 
 
@@ -169,7 +184,7 @@ PARTS: dict[str, Part] = {
     "mift": Part(
         "without tuning of the generator",
         _no_tuning,
-        lambda one: [f"negatives.generation.model={one.negatives.generation.config.untuned}"],
+        lambda one: [f"negatives.generation.model={_negatives(one).generation.config.untuned}"],
     ),
     "same-language": Part(
         "without batches of one language", _no_same_language, lambda one: ["training.sampler.same_language=false"]

@@ -177,7 +177,8 @@ def _earlier(path: Path, draft: Ablation) -> Ablation | None:
     earlier = ablation_results.read(path)
     if earlier.sealed and earlier.identity() == draft.identity():
         return earlier
-    new = {name.label for variant in (draft.complete, *draft.variants) for name in variant.names}
+    names = (draft.complete.names, *(variant.names for variant in draft.variants))
+    new = {name.label for group in names for name in group}
     lost = [one.label for one in earlier.variants if not new & {name.label for name in one.names}]
     if lost:
         raise UsageError(

@@ -18,6 +18,7 @@ from mdrbench.commands.ablation import rivals as ablation_rivals
 from mdrbench.commands.ablation.parts import PARTS, STAGES, flag
 from mdrbench.core.errors import UsageError, did_you_mean
 from mdrbench.recipe import Recipe
+from mdrbench.results.ablations import Kind
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Name:
     """What a variant is called; ``kind`` is part, stage, cumulative, sweep or rival."""
 
     label: str
-    kind: str
+    kind: Kind
     parts: tuple[str, ...] = ()
     key: str | None = None
     value: str | None = None
@@ -126,7 +127,7 @@ class _Chosen:
         for slug in parts:
             if why := PARTS[slug].why_absent(self.complete.recipe):
                 self._refuse(slug, why)
-        kind = "stage" if all(slug in STAGES for slug in parts) else "part"
+        kind: Kind = "stage" if all(slug in STAGES for slug in parts) else "part"
         if not self.add(Name(_label(parts), kind, tuple(parts)), combined(parts, self.complete.recipe)):
             self._refuse(parts[0], "taking it away changes nothing")
 
@@ -142,7 +143,7 @@ class _Chosen:
         one = self.complete.recipe
         for slug, part in PARTS.items():
             why = part.why_absent(one)
-            kind = "stage" if slug in STAGES else "part"
+            kind: Kind = "stage" if slug in STAGES else "part"
             if why is None and not self.add(Name(part.label, kind, (slug,)), part.overrides(one)):
                 why = "taking it away changes nothing"
             if why is not None:

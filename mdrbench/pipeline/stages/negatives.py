@@ -9,6 +9,7 @@ from typing import Any
 
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.errors import StepError
+from mdrbench.core.texts import text_digest
 from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Topics, TrainingGroup
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
@@ -76,7 +77,7 @@ def judge(job: Job) -> dict[str, Any]:
     kept, verdicts, counts = groups.judge(found, judging, job.params["size"], _counted(job, found))
     group_files.write(job.out / "groups.jsonl.gz", kept)
     _write_verdicts(job.out, verdicts)
-    return {**counts, "judge": judging.judge.facts(), "agreement": _agreement(verdicts, job)}
+    return {**counts, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job)}
 
 
 def pairs_to_judge(job: Job) -> list[Pair]:
@@ -116,7 +117,7 @@ def top_up(job: Job) -> dict[str, Any]:
     short = {group.qid for group in groups.short(found, job.params["size"])}
     wanted = group_files.docids(group for group in found if group.qid in short) | _docids(run)
     passages = group_files.passages(wanted, _corpus(job))
-    texts = Texts({docid: groups.text_digest(passage.text) for docid, passage in passages.items()})
+    texts = Texts({docid: text_digest(passage.text) for docid, passage in passages.items()})
     judging = _judging(job, passages)
     full, asked, counts = groups.top_up(
         found,
@@ -131,7 +132,7 @@ def top_up(job: Job) -> dict[str, Any]:
     )
     group_files.write(job.out / "groups.jsonl.gz", full)
     _write_verdicts(job.out, asked)
-    return {**counts, "judge": judging.judge.facts() if judging.judge else {}}
+    return {**counts, "judge": _judge_facts(judging)}
 
 
 def agreement(job: Job) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def agreement(job: Job) -> dict[str, Any]:
     judging = _judging(job, _texts_of(job, found))
     verdicts = judging.ask(groups.everything(found), _counted(job, found))
     _write_verdicts(job.out, verdicts)
-    return {**_agreement(verdicts, job), "judge": judging.judge.facts()}
+    return {**_agreement(verdicts, job), "judge": _judge_facts(judging)}
 
 
 def _sampled(job: Job) -> list[TrainingGroup]:
@@ -200,6 +201,10 @@ def _judging(job: Job, passages: dict[str, Passage]) -> Judging:
         reference=job.params["reference"],
         keep=Keep(job.params["keep"], job.params["unreadable"]),
     )
+
+
+def _judge_facts(judging: Judging) -> dict[str, Any]:
+    return judging.judge.facts() if judging.judge else {}
 
 
 def _agreement(verdicts: Verdicts, job: Job) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def together(job: Job, processes: int) -> dict[str, Any]:
                 group.wait()
         if group.returncode != 0:
             raise _why(folder, group.returncode)
-        return json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        return facts
 
 
 def _environment(processes: int, gpus: int) -> dict[str, str]:
@@ -78,7 +79,8 @@ def _show_progress(folder: Path, job: Job) -> None:
 
 def _why(folder: Path, code: int) -> MdrbenchError:
     if (folder / ERROR).exists():
-        return pickle.loads((folder / ERROR).read_bytes())
+        error: MdrbenchError = pickle.loads((folder / ERROR).read_bytes())
+        return error
     said = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip()
     return StepError(
         f"a training process ended with code {code}:\n{said[-4000:]}",
