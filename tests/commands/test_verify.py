@@ -68,7 +68,8 @@ def in_language(lang, *path):
     [
         (lambda d: d["system"]["recipe"]["retriever"].update(k1=1.2), "the recipe is not the one of recipe_digest"),
         (lambda d: d["system"].update(recipe_digest="0" * 64), "the recipe is not the one of recipe_digest"),
-        (lambda d: d["system"]["recipe"].update(colour="red"), "the recipe is not one of this mdrbench"),
+        (lambda d: d["system"]["recipe"].update(colour="red"), "the recipe is not the one of recipe_digest"),
+        (lambda d: d["system"]["recipe"]["retriever"].update(name="none"), "the recipe is not one of this mdrbench"),
         (lambda d: d["system"].pop("recipe"), "has neither a recipe nor a submission"),
         (lambda d: d["system"].update(name="better"), "the file's name is not the system's"),
         (lambda d: d["evaluated"].update(depth=1000), "evaluated.depth is not how this mdrbench scores"),
