@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError
-from mdrbench.core.store import file_lock
+from mdrbench.core.locks import file_lock
 from mdrbench.data.downloads import DownloadedFolder, download_folder
 from mdrbench.data.wiki16.content import content_files, content_of
 from mdrbench.data.wiki16.sources import SourceFile, source_files

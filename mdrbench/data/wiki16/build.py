@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mdrbench.core.errors import StepError
-from mdrbench.core.store import file_lock
+from mdrbench.core.locks import file_lock
 from mdrbench.core.types import Passage
 from mdrbench.data.wiki16.content import ContentFile, content_of
 from mdrbench.data.wiki16.language import BuiltLanguage, build_language
