@@ -51,7 +51,7 @@ def open_downloaded(name: str) -> DownloadedFolder:
     dataset = open_dataset(name) if name in named_datasets() else None
     if not isinstance(dataset, DownloadedFolder):
         downloaded = [known for known in named_datasets() if isinstance(open_dataset(known), DownloadedFolder)]
-        raise UsageError(f"--data {name} is not downloaded", mend=did_you_mean(name, downloaded))
+        raise UsageError(f"The data set '{name}' cannot be downloaded.", mend=did_you_mean(name, downloaded))
     return dataset
 
 
@@ -67,7 +67,7 @@ def require(dataset: MiraclFolder, languages: list[str], split: str) -> None:
     if lacking := [lang for lang in languages if dataset.missing([lang], [split])]:
         option = "" if dataset.name == "miracl" else f" --data {dataset.name}"
         raise DataError(
-            f"not fetched: {dataset.name} in {', '.join(lacking)} ({split})",
+            f"{dataset.name} is not fetched yet in {', '.join(lacking)} ({split}).",
             where=str(dataset.root),
             mend=f"run `mdrbench data fetch{option} --langs {','.join(lacking)} --split {split}`",
         )

@@ -67,7 +67,7 @@ class MiraclFolder:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             mend = "write one: sources, licences, how topics and judgments were made, known limits"
-            raise DataError(f"data set '{self.name}' has no data card", where=str(path), mend=mend) from None
+            raise DataError(f"The data set '{self.name}' has no data card.", where=str(path), mend=mend) from None
 
     def _corpus_dir(self, lang: str) -> Path:
         return self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}"

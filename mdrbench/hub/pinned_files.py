@@ -94,7 +94,7 @@ class _Client(Transfer):
         if file_sha256(part) != file.sha256:
             part.unlink()
             raise DataError(
-                f"the host's bytes differ from the pinned checksum (SHA-256 {file.sha256[:12]})",
+                f"The bytes differ from the pinned checksum (SHA-256 {file.sha256[:12]}).",
                 where=_url(file),
                 mend="run the command again; if it stays so, a proxy or mirror (MDRBENCH_SOURCES) alters files",
             )

@@ -436,7 +436,7 @@ def test_a_run_fetches_what_it_needs_and_the_commands_tell_what_is_there(fake, c
     words = ("bm25", "--data", "miracl", "--langs", "sw")
     refused = cli("plan", *words, env=environment)
     assert refused.returncode == 3
-    assert "not fetched: miracl in sw (dev)" in refused.stderr
+    assert "miracl is not fetched yet in sw (dev)" in refused.stderr
     assert "mend: `mdrbench data fetch --langs sw --split dev`" in refused.stderr
     done = cli("run", *words, env=environment)
     assert done.returncode == 0, done.stderr

@@ -128,7 +128,7 @@ def test_a_build_with_other_content_never_gets_its_name(tiny, host, data):
     rows = (tiny.folder / "content.tsv").read_text().replace("\t13\t", "\t14\t")
     (tiny.folder / "content.tsv").write_text(rows[:-5] + "0000\n")
     clear_listings()
-    with pytest.raises(StepError, match="the built file is not wiki16"):
+    with pytest.raises(StepError, match="The built file is not the one of wiki16"):
         data.fetch([LANG])
     assert not (data.root / "miracl-corpus").exists()
     assert data.fetched() == []
@@ -164,7 +164,7 @@ def test_sources_that_are_there_are_not_downloaded_again(tiny, data, monkeypatch
 def test_an_unknown_split_and_an_unknown_downloaded_data_set_are_refused(data):
     with pytest.raises(DataError, match="wiki16 has no split 'testing'"):
         data.topics_file("sw", "testing")
-    with pytest.raises(UsageError, match=r"--data sample is not downloaded\n  mend: .*wiki16"):
+    with pytest.raises(UsageError, match=r"The data set 'sample' cannot be downloaded.\n  mend: .*wiki16"):
         open_downloaded("sample")
 
 

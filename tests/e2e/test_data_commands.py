@@ -32,7 +32,7 @@ def test_the_test_split_asks_for_final_and_the_result_records_it(cli, tmp_path):
     maker.split("qrels", "t1\tQ0\t2#0\t1\n", split="test")
     refused = cli("run", "bm25", "--data", "lakes", "--split", "test")
     assert refused.returncode == 2
-    assert "--split: split 'test' is kept for final figures\n  mend: " in refused.stderr
+    assert "--split: The split 'test' is kept for final figures.\n  mend: " in refused.stderr
     assert "--split test --final" in refused.stderr
     assert cli("ablate", "bm25", "--vary", "retriever.b=0.5", "--data", "lakes", "--split", "test").returncode == 2
     done = cli("run", "bm25", "--data", "lakes", "--split", "test", "--final")
@@ -52,7 +52,7 @@ def test_final_without_the_test_split_is_refused(cli):
 def test_what_is_not_downloaded_cannot_be_fetched(cli):
     refused = cli("data", "fetch", "--data", "sample")
     assert refused.returncode == 2
-    assert "--data sample is not downloaded" in refused.stderr
+    assert "The data set 'sample' cannot be downloaded." in refused.stderr
 
 
 @pytest.mark.skipif(not SOURCES_ZIP.is_file(), reason="the sources of wiki16 are not beside the project")

@@ -135,7 +135,7 @@ class Wiki16(DownloadedFolder):
 
 def _check_split(split: str) -> None:
     if split not in SPLITS:
-        raise DataError(f"wiki16 has no split '{split}'", mend=f"choose among {', '.join(SPLITS)}")
+        raise DataError(f"wiki16 has no split '{split}'.", mend=f"choose among {', '.join(SPLITS)}")
 
 
 def _sources_of(langs: list[str]) -> list[SourceFile]:

@@ -105,7 +105,7 @@ def _check(work: Path, files: list[ContentFile]) -> None:
     for file in files:
         if problem := file.problem(work):
             raise StepError(
-                f"the built file is not wiki16: {problem}",
+                f"The built file is not the one of wiki16: {problem}.",
                 where=str(work / file.path),
                 mend="run `mdrbench data verify --data wiki16`; if the source files are right, report this as a bug",
             )

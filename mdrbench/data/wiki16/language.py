@@ -41,5 +41,5 @@ def build_language(sources: Path, lang: str) -> BuiltLanguage:
     queries.drop_between_splits(of_xquad)
     splits = divide(corpus, queries.all(), of_xquad)
     if problems := leaks(corpus, splits):
-        raise StepError(f"an article is in two splits: {problems[0]}", where=f"wiki16, language '{lang}'")
+        raise StepError(f"An article is in two splits: {problems[0]}.", where=f"wiki16, language '{lang}'")
     return BuiltLanguage(corpus, splits)

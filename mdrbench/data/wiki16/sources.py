@@ -191,7 +191,7 @@ class SourceFolder:
             return path.read_bytes()
         except FileNotFoundError:
             mend = f"run `mdrbench data fetch --data wiki16 --langs {self.lang}`"
-            raise DataError("a source file of wiki16 is missing", where=str(path), mend=mend) from None
+            raise DataError("A source file of wiki16 is missing.", where=str(path), mend=mend) from None
 
     def text(self, file: SourceFile) -> str:
         """Return the content of a UTF-8 file, unpacked if its name ends in ``.gz``."""

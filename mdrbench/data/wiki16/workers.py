@@ -55,7 +55,7 @@ def in_own_process(function: Callable[..., int], *arguments: object) -> int:
         outcome: int | BaseException = receiver.recv()
     except EOFError:
         process.join()
-        message = f"the process that builds {arguments[-1]!r} ended with code {process.exitcode}"
+        message = f"The process that builds {arguments[-1]!r} ended with code {process.exitcode}."
         raise StepError(
             message, mend="run the command again; a code below 0 is a signal, often for lack of memory"
         ) from None
