@@ -437,7 +437,7 @@ def test_a_run_fetches_what_it_needs_and_the_commands_tell_what_is_there(fake, c
     refused = cli("plan", *words, env=environment)
     assert refused.returncode == 3
     assert "miracl is not fetched yet in sw (dev)" in refused.stderr
-    assert "mend: `mdrbench data fetch --langs sw --split dev`" in refused.stderr
+    assert "mend: run `mdrbench data fetch --langs sw --split dev`" in refused.stderr
     done = cli("run", *words, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("3 files to fetch into ")
