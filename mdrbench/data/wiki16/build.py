@@ -22,10 +22,10 @@ from pathlib import Path
 from mdrbench.core.errors import StepError
 from mdrbench.core.locks import file_lock
 from mdrbench.core.types import Passage
+from mdrbench.data import writing
 from mdrbench.data.wiki16.content import ContentFile, content_of
 from mdrbench.data.wiki16.language import BuiltLanguage, build_language
 from mdrbench.data.wiki16.passages import Corpus
-from mdrbench.data.wiki16.queries import Query
 from mdrbench.data.wiki16.splits import positives_first
 from mdrbench.data.wiki16.text import docid_order
 
@@ -50,39 +50,23 @@ def build_on_disk(root: Path, sources: Path, lang: str) -> int:
             shutil.rmtree(work, ignore_errors=True)
             write_language(build_language(sources, lang), work)
             _check(work, files)
-            _move_into_place(work, root, files)
+            _move_into_place(work, root)
     return next(file.lines for file in files if file.kind == "corpus")
 
 
 def write_language(built: BuiltLanguage, root: Path) -> None:
     """Write a built language below a folder: corpus, topics, qrels, provenance, counts."""
-    corpus = built.corpus
+    corpus, lang = built.corpus, built.corpus.lang
     docids = sorted(corpus.passages, key=docid_order)
-    _write(root / f"miracl-corpus/miracl-corpus-v1.0-{corpus.lang}/docs-0.jsonl", corpus_lines(corpus, docids))
+    passages = (corpus.passages[docid] for docid in docids)
+    writing.write_corpus(root, lang, (Passage(passage.docid, passage.title, passage.text) for passage in passages))
     for split, queries in built.splits.items():
-        for kind, lines in (("topics", topic_lines(queries)), ("qrels", qrel_lines(queries))):
-            name = f"{kind}.miracl-v1.0-{corpus.lang}-{split}.tsv"
-            _write(root / f"miracl/miracl-v1.0-{corpus.lang}" / kind / name, lines)
-    _write(root / f"provenance/{corpus.lang}.tsv", provenance_lines(corpus, docids))
+        writing.write_topics(root, lang, split, ((query.qid, query.text) for query in queries))
+        judgments = ((query.qid, docid, grade) for query in queries for docid, grade in positives_first(query))
+        writing.write_qrels(root, lang, split, judgments)
+    writing.write_lines(root / f"provenance/{lang}.tsv", provenance_lines(corpus, docids))
     counts = {name: number for name, number in sorted(corpus.counts.items()) if number}
-    _write(root / f"counts/{corpus.lang}.json", [json.dumps(counts, indent=1) + "\n"])
-
-
-def corpus_lines(corpus: Corpus, docids: list[str]) -> Iterable[str]:
-    """Yield a JSON record with docid, title and text for each passage."""
-    for docid in docids:
-        passage = Passage(docid, corpus.passages[docid].title, corpus.passages[docid].text)
-        yield json.dumps(passage._asdict(), ensure_ascii=False) + "\n"
-
-
-def topic_lines(queries: list[Query]) -> Iterable[str]:
-    """Yield the lines of a topics file."""
-    return (f"{query.qid}\t{query.text}\n" for query in queries)
-
-
-def qrel_lines(queries: list[Query]) -> Iterable[str]:
-    """Yield the lines of a qrels file."""
-    return (f"{query.qid}\tQ0\t{docid}\t{grade}\n" for query in queries for docid, grade in positives_first(query))
+    writing.write_lines(root / f"counts/{lang}.json", [json.dumps(counts, indent=1)])
 
 
 def provenance_lines(corpus: Corpus, docids: list[str]) -> Iterable[str]:
@@ -90,15 +74,7 @@ def provenance_lines(corpus: Corpus, docids: list[str]) -> Iterable[str]:
     numbers: dict[str, int] = {}
     for docid in docids:
         number = numbers.setdefault(corpus.article_group(docid), len(numbers))
-        yield f"{docid}\t{corpus.passages[docid].source}\t{number}\n"
-
-
-def _write(path: Path, lines: Iterable[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
+        yield f"{docid}\t{corpus.passages[docid].source}\t{number}"
 
 
 def _check(work: Path, files: list[ContentFile]) -> None:
@@ -111,16 +87,10 @@ def _check(work: Path, files: list[ContentFile]) -> None:
             )
 
 
-def _move_into_place(work: Path, root: Path, files: list[ContentFile]) -> None:
-    """Rename a language's folders into place; whatever was there before is replaced."""
-    lang = work.name
-    for extra in (f"provenance/{lang}.tsv", f"counts/{lang}.json"):
+def _move_into_place(work: Path, root: Path) -> None:
+    """Rename a language's files into place; whatever was there before is replaced."""
+    for extra in (f"provenance/{work.name}.tsv", f"counts/{work.name}.json"):
         (root / extra).parent.mkdir(exist_ok=True)
         os.replace(work / extra, root / extra)
-    for folder in sorted({file.folder for file in files}):  # miracl/ before miracl-corpus/
-        target = root / folder
-        target.parent.mkdir(exist_ok=True)
-        if target.exists():
-            shutil.rmtree(target)
-        os.rename(work / folder, target)
+    writing.place_language(work, root, work.name)
     shutil.rmtree(work)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdrbench.core.store import file_sha256
+from mdrbench.data.writing import corpus_folder, split_file
 
 LISTING = Path(__file__).with_name("content.tsv")
 
@@ -25,23 +26,11 @@ class ContentFile(NamedTuple):
     sha256: str
 
     @property
-    def folder(self) -> str:
-        """The folder of the language that the file is in, below the data set's root."""
-        if self.kind == "corpus":
-            return f"miracl-corpus/miracl-corpus-v1.0-{self.lang}"
-        return f"miracl/miracl-v1.0-{self.lang}"
-
-    @property
-    def name(self) -> str:
-        """The file's path below :attr:`folder`."""
-        if self.kind == "corpus":
-            return "docs-0.jsonl"
-        return f"{self.kind}/{self.kind}.miracl-v1.0-{self.lang}-{self.split}.tsv"
-
-    @property
     def path(self) -> str:
         """The file's path below the data set's root."""
-        return f"{self.folder}/{self.name}"
+        if self.kind == "corpus":
+            return f"{corpus_folder(self.lang)}/docs-0.jsonl"
+        return split_file(self.kind, self.lang, self.split)
 
     def is_in(self, root: Path) -> bool:
         """Tell whether the file is there in its size."""
