@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, verify, describe and count data sets.")
 
-Downloaded = Annotated[str, typer.Option(help="Data set to download: `miracl` or `wiki16`.")]
+Downloaded = Annotated[str, typer.Option(help="Data set to download: `miracl`, `miracl-hard-negatives` or `wiki16`.")]
 
 
 @app.command()
@@ -91,7 +91,10 @@ def verify(
 @app.command()
 def card(
     name: Annotated[
-        str, typer.Argument(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")
+        str,
+        typer.Argument(
+            help="Data set: `miracl`, `miracl-hard-negatives`, `wiki16`, `sample`, or a folder in MIRACL's layout."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

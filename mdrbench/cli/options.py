@@ -29,7 +29,12 @@ Recipes = Annotated[
         autocompletion=complete_recipe,
     ),
 ]
-Data = Annotated[str, typer.Option(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Data set: `miracl`, `miracl-hard-negatives`, `wiki16`, `sample`, or a folder in MIRACL's layout."
+    ),
+]
 Langs = Annotated[str, typer.Option(help="Language codes such as ar,bn, or all.")]
 Split = Annotated[str, typer.Option(help="Split whose topics and qrels are used.")]
 Final = Annotated[

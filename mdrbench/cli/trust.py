@@ -25,7 +25,10 @@ Chosen = Annotated[
     ),
 ]
 Data = Annotated[
-    Optional[str], typer.Option(help="Data set: `miracl`, `wiki16`, `sample`, or a folder in MIRACL's layout.")
+    Optional[str],
+    typer.Option(
+        help="Data set: `miracl`, `miracl-hard-negatives`, `wiki16`, `sample`, or a folder in MIRACL's layout."
+    ),
 ]
 
 
@@ -196,7 +199,12 @@ def submit(
         typer.Argument(help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, or one file with --langs LANG."),
     ],
     system: Annotated[str, typer.Option(help="Name of the system in tables.")],
-    data: Annotated[str, typer.Option(help="Data set that was searched: `miracl`, `wiki16`, `sample`, or a folder.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Data set that was searched: `miracl`, `miracl-hard-negatives`, `wiki16`, `sample`, or a folder."
+        ),
+    ],
     langs: Annotated[
         Optional[str],
         typer.Option(help="Language codes, or all. Each needs a run [default: the languages of the runs]."),

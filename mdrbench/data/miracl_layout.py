@@ -56,6 +56,12 @@ class MiraclFolder:
         """List MIRACL's surprise languages that have a corpus folder. They run only if named."""
         return [lang for lang in SURPRISE if self._corpus_dir(lang).is_dir()]
 
+    @property
+    def corpus_variant(self) -> str:
+        """``full``, or the name of the pool that the corpora were cut to; results of different ones are never ranked
+        together."""
+        return "full"
+
     def card(self) -> str:
         """Return the data card, as Markdown: the folder's ``README.md``.
 

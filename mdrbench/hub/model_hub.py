@@ -71,7 +71,7 @@ def resolve(repo: str, revision: str, near: list[str]) -> Snapshot:
     from huggingface_hub import HfApi
 
     hub = endpoint()
-    with _errors(repo, revision, hub, near, Unreachable):
+    with hub_errors(repo, revision, hub, near, Unreachable):
         info = HfApi(hub).model_info(repo, revision=revision, files_metadata=True)
     return Snapshot(repo, hub, str(info.sha), {sibling.rfilename: sibling for sibling in info.siblings or ()})
 
@@ -94,7 +94,7 @@ def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) 
         def __init__(self, *words: Any, **options: Any):
             super().__init__(*words, **{"disable": None, **options})  # type: ignore[no-untyped-call]
 
-    with _errors(snapshot.repo, snapshot.commit, snapshot.endpoint, near, SetupError):
+    with hub_errors(snapshot.repo, snapshot.commit, snapshot.endpoint, near, SetupError):
         snapshot_download(
             snapshot.repo,
             revision=snapshot.commit,
@@ -109,7 +109,9 @@ def download(snapshot: Snapshot, names: list[str], work: Path, near: list[str]) 
 
 
 @contextmanager
-def _errors(repo: str, revision: str, endpoint: str, near: list[str], unreachable: type[SetupError]) -> Iterator[None]:
+def hub_errors(
+    repo: str, revision: str, endpoint: str, near: list[str], unreachable: type[SetupError]
+) -> Iterator[None]:
     """Turn errors of huggingface_hub into ours; ``unreachable`` is raised if the hub does not answer."""
     from huggingface_hub import errors
 

@@ -127,7 +127,7 @@ def _draft(plan: RecipePlan) -> Result:
             confidence=recipe.evaluation.confidence,
             resamples=recipe.evaluation.resamples,
             seed=recipe.seed,
-            corpus_variant="full",
+            corpus_variant=plan.dataset.corpus_variant,
         ),
         languages={},
     )

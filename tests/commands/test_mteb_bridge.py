@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-import torch
+from support.models import save_bag_of_words, save_words_recipe
 from support.project import PROJECT, WIKI16_LITE
 
 from mdrbench import results
@@ -41,44 +41,15 @@ def bag_of_words(tmp_path_factory):
 
     Its vocabulary is that of the two languages' corpora in wiki16-lite.
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
     lite = MiraclFolder("wiki16-lite", WIKI16_LITE)
-    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    texts = (f"query: passage: {p.title} {p.text}" for lang in TWO for p in lite.passages(lang))
-    tokenizer.train_from_iterator(texts, trainers.WordLevelTrainer(special_tokens=special, show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    folder = tmp_path_factory.mktemp("bag-of-words")
-    named = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token"), special, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
-    torch.manual_seed(0)
-    size = {"hidden_size": WIDTH, "num_hidden_layers": 0, "num_attention_heads": 2, "intermediate_size": WIDTH}
-    model = BertModel(BertConfig(vocab_size=tokenizer.get_vocab_size(), pad_token_id=0, initializer_range=1.0, **size))
-    with torch.no_grad():
-        model.embeddings.word_embeddings.weight[:150] = 0  # ids are in the order of frequency
-        model.embeddings.position_embeddings.weight[:] = 0
-        model.embeddings.token_type_embeddings.weight[:] = 0
-    model.save_pretrained(folder)
-    return folder
+    texts = [f"query: passage: {p.title} {p.text}" for lang in TWO for p in lite.passages(lang)]
+    return save_bag_of_words(tmp_path_factory.mktemp("bag-of-words"), texts, WIDTH)
 
 
 @pytest.fixture
 def words_recipe(bag_of_words, tmp_path) -> str:
     """A recipe with prefixes: applied twice, or not at all, they would change every score."""
-    encoder = {
-        **{"name": "transformer", "model": str(bag_of_words), "precision": "fp32", "pooling": "mean"},
-        **{"normalize": True, "query_prefix": "query: ", "passage_prefix": "passage: "},
-        **{"query_length": 32, "passage_length": 128},
-    }
-    path = tmp_path / "words.yaml"
-    path.write_text(f"summary: words\nretriever: {json.dumps({'name': 'dense', 'encoder': encoder})}\n")
-    return str(path)
+    return save_words_recipe(tmp_path / "words.yaml", bag_of_words)
 
 
 def load(name: str, changes=()) -> mteb_bridge.MtebEncoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import defaultdict
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class Answering(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body[: len(body) * 2 // 3] if cut else body)
         if cut:
             self.close_connection = True
@@ -99,7 +100,7 @@ class FakeHub:
 
     @staticmethod
     def large(path: str) -> bool:
-        return path.endswith(".gz")
+        return path.endswith((".gz", ".parquet"))
 
     def fault(self, path: str, kinds: tuple[str, ...]) -> str | None:
         if self.faults[path] and self.faults[path][0] in kinds:
@@ -126,7 +127,10 @@ class _Handler(Answering):
 
     def answer(self):
         """``/datasets/A/B/resolve/REVISION/PATH``, also below ``/api/resolve-cache``; on the CDN ``/blob/A/B/PATH``."""
-        path = unquote(urlsplit(self.path).path).removeprefix("/api/resolve-cache").removeprefix("/blob")
+        path = unquote(urlsplit(self.path).path)
+        if path.startswith("/api/datasets/"):
+            return self.api(*path.removeprefix("/api/datasets/").split("/"))
+        path = path.removeprefix("/api/resolve-cache").removeprefix("/blob")
         if self.at == "hub":
             repo, _, rest = path.removeprefix("/datasets/").partition("/resolve/")
             _, _, path = rest.partition("/")
@@ -148,6 +152,40 @@ class _Handler(Answering):
         if self.at == "hub":
             return self.hub_answer(repo, path, body, cached)
         return self.serve(path, body, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+
+    def api(self, owner: str, name: str, what: str = "revision", revision: str = "main", *folder: str):
+        """``/api/datasets/A/B/revision/R``, ``.../tree/R/FOLDER`` and ``.../paths-info/R``, as huggingface_hub asks."""
+        repo = f"{owner}/{name}"
+        files = {path: body for (of, path), body in self.fake.files.items() if of == repo}
+        if not files:
+            return self.json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+        if revision not in ("main", self.fake.commits[repo]):
+            return self.json({"error": "Invalid rev id"}, 404, {"X-Error-Code": "RevisionNotFound"})
+        if what == "revision":
+            return self.json(
+                {"id": repo, "sha": self.fake.commits[repo], "siblings": [{"rfilename": p} for p in files]}
+            )
+        inside = "".join(f"{part}/" for part in folder)
+        wanted = (
+            json.loads(self.posted())["paths"] if what == "paths-info" else [p for p in files if p.startswith(inside)]
+        )
+        return self.json([self.entry(path, files[path]) for path in wanted if path in files])
+
+    def posted(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def entry(self, path: str, body: bytes) -> dict:
+        """A file as the tree of a repository shows it."""
+        blob = hashlib.sha1(f"blob {len(body)}\0".encode() + body).hexdigest()
+        sha256 = hashlib.sha256(body).hexdigest()
+        large = {"lfs": {"oid": sha256, "size": len(body), "pointerSize": 130}} if self.fake.large(path) else {}
+        return {"type": "file", "path": path, "size": len(body), "oid": blob, **large}
+
+    def json(self, value: object, status: int = 200, headers: dict[str, str] | None = None):
+        self.reply(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
+
+    def do_POST(self):
+        self.answer()
 
     def hub_answer(self, repo: str, path: str, body: bytes, cached: bool):
         commit = {"X-Repo-Commit": self.fake.commits[repo]}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
 TEXTS = ["a lake", "the ringed seal of the largest lake in finland lives in fresh water", "seal", "inari"]
 
 
@@ -20,3 +24,44 @@ def save_tokenizer(folder) -> int:
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     return len(vocabulary)
+
+
+def save_bag_of_words(folder: Path, texts: Iterable[str], width: int = 256) -> Path:
+    """A checkpoint that averages random vectors of words, the most frequent ones left out: a rough retriever.
+
+    Its vocabulary is that of ``texts``.
+    """
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokenizer.train_from_iterator(texts, trainers.WordLevelTrainer(special_tokens=special, show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    named = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token"), special, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
+    torch.manual_seed(0)
+    size = {"hidden_size": width, "num_hidden_layers": 0, "num_attention_heads": 2, "intermediate_size": width}
+    model = BertModel(BertConfig(vocab_size=tokenizer.get_vocab_size(), pad_token_id=0, initializer_range=1.0, **size))
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[:150] = 0  # ids are in the order of frequency
+        model.embeddings.position_embeddings.weight[:] = 0
+        model.embeddings.token_type_embeddings.weight[:] = 0
+    model.save_pretrained(folder)
+    return folder
+
+
+def save_words_recipe(path: Path, model: Path) -> str:
+    """A recipe of that checkpoint, with prefixes: applied twice, or not at all, they would change every score."""
+    encoder = {
+        **{"name": "transformer", "model": str(model), "precision": "fp32", "pooling": "mean"},
+        **{"normalize": True, "query_prefix": "query: ", "passage_prefix": "passage: "},
+        **{"query_length": 32, "passage_length": 128},
+    }
+    path.write_text(f"summary: words\nretriever: {json.dumps({'name': 'dense', 'encoder': encoder})}\n")
+    return str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from mdrbench import results
 from mdrbench.core.environment import PACKAGES
 from mdrbench.core.errors import MdrbenchError
 from mdrbench.core.store import key_of
+from mdrbench.data.access import named_datasets, open_dataset
 from mdrbench.evaluation import measures
 from mdrbench.hub import model_names
 from mdrbench.pipeline import write_result
@@ -80,13 +82,21 @@ def _scoring(result: Result) -> Iterator[Contradiction]:
     ours = {"depth": measures.DEPTH, "tie_rule": write_result.TIE_RULE, "denominator": write_result.DENOMINATOR}
     for key, value in ours.items():
         yield from _same(f"evaluated.{key} is not how this mdrbench scores", getattr(evaluated, key), value)
-    yield from _same("evaluated.corpus_variant is not what was searched", evaluated.corpus_variant, "full")
+    yield from _same("evaluated.corpus_variant is not what was searched", evaluated.corpus_variant, _variant(result))
     for lang, entry in result.languages.items():
         if (data := entry.dataset) is not None:
             if data.judged_topics > data.topics:
                 yield Contradiction("dataset.judged_topics are more than its topics", lang=lang)
             if data.positives > data.judgments:
                 yield Contradiction("dataset.positives are more than its judgments", lang=lang)
+
+
+def _variant(result: Result) -> str:
+    """Return the corpus variant that a result must state; a folder of the user's can be a pool."""
+    if result.dataset in named_datasets():
+        return open_dataset(result.dataset).corpus_variant
+    stated = result.evaluated.corpus_variant
+    return stated if re.fullmatch(r"pool-\d+", stated) else "full"
 
 
 def _recipe(result: Result, recipe: Mapping[str, Any], evaluation: Evaluation) -> Iterator[Contradiction]:

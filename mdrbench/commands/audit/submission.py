@@ -192,7 +192,7 @@ def _draft(words: Words, dataset: MiraclFolder, split: str, names: tuple[str, ..
             confidence=defaults.confidence,
             resamples=defaults.resamples,
             seed=SEED,
-            corpus_variant="full",
+            corpus_variant=dataset.corpus_variant,
         ),
         languages={},
     )

@@ -53,7 +53,8 @@ _NAMES = {"nDCG": "ndcg", "Recall": "recall", "MRR": "mrr", "MAP": "map"}
 
 def task_name(dataset: str) -> str:
     """Return the name of a data set's task in mteb's layout."""
-    return "MIRACLRetrieval" if dataset == "miracl" else f"{OURS}{dataset}"
+    own = {"miracl": "MIRACLRetrieval", "miracl-hard-negatives": "MIRACLRetrievalHardNegatives"}
+    return own.get(dataset, f"{OURS}{dataset}")
 
 
 def langscript(code: str) -> str:

@@ -208,7 +208,9 @@ def _variant_names(stored: dict[Path, Ablation]) -> dict[Path, str]:
 
 def _collection_name(result: Result) -> str:
     variant = result.evaluated.corpus_variant
-    return result.dataset if variant == "full" else f"{result.dataset}-{variant}"
+    if variant == "full" or result.dataset.endswith(f"-{variant}"):
+        return result.dataset
+    return f"{result.dataset}-{variant}"
 
 
 def _entries(files: list[tuple[Path, Result]], variants: dict[Path, str]) -> list[Entry]:

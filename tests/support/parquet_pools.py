@@ -1,0 +1,43 @@
+"""Pools in the Parquet layout of mteb's retrieval tasks, put on a hub of the tests."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from support.hub_server import FakeHub
+
+PARTS = ("corpus", "queries", "qrels")
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as the bytes of a Parquet file."""
+    import pyarrow
+    from pyarrow import parquet as writer
+
+    buffer = io.BytesIO()
+    writer.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+def front_matter(langs: list[str]) -> bytes:
+    """The README of a repository that ``push_to_hub`` wrote, one configuration for each language and part."""
+    lines = ["---", "configs:"]
+    for lang in langs:
+        for part in PARTS:
+            lines += [
+                f"- config_name: {lang}-{part}",
+                "  data_files:",
+                "  - split: dev",
+                f"    path: {lang}-{part}/dev-*",
+            ]
+    return "\n".join([*lines, "---", "# Pools", ""]).encode()
+
+
+def put_language(hub: FakeHub, repo: str, lang: str, parts: dict[str, list[dict[str, Any]]], shards: int = 2) -> None:
+    """Put corpus, queries and qrels of a language on a hub, the corpus in several shards."""
+    for part in PARTS:
+        number = shards if part == "corpus" else 1
+        for shard in range(number):
+            path = f"{lang}-{part}/dev-{shard:05}-of-{number:05}.parquet"
+            hub.put(repo, path, parquet(parts[part][shard::number]))
