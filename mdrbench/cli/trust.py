@@ -68,7 +68,7 @@ def check(
     Example: mdrbench check results/sample --against HEAD
     """
     from mdrbench.commands.audit import check_report, checking, references
-    from mdrbench.core.languages import ALL, SURPRISE, parse_langs
+    from mdrbench.core.languages import ALL, OTHERS, SURPRISE, parse_langs
 
     general, single = check_report.parse_tolerances(tolerance or [])
     settings = check_report.Settings(
@@ -78,7 +78,7 @@ def check(
         alpha=alpha,
         seed=seed,
         allowed=check_report.parse_allowed(allow_changed or []),
-        langs=frozenset(parse_langs(langs, [*ALL, *SURPRISE]) if langs else ()),
+        langs=frozenset(parse_langs(langs, [*ALL, *SURPRISE, *OTHERS]) if langs else ()),
     )
     with references.pairs(chosen or [Path("results")], against) as pairs:
         report = checking.check(pairs, against, settings)
@@ -268,9 +268,10 @@ def submit(
 def _print_submitted(path: Path, languages: int, dataset: MiraclFolder) -> None:
     from mdrbench import results
     from mdrbench.cli import tables
+    from mdrbench.core.languages import parse_langs
 
     console = tables.console()
     tables.print_result(console, results.read(path))
-    if languages < (of := len(dataset.languages())):
+    if languages < (of := len(parse_langs("all", dataset.languages()))):
         say(f"note: {languages} of the {of} languages of {dataset.name}")
     console.print(f"written: {path}", highlight=False, soft_wrap=True)

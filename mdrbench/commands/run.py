@@ -9,15 +9,15 @@ from pathlib import Path
 from mdrbench import recipe, results
 from mdrbench.core import console
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError
-from mdrbench.core.languages import parse_langs
 from mdrbench.core.members import Member
 from mdrbench.core.store import Store
-from mdrbench.data.access import available, check_final, open_dataset, require
+from mdrbench.data.access import check_final, choose_languages, open_dataset, require
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import downloads
 from mdrbench.pipeline import progress, runner, write_result
 from mdrbench.pipeline.plan import RecipePlan, plan_recipe
+from mdrbench.pipeline.plan.negatives import SPLIT as TRAIN
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.recipe import Recipe
 from mdrbench.results import Result
@@ -57,7 +57,7 @@ def load_inputs(
     if (most_common := counts.most_common(1)) and most_common[0][1] > 1:
         raise UsageError(f"Two of the recipes are called '{most_common[0][0]}'.", mend="give each its own `name`")
     dataset = open_dataset(data)
-    languages = parse_langs(langs, available(dataset))
+    languages = choose_languages(dataset, langs, splits)
     if fetch and isinstance(dataset, DownloadedFolder):
         with downloads.listener(quiet) as listen:
             dataset.fetch(languages, splits, listen)
@@ -91,7 +91,9 @@ def plan_all(
     """
     if fetch:
         check_final(split, final)
-    inputs = load_inputs(names, data, langs, [split], overrides, fetch=fetch, quiet=quiet)
+    trained = any(recipe.load(name, overrides).training is not None for name in names)
+    splits = list(dict.fromkeys([split, TRAIN] if trained else [split]))
+    inputs = load_inputs(names, data, langs, splits, overrides, fetch=fetch, quiet=quiet)
     if fetch:
         for loaded in inputs.recipes:
             loaded.retriever.build().prepare(console.say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdrbench.core import registry
+from mdrbench.core.console import say
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import parse_langs
 from mdrbench.data.downloads import DownloadedFolder
@@ -36,10 +37,14 @@ def named_datasets() -> list[str]:
 def open_dataset(name: str) -> MiraclFolder:
     """``--data``: the name of a data set that is packaged or downloaded, else a folder."""
     if name in named_datasets():
-        member = registry.module("datasets", name)
-        return member.build(member.Config())
-    member = registry.module("datasets", "local")
-    return member.build(member.Config(path=Path(name)))
+        return _built(name)
+    return _built("local", path=Path(name))
+
+
+def _built(name: str, **settings: Path) -> MiraclFolder:
+    member = registry.module("datasets", name)
+    dataset: MiraclFolder = member.build(member.Config(**settings))
+    return dataset
 
 
 def open_downloaded(name: str) -> DownloadedFolder:
@@ -56,8 +61,8 @@ def open_downloaded(name: str) -> DownloadedFolder:
 
 
 def available(dataset: MiraclFolder) -> list[str]:
-    """What ``--langs`` may name: the benchmark languages of a data set, then its surprise languages."""
-    return [*dataset.languages(), *dataset.surprise()]
+    """Return what ``--langs`` may name."""
+    return dataset.languages()
 
 
 def require(dataset: MiraclFolder, languages: list[str], split: str) -> None:
@@ -73,13 +78,33 @@ def require(dataset: MiraclFolder, languages: list[str], split: str) -> None:
         )
 
 
+def choose_languages(dataset: MiraclFolder, langs: str, splits: list[str]) -> list[str]:
+    """Return the languages that ``--langs`` names; ``all`` leaves out those without topics, and says so.
+
+    Raises:
+        UsageError: a language does not exist.
+        DataError: no language has topics of a split, or one that was named has none.
+    """
+    languages = parse_langs(langs, available(dataset))
+    without = {lang: split for lang in languages for split in splits if not dataset.has_split(lang, split)}
+    if langs.strip().lower() == "all" and len(without) < len(languages):
+        for lang, split in without.items():
+            say(f"note: '{lang}' has no {split} topics and is left out")
+        return [lang for lang in languages if lang not in without]
+    for lang, split in without.items():
+        dataset.topics_file(lang, split)
+        dataset.qrels_file(lang, split)
+    return languages
+
+
 def at_hand(dataset: MiraclFolder, langs: str | None, split: str) -> list[str]:
     """The languages asked for, all of them on disk; by default those that are there."""
     if langs:
-        languages = parse_langs(langs, available(dataset))
+        languages = choose_languages(dataset, langs, [split])
     elif isinstance(dataset, DownloadedFolder):
         languages = dataset.fetched(split) or dataset.languages()
     else:
-        languages = available(dataset)
+        there = [lang for lang in available(dataset) if dataset.has_split(lang, split)]
+        languages = there or choose_languages(dataset, "all", [split])
     require(dataset, languages, split)
     return languages

@@ -18,6 +18,15 @@ class DownloadedFolder(MiraclFolder, ABC):
     ``langs`` are languages; ``splits`` are splits, None for every split that a language has.
     """
 
+    @property
+    def repair(self) -> str:
+        """What to do about a file that is missing or damaged."""
+        return f"delete it and run `mdrbench data fetch --data {self.name}`"
+
+    def has_split(self, lang: str, split: str) -> bool:
+        """Tell whether there are topics and qrels of a split, or can be fetched."""
+        return True
+
     @abstractmethod
     def fetched(self, split: str | None = None) -> list[str]:
         """Return the languages of which anything is there, or of which everything is there for a split."""

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdrbench.core.errors import DataError
-from mdrbench.core.languages import ALL, SURPRISE
+from mdrbench.core.languages import CODE, in_order
 from mdrbench.core.types import Passage, is_blank
+from mdrbench.data.paths import corpus_folder, split_file, topics_folder
 from mdrbench.formats import jsonl
 from mdrbench.formats.trec import check_id, count, iter_qrels, lines, read_qrels, read_topics
 
@@ -42,25 +43,40 @@ class MiraclFolder:
     root: Path
 
     def languages(self) -> list[str]:
-        """List the benchmark languages that have a corpus folder, in their usual order."""
-        found = [lang for lang in ALL if self._corpus_dir(lang).is_dir()]
-        if not found:
-            raise DataError(
-                "holds no corpus in MIRACL's layout",
-                where=str(self.root),
-                mend="point --data at the folder that contains miracl/ and miracl-corpus/ (see docs/data.md)",
-            )
-        return found
+        """Return the languages for which there is a corpus folder, in the order of every table.
 
-    def surprise(self) -> list[str]:
-        """List MIRACL's surprise languages that have a corpus folder. They run only if named."""
-        return [lang for lang in SURPRISE if self._corpus_dir(lang).is_dir()]
+        Raises:
+            DataError: there is none; the mend names the right folder where one is near.
+        """
+        folders = self.root.glob(corpus_folder("*"))
+        codes = [path.name.removeprefix(Path(corpus_folder("")).name) for path in folders if path.is_dir()]
+        if langs := in_order(code for code in codes if CODE.fullmatch(code)):
+            return langs
+        raise DataError("holds no corpus in MIRACL's layout", where=str(self.root), mend=self._where_the_layout_is())
+
+    def _where_the_layout_is(self) -> str:
+        """Return what to do about a folder without a corpus: often the right folder is a level up or down."""
+        around = (self.root.parent, *sorted(path for path in self.root.glob("*") if path.is_dir()))
+        for folder in around:
+            if (folder / "miracl-corpus").is_dir():
+                return f"give the folder that holds miracl/ and miracl-corpus/: --data {folder}"
+        return "give the folder that holds miracl/ and miracl-corpus/ (see docs/data.md)"
 
     @property
     def corpus_variant(self) -> str:
         """``full``, or the name of the pool that the corpora were cut to; results of different ones are never ranked
         together."""
         return "full"
+
+    @property
+    def repair(self) -> str:
+        """What to do about a file that is missing or damaged: a user's own data cannot be fetched again."""
+        return "write the corpus again"
+
+    def has_split(self, lang: str, split: str) -> bool:
+        """Tell whether there are topics and qrels of a split."""
+        paths = (self.root / split_file(kind, lang, split) for kind in ("topics", "qrels"))
+        return all(path.exists() for path in paths)
 
     def card(self) -> str:
         """Return the data card, as Markdown: the folder's ``README.md``.
@@ -76,7 +92,7 @@ class MiraclFolder:
             raise DataError(f"The data set '{self.name}' has no data card.", where=str(path), mend=mend) from None
 
     def _corpus_dir(self, lang: str) -> Path:
-        return self.root / "miracl-corpus" / f"miracl-corpus-v1.0-{lang}"
+        return self.root / corpus_folder(lang)
 
     def corpus_files(self, lang: str) -> list[Path]:
         """List the shards of a corpus in numeric order.
@@ -94,14 +110,14 @@ class MiraclFolder:
                     raise DataError(f"shard {number} occurs twice", where=str(path), mend="remove one of the files")
                 shards[number] = _regular(path, "shard")
         if not shards:
-            raise DataError("no corpus shard", where=f"{folder}/docs-0.jsonl.gz", mend="fetch the corpus again")
+            raise DataError("no corpus shard", where=f"{folder}/docs-0.jsonl.gz", mend=self.repair)
         numbers = sorted(shards)
         for expected, number in enumerate(numbers):
             if number != expected:
                 raise DataError(
                     f"corpus shard {expected} is missing, but shard {number} is there",
                     where=str(shards[number]),
-                    mend="number the shards 0, 1, ... without gaps, or fetch the corpus again",
+                    mend=f"number the shards 0, 1, ... without gaps, or {self.repair}",
                 )
         return [shards[number] for number in numbers]
 
@@ -114,12 +130,19 @@ class MiraclFolder:
         return self._split_file("qrels", lang, split)
 
     def _split_file(self, kind: str, lang: str, split: str) -> Path:
-        path = self.root / "miracl" / f"miracl-v1.0-{lang}" / kind / f"{kind}.miracl-v1.0-{lang}-{split}.tsv"
+        path = self.root / split_file(kind, lang, split)
         if not path.exists() and not path.is_symlink():
             raise DataError(
-                f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend="check --split and --data"
+                f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend=self._splits(lang)
             )
         return _regular(path, f"{kind} file")
+
+    def _splits(self, lang: str) -> str:
+        """Return which splits there are instead of a missing one."""
+        topics = (self.root / topics_folder(lang) / "topics").glob(f"topics.miracl-v1.0-{lang}-*.tsv")
+        splits = sorted(path.stem.removeprefix(f"topics.miracl-v1.0-{lang}-") for path in topics)
+        there = [split for split in splits if self.has_split(lang, split)]
+        return f"'{lang}' has {', '.join(there)}; choose with --split" if there else f"leave '{lang}' out of --langs"
 
     def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
         """Yield every passage of a corpus with its file and line, repeated docids included."""
@@ -259,12 +282,12 @@ def check_corpus(
         if total % 1000 == 0:
             progress(total)
     if not total:
-        raise DataError("the corpus is empty", where=str(folder.corpus_files(lang)[0]), mend="fetch it again")
+        raise DataError("the corpus is empty", where=str(folder.corpus_files(lang)[0]), mend=folder.repair)
     if empty == total:
         raise DataError(
             f"there is nothing to search: none of the {total} passages has a title or a text",
             where=str(folder.corpus_files(lang)[0]),
-            mend="check the keys title and text, or fetch the corpus again",
+            mend=f"check the keys title and text, or {folder.repair}",
         )
     repeated = docids.finish()
     duplicates, extra = _confirm_duplicates(folder, lang, set(repeated)) if repeated else ([], 0)
@@ -282,7 +305,7 @@ def _confirm_duplicates(folder: MiraclFolder, lang: str, hashes: set[int]) -> tu
         raise DataError(
             f"{len(hashes)} docids occur more than once",
             where=str(folder.corpus_files(lang)[0].parent),
-            mend="the same shard may lie here under two numbers; fetch the corpus again",
+            mend=f"look for a shard that is there under two numbers, or {folder.repair}",
         )
     first: dict[str, tuple[str, Passage]] = {}
     duplicates: set[str] = set()

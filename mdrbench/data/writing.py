@@ -10,21 +10,7 @@ from pathlib import Path
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Passage
-
-
-def corpus_folder(lang: str) -> str:
-    """Return the folder of a language's corpus, below the data set's root."""
-    return f"miracl-corpus/miracl-corpus-v1.0-{lang}"
-
-
-def topics_folder(lang: str) -> str:
-    """Return the folder of a language's topics and qrels, below the data set's root."""
-    return f"miracl/miracl-v1.0-{lang}"
-
-
-def split_file(kind: str, lang: str, split: str) -> str:
-    """Return the path of a ``topics`` or ``qrels`` file, below the data set's root."""
-    return f"{topics_folder(lang)}/{kind}/{kind}.miracl-v1.0-{lang}-{split}.tsv"
+from mdrbench.data.paths import corpus_folder, split_file, topics_folder
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mdrbench.core.console import say
 from mdrbench.core.errors import SetupError, StepError
-from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.core.languages import language
 from mdrbench.core.store import canonical, key_of
 from mdrbench.llm.answers import Answer, Answers, default_path
 from mdrbench.llm.completions import Endpoint, Failed, Refused
@@ -69,7 +69,7 @@ Read = Callable[[Answer], Any]
 
 def language_name(lang: str) -> str:
     """Return the English name of a language code."""
-    return (LANGUAGES | SURPRISE)[lang].name
+    return language(lang).name
 
 
 def without_thinking(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -20,6 +21,12 @@ WHITESPACE = "WhitespaceAnalyzer"
 
 PRETOKENISED = ("sw", "yo")
 """Languages that are split at white space, without lower-casing, as in Pyserini's regressions."""
+
+TABLE_FORMAT = 2
+"""Format of the table of analyzers in the cache; format 2 holds every language of the engine."""
+
+FALLBACK = "Unicode words, NFKC, lower case; pre-tokenised"
+"""What is recorded for a language that the engine has no analyzer for."""
 
 REMARKS = {
     "DefaultEnglishAnalyzer": "Porter, stop words",
@@ -82,9 +89,37 @@ def _full_disk(index: Path) -> SetupError:
 # -- analyzers ---------------------------------------------------------------------------------------------------------
 
 
+def engine_language(lang: str) -> str | None:
+    """Return the code under which the engine has an analyzer: the language's own, or that of ``zh`` for ``zh-tw``.
+
+    None if there is neither; the texts are then split by :func:`unicode_words`.
+    """
+    table = analyzers()
+    return next((code for code in (lang, lang.partition("-")[0]) if code in table), None)
+
+
+def unicode_words(text: str) -> str:
+    """Return the words of a text in lower case, a space between two: runs of letters, marks and digits (NFKC)."""
+    return unicodedata.normalize("NFKC", text).casefold().translate(_ONLY_WORDS)
+
+
+class _OnlyWords(dict[int, int]):
+    """Maps every character that belongs to no word to a space; filled as characters come."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else ord(" ")
+        return self[code]
+
+
+_ONLY_WORDS = _OnlyWords()
+
+
 def analyzer(lang: str) -> str:
     """Return the analyzer of a language as it is recorded: the class in the engine, and a remark where there is one."""
-    name = analyzers()[lang]
+    code = engine_language(lang)
+    if code is None:
+        return FALLBACK
+    name = analyzers()[code]
     return f"{name} ({REMARKS[name]})" if name in REMARKS else name
 
 
@@ -99,13 +134,15 @@ def analyzers() -> dict[str, str]:
     mark = f"{jar}:{stat_mark(jar)}"
     try:
         kept = json.loads(analyzer_file().read_text(encoding="utf-8"))
-        if kept["jar"] == mark:
+        if (kept["format"], kept["jar"]) == (TABLE_FORMAT, mark):
             return dict(kept["analyzers"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     table = _read_analyzers()
     with suppress(OSError):  # a cache that cannot be written costs the start of a JVM at the next plan
-        write_atomically(analyzer_file(), json.dumps({"jar": mark, "analyzers": table}, indent=1) + "\n")
+        write_atomically(
+            analyzer_file(), json.dumps({"format": TABLE_FORMAT, "jar": mark, "analyzers": table}, indent=1) + "\n"
+        )
     return table
 
 
@@ -114,13 +151,14 @@ def analyzer_file() -> Path:
 
 
 def _read_analyzers() -> dict[str, str]:
-    """Ask Anserini; a language without an entry in its table gets its default, the English analyzer."""
+    """Ask Anserini for all languages of its table; a language of MIRACL without an entry gets the English analyzer."""
     java.start()
     from jnius import autoclass
 
     chosen = autoclass("io.anserini.analysis.AnalyzerMap")
     default = class_name(autoclass("io.anserini.index.IndexCollection").DEFAULT_ANALYZER)
-    table = dict.fromkeys((*LANGUAGES, *SURPRISE), default)
+    listed = [str(code) for code in chosen.analyzerMap.keySet().toArray()]
+    table = dict.fromkeys((*LANGUAGES, *SURPRISE, *sorted(listed)), default)
     for lang in table:
         if lang in PRETOKENISED:
             table[lang] = WHITESPACE

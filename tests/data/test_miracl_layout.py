@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.folders import PASSAGES
 
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.languages import parse_langs
+from mdrbench.data.access import choose_languages
+from mdrbench.data.datasets import local
 from mdrbench.data.miracl_layout import DocidTable, check_corpus, check_topics
 
 
@@ -229,3 +232,49 @@ def test_wiki16_is_sound_and_has_the_counts_it_was_built_with(wiki16, tmp_path):
         assert report.passages == stats[lang]["passages"]
         assert found["topics"] == stats[lang]["queries"]["dev"]
         assert report.warnings == {}
+
+
+# -- languages and places ----------------------------------------------------------------------------------------------
+
+
+def test_every_language_with_a_corpus_belongs_to_a_folder(maker):
+    for lang in ("zh-tw", "de", "sw", "tr"):
+        maker.corpus(lang)
+    langs = maker.folder().languages()
+    assert langs == ["sw", "de", "tr", "zh-tw"]
+    assert parse_langs("all", langs) == ["sw", "tr", "zh-tw"]
+    assert parse_langs("TR, de", langs) == ["de", "tr"]
+    assert parse_langs("all", ["yo"]) == ["yo"]
+    with pytest.raises(UsageError, match=r"Unknown language 'xx' in --langs.\n  mend: .*zh-tw"):
+        parse_langs("xx", langs)
+
+
+def test_a_folder_a_level_too_low_or_too_high_is_told_where_the_layout_is(maker):
+    maker.whole()
+    for folder in (maker.root / "miracl", maker.root.parent):
+        with pytest.raises(DataError, match=rf"give the folder that holds miracl/ .*--data {maker.root}$"):
+            local.build(local.Config(path=folder)).languages()
+
+
+def test_all_leaves_out_languages_without_topics_and_a_named_one_is_an_error(maker, capsys):
+    maker.whole("en")
+    maker.corpus("sw")
+    maker.split("topics", "q1\tx\n", "sw", "train")
+    maker.split("qrels", "q1\tQ0\t1#0\t1\n", "sw", "train")
+    assert choose_languages(maker.folder(), "all", ["dev"]) == ["en"]
+    assert "note: 'sw' has no dev topics and is left out" in capsys.readouterr().err
+    with pytest.raises(
+        DataError, match=r"no topics for language 'sw', split 'dev'\n  mend: 'sw' has train; choose with"
+    ):
+        choose_languages(maker.folder(), "sw", ["dev"])
+    with pytest.raises(DataError, match="split 'test'"):
+        choose_languages(maker.folder(), "all", ["test"])
+
+
+def test_a_users_own_data_are_not_fetched_again(maker):
+    maker.whole()
+    maker.corpus(shard=2)
+    with pytest.raises(DataError) as error:
+        maker.folder().corpus_files("en")
+    assert "fetch" not in str(error.value)
+    assert "write the corpus again" in str(error.value)

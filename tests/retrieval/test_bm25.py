@@ -217,3 +217,24 @@ def test_thai_goes_through_lucene_on_a_jdk_of_ones_own(cli):
     assert conventions["analyzer"] == "ThaiAnalyzer"
     assert conventions["java"] == java._release_version(OWN_JDKS[0])
     assert result["languages"]["th"]["scores"]["nDCG@10"]["value"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("lang", "analyzer", "query", "docid"),
+    [
+        ("tr", "TurkishAnalyzer", "göllerin", "1#0"),
+        ("xx", lucene.FALLBACK, "SÖZCÜK!", "2#0"),
+        ("fi-ee", "FinnishAnalyzer", "järvien", "3#0"),
+    ],
+)
+def test_other_languages_have_their_analyzer_or_a_named_fallback(tmp_path, lang, analyzer, query, docid):
+    passages = [Passage("1#0", "", "Türkiye'nin gölleri"), Passage("2#0", "", "(sözcük)"), Passage("3#0", "", "järvi")]
+    retriever = bm25.build(bm25.Config())
+    assert retriever.conventions(lang)["analyzer"] == analyzer
+    retriever.index(lang, iter(passages), tmp_path / "index", lambda done: None)
+    run = retriever.search(lang, tmp_path / "index", {"q": query}, 10)
+    assert [hit.docid for hit in run["q"]] == [docid]
+
+
+def test_unicode_words_keep_marks_and_fold_width_and_case():
+    assert lucene.unicode_words("ＡＢＣ, தமிழ்-மொழி!").split() == ["abc", "தமிழ்", "மொழி"]

@@ -18,7 +18,7 @@ from mdrbench.commands.run import failure, run_steps
 from mdrbench.core import registry
 from mdrbench.core.atomic_files import whole, write_atomically
 from mdrbench.core.errors import DataError, UsageError
-from mdrbench.core.languages import ALL, SURPRISE, parse_langs
+from mdrbench.core.languages import in_order, parse_langs
 from mdrbench.core.store import Artifact, Store, file_sha256, key_of
 from mdrbench.data import miracl_layout
 from mdrbench.data.access import FINAL_SPLITS
@@ -95,7 +95,7 @@ def parse_runs(words: list[str], langs: str | None, available: list[str]) -> dic
         raise UsageError(
             f"runs for {', '.join(more)}, which --langs leaves out", mend="add to --langs, or drop the runs"
         )
-    return {lang: found[lang] for lang in (*ALL, *SURPRISE) if lang in found}
+    return {lang: found[lang] for lang in in_order(found)}
 
 
 def _named(word: str, wanted: list[str] | None, available: list[str]) -> list[tuple[str, Path]]:

@@ -80,7 +80,9 @@ def verify(
                 one.problems.append(Problem(console.shown(path), why, mend="ask for a signed copy: `mdrbench sign`"))
             found.append(one)
     if dataset is not None and not any(one.rescored or one.problems for one in found):
-        raise UsageError(f"none of these results is of the data set '{dataset.name}'", mend="give its --data")
+        measured = sorted({results.read(path).dataset for path in files if not ablation_results.is_one(path)})
+        mend = f"the results are of {', '.join(measured)}; give --data the data set that they were measured on"
+        raise UsageError(f"None of these results is of the data set '{dataset.name}'.", mend=mend)
     return found
 
 
@@ -195,7 +197,8 @@ class _Verification:
             self.found.rescored = True
             self.found.corpus = self.corpora is not None
         if self.dataset is None or self.corpora is None:
-            self.found.unchecked.append("the corpus's fingerprint was not recomputed: give --data and --corpus")
+            lacking = "--corpus" if self.dataset is not None else "--data and --corpus"
+            self.found.unchecked.append(f"the corpus's fingerprint was not recomputed: give {lacking}")
 
     def same(self, what: str, stored: Any, derived: Any, **details: Any) -> None:
         if stored != derived:

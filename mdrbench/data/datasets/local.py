@@ -26,10 +26,22 @@ class Config(BaseModel):
 
 
 def build(config: Config) -> MiraclFolder:
-    """The folder as a data set."""
+    """Return the folder as a data set.
+
+    Raises:
+        DataError: there is no such folder, or its name means another data set.
+    """
     root = config.path.resolve()
     if not root.is_dir():
-        raise DataError("no such folder", where=str(config.path), mend="give a folder in MIRACL's layout, or `sample`")
+        mend = "give a folder in MIRACL's layout, or the name of a data set (see `mdrbench list datasets`)"
+        raise DataError("no such folder", where=str(config.path), mend=mend)
     if root.name in RESERVED:
-        raise DataError(f"a data set cannot be called '{root.name}'", where=str(root), mend="rename the folder")
+        raise DataError(f"a data set cannot be called '{root.name}'", where=str(root), mend=_other_name(root))
     return MiraclFolder(name=root.name, root=root)
+
+
+def _other_name(root: Path) -> str:
+    """Return what to do about a reserved name: ``DIR/miracl`` is often given for ``DIR``."""
+    if (root.parent / "miracl-corpus").is_dir():
+        return f"give the folder that holds miracl/ and miracl-corpus/: --data {root.parent}"
+    return f"rename the folder, such as to my-{root.name}"

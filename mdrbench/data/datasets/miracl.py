@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -97,12 +98,8 @@ class Miracl(DownloadedFolder):
     """A folder in MIRACL's layout that can be fetched and checked against the published counts."""
 
     def languages(self) -> list[str]:
-        """The 16 benchmark languages, fetched or not."""
-        return list(ALL)
-
-    def surprise(self) -> list[str]:
-        """The languages that can be asked for by name only."""
-        return list(SURPRISE)
+        """Return the 16 benchmark languages, German and Yoruba, fetched or not."""
+        return [*ALL, *SURPRISE]
 
     def card(self) -> str:
         """Return the data card as Markdown."""
@@ -122,7 +119,7 @@ class Miracl(DownloadedFolder):
         judged = [lang for lang in found if lang in QUERIES[split]]
         return [lang for lang in judged if all(manifest.has(one.local) for one in self._wanted([lang], [split]))]
 
-    def manifest(self, langs: list[str], splits: list[str] | None = None) -> dict[str, dict]:
+    def manifest(self, langs: list[str], splits: list[str] | None = None) -> dict[str, dict[str, Any]]:
         """What is recorded of the files: path -> url, repo, revision, commit, etag, bytes, sha256."""
         recorded = Manifest(self.root).files
         return {one.local: recorded[one.local] for one in self._wanted(langs, splits) if one.local in recorded}

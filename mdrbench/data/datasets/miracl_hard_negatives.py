@@ -22,6 +22,7 @@ from mdrbench.core.locks import file_lock
 from mdrbench.core.store import file_sha256
 from mdrbench.data import writing
 from mdrbench.data.downloads import DownloadedFolder, download_folder
+from mdrbench.data.paths import corpus_folder, split_file
 from mdrbench.data.tables import LanguageTables, write_language
 from mdrbench.hub.dataset_configs import Repository, fetch_files, files_of, read_configs
 from mdrbench.hub.downloads import Event, Listen, Manifest, nobody
@@ -65,12 +66,8 @@ class MiraclHardNegatives(DownloadedFolder):
         return "hard-negatives"
 
     def languages(self) -> list[str]:
-        """Return the 16 benchmark languages, fetched or not."""
-        return list(ALL)
-
-    def surprise(self) -> list[str]:
-        """Return German and Yoruba, which are taken by name only."""
-        return list(SURPRISE)
+        """Return the 16 benchmark languages, German and Yoruba, fetched or not."""
+        return [*ALL, *SURPRISE]
 
     def card(self) -> str:
         """Return the data card as Markdown."""
@@ -159,8 +156,8 @@ PARTS = ("corpus", "queries", "qrels")
 
 
 def _files(lang: str) -> list[str]:
-    splits = [writing.split_file(kind, lang, SPLIT) for kind in ("topics", "qrels")]
-    return [f"{writing.corpus_folder(lang)}/docs-0.jsonl", *splits]
+    splits = [split_file(kind, lang, SPLIT) for kind in ("topics", "qrels")]
+    return [f"{corpus_folder(lang)}/docs-0.jsonl", *splits]
 
 
 def _size(path: Path) -> int:

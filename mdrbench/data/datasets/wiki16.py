@@ -51,10 +51,6 @@ class Wiki16(DownloadedFolder):
         """Return the 16 benchmark languages, built or not."""
         return list(dict.fromkeys(file.lang for file in content_files()))
 
-    def surprise(self) -> list[str]:
-        """Return no language: wiki16 has the benchmark's only."""
-        return []
-
     def card(self) -> str:
         """Return the data card as Markdown, built or not."""
         from mdrbench.data.wiki16 import card

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdrbench.core.store import file_sha256
-from mdrbench.data.writing import corpus_folder, split_file
+from mdrbench.data.paths import corpus_folder, split_file
 
 LISTING = Path(__file__).with_name("content.tsv")
 

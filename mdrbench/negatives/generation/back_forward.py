@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field
 
 from mdrbench.core.errors import StepError
-from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.core.languages import language
 from mdrbench.core.members import Spec
 from mdrbench.core.types import Generation, Source
 from mdrbench.llm import settings as chat_settings
@@ -265,9 +265,12 @@ def similar(one: str, other: str) -> bool:
 
 
 def in_script(text: str, lang: str) -> bool:
-    """Whether a text has a letter of the language's script; it may have others beside it, such as Latin names."""
-    beginnings = LETTERS[(LANGUAGES | SURPRISE)[lang].script]
-    return any(unicodedata.name(ch, "").startswith(beginnings) for ch in text)
+    """Whether a text has a letter of the language's script; it may have others beside it, such as Latin names.
+
+    True for a language whose script is not known here.
+    """
+    beginnings = LETTERS.get(language(lang).script)
+    return beginnings is None or any(unicodedata.name(ch, "").startswith(beginnings) for ch in text)
 
 
 def folded(text: str) -> str:

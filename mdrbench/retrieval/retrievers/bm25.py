@@ -1,9 +1,10 @@
 """BM25 with Lucene through pyserini, the analyzer of each language as in Pyserini's MIRACL regressions.
 
 A passage is indexed as title, separator and text in one field. Anserini chooses the analyzer of a language; Swahili and
-Yoruba are split at white space. The analyzer that is recorded is read from the engine (``retrieval.lucene.analyzers``),
-because it depends on the version: Anserini 1.7.1 cuts Korean into bigrams, later versions use Nori. Thai needs a word
-breaker that only a full JDK has: see :class:`Config`.
+Yoruba are split at white space. A language with subtags (``zh-tw``) has the analyzer of its language. A language that
+the engine does not know is split into Unicode words. The analyzer that is recorded is read from the engine
+(``retrieval.lucene.analyzers``), because it depends on the version: Anserini 1.7.1 cuts Korean into bigrams, later
+versions use Nori. Thai needs a word breaker that only a full JDK has: see :class:`Config`.
 
 Indexing goes through pyserini's ``LuceneIndexer``. Searching uses the Anserini class that pyserini's ``LuceneSearcher``
 wraps, reached through ``pyserini.pyclass``: importing ``pyserini.search.lucene`` itself would load torch, transformers
@@ -74,7 +75,7 @@ class BM25:
             "pyserini": package_version("pyserini"),
             "anserini": java.anserini_version(),
         }
-        if lang == "th" and self._segments_thai():
+        if lucene.engine_language(lang) == "th" and self._segments_thai():
             facts["analyzer"] = "pythainlp newmm, lower case, decimal digits, Lucene's Thai stop words; pre-tokenised"
             facts["pythainlp"] = package_version("pythainlp")
         return facts
@@ -85,7 +86,8 @@ class BM25:
         return self.config.thai == "pythainlp"
 
     def _whitespace(self, lang: str) -> bool:
-        return lang in lucene.PRETOKENISED or (lang == "th" and self._segments_thai())
+        code = lucene.engine_language(lang)
+        return code is None or code in lucene.PRETOKENISED or (code == "th" and self._segments_thai())
 
     def estimate(self, corpus_bytes: int) -> int:
         """Measured on wiki16: an index has 0.6 (en, ja) to 1.7 (zh) of the compressed corpus."""
@@ -106,7 +108,7 @@ class BM25:
         from pyserini.index.lucene import LuceneIndexer
 
         arguments = ["-index", str(out), "-memoryBuffer", "512"]
-        arguments += ["-pretokenized"] if self._whitespace(lang) else ["-language", lang]
+        arguments += ["-pretokenized"] if self._whitespace(lang) else ["-language", str(lucene.engine_language(lang))]
         seen = skipped = 0
         with lucene.errors(out):
             indexer = LuceneIndexer(args=arguments, threads=os.cpu_count() or 1)
@@ -136,10 +138,12 @@ class BM25:
         return {"indexed": indexed, "skipped": skipped, "java": running.version}
 
     def _tokeniser(self, lang: str) -> Callable[[str], str]:
-        """Return the function that prepares a text for Lucene: it separates words of Thai by spaces."""
-        if lang == "th" and self._segments_thai():
+        """Return the function that prepares a text for Lucene: it separates words where Lucene cannot."""
+        if lucene.engine_language(lang) == "th" and self._segments_thai():
             terms = thai_tokeniser()
             return lambda text: " ".join(terms(text))
+        if lucene.engine_language(lang) is None:
+            return lucene.unicode_words
         return lambda text: text
 
     def _check_analyzer(self, lang: str, running: str) -> None:
@@ -152,7 +156,7 @@ class BM25:
             )
 
     def _check_thai(self, lang: str, running: java.Java) -> None:
-        if lang == "th" and not self._segments_thai() and not java.breaks_thai():
+        if lucene.engine_language(lang) == "th" and not self._segments_thai() and not java.breaks_thai():
             raise SetupError(
                 f"Java {running.version} at {running.home} cannot break Thai into words",
                 mend="set JAVA_HOME to a full JDK 21 or newer, or use --set retriever.thai=pythainlp",
@@ -167,7 +171,7 @@ class BM25:
         if self._whitespace(lang):
             searcher.set_analyzer(autoclass("org.apache.lucene.analysis.core.WhitespaceAnalyzer")())
         else:
-            searcher.set_language(lang)
+            searcher.set_language(lucene.engine_language(lang))
         self._check_analyzer(lang, lucene.class_name(searcher.get_analyzer()))
         return searcher
 

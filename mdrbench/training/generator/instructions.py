@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mdrbench.core.errors import DataError, did_you_mean
-from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.core.languages import CODE, LANGUAGES, SURPRISE
 from mdrbench.formats import jsonl
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read_instructions(path: Path) -> list[Instruction]:
         for name in ("instruction", "output"):
             if not getattr(row, name).strip():
                 raise DataError(f"'{name}' is empty", where=where, mend="write it or drop the line")
-        if row.lang not in LANGUAGES and row.lang not in SURPRISE:
+        if not CODE.fullmatch(row.lang):
             mend = did_you_mean(row.lang, [*LANGUAGES, *SURPRISE])
             raise DataError(f"unknown language '{row.lang}'", where=where, mend=mend)
         found.append(row)
