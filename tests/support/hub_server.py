@@ -165,11 +165,21 @@ class _Handler(Answering):
             return self.json(
                 {"id": repo, "sha": self.fake.commits[repo], "siblings": [{"rfilename": p} for p in files]}
             )
-        inside = "".join(f"{part}/" for part in folder)
-        wanted = (
-            json.loads(self.posted())["paths"] if what == "paths-info" else [p for p in files if p.startswith(inside)]
-        )
-        return self.json([self.entry(path, files[path]) for path in wanted if path in files])
+        if what == "paths-info":
+            return self.json(
+                [self.entry(path, files[path]) for path in json.loads(self.posted())["paths"] if path in files]
+            )
+        return self.json(self.tree(files, "".join(f"{part}/" for part in folder)))
+
+    def tree(self, files: dict[str, bytes], inside: str) -> list[dict]:
+        """The files in a folder and, unless asked to recurse, the names of its folders."""
+        below = {path: body for path, body in files.items() if path.startswith(inside)}
+        if "recursive=true" in self.path.lower():
+            return [self.entry(path, body) for path, body in below.items()]
+        here = {path: body for path, body in below.items() if "/" not in path.removeprefix(inside)}
+        folders = {inside + path.removeprefix(inside).split("/")[0] for path in below if path not in here}
+        named = [{"type": "directory", "path": path, "oid": "0" * 40, "size": 0} for path in sorted(folders)]
+        return [*named, *(self.entry(path, body) for path, body in here.items())]
 
     def posted(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
