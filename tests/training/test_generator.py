@@ -93,7 +93,7 @@ def adapter_weights(out: Path) -> dict[str, torch.Tensor]:
         ('{"instruction": "a", "input": "", "output": "b"}', "'lang' is missing"),
         ('{"instruction": "a", "input": null, "output": "b", "lang": "en"}', "'input' must be a string, not null"),
         ('{"instruction": "a", "input": "", "output": " ", "lang": "en"}', "'output' is empty"),
-        ('{"instruction": "a", "input": "", "output": "b", "lang": "xx"}', "unknown language 'xx'"),
+        ('{"instruction": "a", "input": "", "output": "b", "lang": "Swahili"}', "unknown language 'Swahili'"),
         ("[]", "not a JSON object"),
         ("{", "not a JSON object"),
     ],
