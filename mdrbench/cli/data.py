@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -109,6 +110,48 @@ def card(
         print_json({"name": name, "card": text})
     else:
         print(text, end="")
+
+
+@app.command("import")
+def import_(
+    out: Annotated[Path, typer.Option(help="New folder for the data set, which is named after it.")],
+    source: Annotated[
+        Optional[str],
+        typer.Argument(
+            help="A folder in BEIR's format, `ir_datasets:NAME`, `hub:OWNER/NAME[@REVISION]` or `mteb:TASK`.",
+            show_default=False,
+        ),
+    ] = None,
+    langs: Annotated[str, typer.Option(help="Language codes [default: all languages of the source].")] = "",
+    passages: Annotated[Optional[Path], typer.Option(help="In place of SOURCE: file with id, title, text.")] = None,
+    questions: Annotated[Optional[Path], typer.Option(help="File with id, text, answers (ids of passages).")] = None,
+    split: Annotated[str, typer.Option(help="Split that the questions of --questions become.")] = "dev",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a collection of another format as a data set.
+
+    The data set gets a record of its source and a data card, which you complete.
+
+    Example: mdrbench data import scifact/ --langs en --out my-scifact
+    """
+    from mdrbench.core.console import say
+    from mdrbench.data.importing.folder import check_target, write_import
+    from mdrbench.data.importing.sources import read_source
+    from mdrbench.hub import downloads
+
+    check_target(out)
+    codes = langs.lower().replace(",", " ").split()
+    with downloads.listener(quiet) as listen:
+        imported = read_source(source, passages, questions, codes, split, out, listen)
+    counts = write_import(out, imported)
+    if as_json:
+        print_json({"root": str(out), "origin": imported.origin._asdict(), "languages": counts})
+        return
+    for lang, numbers in counts.items():
+        print(f"{lang}: {', '.join(f'{number:,} {name}' for name, number in numbers.items() if number)}")
+    say(f"note: complete the data card {out}/README.md")
+    print(f"written: {out}; next: mdrbench run bm25 --data {out}")
 
 
 @app.command()

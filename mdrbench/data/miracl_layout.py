@@ -65,8 +65,11 @@ class MiraclFolder:
     @property
     def corpus_variant(self) -> str:
         """``full``, or the name of the pool that the corpora were cut to; results of different ones are never ranked
-        together."""
-        return "full"
+        together. A folder's ``dataset.json`` says which it is."""
+        from mdrbench.data.record import read_record
+
+        record = read_record(self.root)
+        return record.corpus_variant if record else "full"
 
     @property
     def repair(self) -> str:

@@ -9,11 +9,8 @@ from typing import Any
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Passage
-from mdrbench.data import writing
+from mdrbench.data.writing import Judgment, LanguageData, SplitData
 from mdrbench.formats.table_files import Row, read_rows
-
-Judgment = tuple[str, str, int]
-"""qid, docid, grade."""
 
 DOCID = ("_id", "id", "docid", "doc_id", "corpus-id")
 QID = ("query-id", "query_id", "qid", "_id", "id")
@@ -32,23 +29,16 @@ class LanguageTables:
     qrels: dict[str, list[Path]] = field(default_factory=dict)
 
 
-def write_language(root: Path, lang: str, tables: LanguageTables) -> dict[str, int]:
-    """Write a language in MIRACL's layout; only topics that have a judgment are written.
+def language_data(tables: LanguageTables) -> LanguageData:
+    """Return the data of a language's tables; they are read when the data are.
 
-    Returns:
-        The number of passages, and of the topics and judgments of each split.
-
-    Raises:
-        DataError: a row lacks an id, a text or a grade.
+    Reading raises a DataError if a row lacks an id, a text or a grade.
     """
-    counts = {"passages": writing.write_corpus(root, lang, passages(rows_of(tables.corpus)))}
-    for split, qrels in tables.qrels.items():
-        judged = list(judgments(rows_of(qrels)))
-        qids = {qid for qid, _, _ in judged}
-        asked = [(qid, query) for qid, query in topics(rows_of(tables.queries[split])) if qid in qids]
-        counts[f"{split} topics"] = writing.write_topics(root, lang, split, asked)
-        counts[f"{split} judgments"] = writing.write_qrels(root, lang, split, judged)
-    return counts
+    splits = {
+        split: SplitData(topics(rows_of(tables.queries[split])), judgments(rows_of(qrels)))
+        for split, qrels in tables.qrels.items()
+    }
+    return LanguageData(passages(rows_of(tables.corpus)), splits)
 
 
 def rows_of(paths: Iterable[Path]) -> Iterator[tuple[str, Row]]:

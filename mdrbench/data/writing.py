@@ -5,12 +5,59 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Passage
 from mdrbench.data.paths import corpus_folder, split_file, topics_folder
+
+Judgment = tuple[str, str, int]
+"""qid, docid, grade."""
+
+
+class SplitData(NamedTuple):
+    """Topics (qid, query) and judgments of a split, in any order; both are read once."""
+
+    topics: Iterable[tuple[str, str]]
+    judgments: Iterable[Judgment]
+
+
+class LanguageData(NamedTuple):
+    """All data of a language; the passages are read once."""
+
+    passages: Iterable[Passage]
+    splits: dict[str, SplitData]
+
+
+def write_language(root: Path, lang: str, data: LanguageData) -> dict[str, int]:
+    """Write a language.
+
+    Topics without a judgment are left out. So are judgments of passages that the corpus lacks and of topics without a
+    text, which no run could be scored on.
+
+    Returns:
+        The number of passages, and of topics, judgments and judgments left out of each split (``dev topics``).
+    """
+    docids: set[str] = set()
+    counts = {"passages": write_corpus(root, lang, _noted(data.passages, docids))}
+    for split, split_data in data.splits.items():
+        topics = dict(split_data.topics)
+        judgments = list(split_data.judgments)
+        usable = [(qid, docid, grade) for qid, docid, grade in judgments if docid in docids and qid in topics]
+        judged = {qid for qid, _, _ in usable}
+        asked = ((qid, query) for qid, query in topics.items() if qid in judged)
+        counts[f"{split} topics"] = write_topics(root, lang, split, asked)
+        counts[f"{split} judgments"] = write_qrels(root, lang, split, usable)
+        counts[f"{split} judgments left out"] = len(judgments) - len(usable)
+    return counts
+
+
+def _noted(passages: Iterable[Passage], docids: set[str]) -> Iterator[Passage]:
+    for passage in passages:
+        docids.add(passage.docid)
+        yield passage
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
@@ -45,7 +92,7 @@ def write_topics(root: Path, lang: str, split: str, topics: Iterable[tuple[str, 
     return write_lines(root / split_file("topics", lang, split), lines)
 
 
-def write_qrels(root: Path, lang: str, split: str, judgments: Iterable[tuple[str, str, int]]) -> int:
+def write_qrels(root: Path, lang: str, split: str, judgments: Iterable[Judgment]) -> int:
     """Write judgments (qid, docid, grade), and return how many."""
     lines = (f"{qid}\tQ0\t{docid}\t{grade}" for qid, docid, grade in judgments)
     return write_lines(root / split_file("qrels", lang, split), lines)

@@ -42,7 +42,8 @@ def read_configs(repository: Repository, root: Path, folder: str, listen: Listen
     stated: list[dict[str, Any]] = []
     if README in files:
         fetch_files(repository, [README], root, folder, 1, listen)
-        stated = _stated_configs((root / folder / README).read_text(encoding="utf-8"))
+        front = front_matter((root / folder / README).read_text(encoding="utf-8"))
+        stated = [config for config in front.get("configs") or [] if isinstance(config, dict)]
     return configs_of(files, stated)
 
 
@@ -86,8 +87,19 @@ def files_of(configs: Configs, config: str, split: str) -> list[str]:
     return paths
 
 
-def _stated_configs(readme: str) -> list[dict[str, Any]]:
-    """Return the ``configs`` of a README's front matter."""
+def licence_of(folder: Path) -> str:
+    """Return the licence that a repository's ``README.md`` states; empty if it states none."""
+    path = folder / README
+    stated = front_matter(path.read_text(encoding="utf-8")).get("license", "") if path.is_file() else ""
+    return ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
+
+
+def front_matter(readme: str) -> dict[str, Any]:
+    """Return the YAML mapping at the beginning of a README; empty if there is none.
+
+    Raises:
+        DataError: it is not YAML.
+    """
     import yaml
 
     match = re.match(r"---\n(.*?)\n---", readme, re.DOTALL)
@@ -95,8 +107,7 @@ def _stated_configs(readme: str) -> list[dict[str, Any]]:
         front = yaml.safe_load(match[1]) if match else {}
     except yaml.YAMLError as error:
         raise DataError(f"The front matter of {README} is not YAML: {error}.") from None
-    configs = front.get("configs", []) if isinstance(front, dict) else []
-    return [config for config in configs if isinstance(config, dict)]
+    return front if isinstance(front, dict) else {}
 
 
 def _patterns(config: dict[str, Any]) -> list[tuple[str, list[str]]]:

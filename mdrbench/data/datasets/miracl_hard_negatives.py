@@ -23,7 +23,7 @@ from mdrbench.core.store import file_sha256
 from mdrbench.data import writing
 from mdrbench.data.downloads import DownloadedFolder, download_folder
 from mdrbench.data.paths import corpus_folder, split_file
-from mdrbench.data.tables import LanguageTables, write_language
+from mdrbench.data.tables import LanguageTables, language_data
 from mdrbench.hub.dataset_configs import Repository, fetch_files, files_of, read_configs
 from mdrbench.hub.downloads import Event, Listen, Manifest, nobody
 
@@ -134,7 +134,8 @@ class MiraclHardNegatives(DownloadedFolder):
         work = self.root / "unfinished" / lang
         shutil.rmtree(work, ignore_errors=True)
         local = {part: [self.root / "sources" / path for path in paths] for part, paths in parts.items()}
-        write_language(work, lang, LanguageTables(local["corpus"], {SPLIT: local["queries"]}, {SPLIT: local["qrels"]}))
+        tables = LanguageTables(local["corpus"], {SPLIT: local["queries"]}, {SPLIT: local["qrels"]})
+        writing.write_language(work, lang, language_data(tables))
         record = {path: {"bytes": _size(work / path), "sha256": file_sha256(work / path)} for path in _files(lang)}
         writing.place_language(work, self.root, lang)
         write_atomically(self.root / "languages" / f"{lang}.json", json.dumps(record, indent=1) + "\n")

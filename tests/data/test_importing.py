@@ -1,0 +1,236 @@
+"""Collections of other formats as data sets: BEIR folders, two files, ir_datasets, the hub, tasks of mteb."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+import types
+from typing import NamedTuple
+
+import pytest
+from support.hub_server import FakeHub
+from support.parquet_pools import front_matter, parquet, put_language
+
+from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.types import Passage
+from mdrbench.data.access import open_dataset
+from mdrbench.data.importing.folder import check_target, write_import
+from mdrbench.data.importing.sources import read_source
+from mdrbench.data.record import read_record
+from mdrbench.formats import trec
+from mdrbench.hub import dataset_configs, transfer
+
+CORPUS = [{"_id": "1", "title": "Müritz", "text": "Die Müritz ist ein See."}, {"_id": 2, "text": "Ein Fluss."}]
+QUERIES = [{"_id": "q1", "text": "Welcher See?"}, {"_id": "q2", "text": "Ohne Urteil?"}]
+QRELS = [{"query-id": "q1", "corpus-id": "1", "score": 1}, {"query-id": "q1", "corpus-id": "9", "score": 1}]
+SPLITS = {"test": QRELS, "validation": QRELS[:1]}
+
+
+def imported(source, root, langs=("de",), passages=None, questions=None, split="dev"):
+    collection = read_source(source, passages, questions, list(langs), split, root)
+    return write_import(root, collection), open_dataset(str(root))
+
+
+@pytest.fixture
+def beir(tmp_path):
+    folder = tmp_path / "theirs"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in CORPUS).encode()))
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in QUERIES))
+    for name, rows in (("test", QRELS), ("dev", QRELS[:1])):
+        lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row.values())) for row in rows)]
+        (folder / "qrels" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def check_german(counts, dataset):
+    """What every import of the collection above must give."""
+    assert counts["de"]["passages"] == 2
+    assert sorted(dataset.passages("de")) == [
+        Passage("1", "Müritz", "Die Müritz ist ein See."),
+        Passage("2", "", "Ein Fluss."),
+    ]
+    assert trec.read_topics(dataset.topics_file("de", "dev")) == {"q1": "Welcher See?"}
+    assert trec.read_qrels(dataset.qrels_file("de", "dev")) == {"q1": {"1": 1}}
+    assert dataset.languages() == ["de"]
+    assert dataset.corpus_variant == "full"
+    assert "| German | 2 |" in dataset.card()
+
+
+def test_a_beir_folder(beir, tmp_path):
+    counts, dataset = imported(str(beir), tmp_path / "mine")
+    check_german(counts, dataset)
+    assert counts["de"]["test judgments left out"] == 1
+    assert trec.read_qrels(dataset.qrels_file("de", "test")) == {"q1": {"1": 1}}
+    record = read_record(dataset.root)
+    assert (record.origin["kind"], record.origin["name"]) == ("beir", "theirs")
+    assert record.origin["revision"].startswith("sha256-")
+
+
+def test_a_second_language_is_added_and_the_card_keeps_what_was_written(beir, tmp_path):
+    _, dataset = imported(str(beir), tmp_path / "mine")
+    card = dataset.root / "README.md"
+    card.write_text(card.read_text().replace("Known limits: to be written", "Known limits: none"))
+    check_target(dataset.root)
+    _, dataset = imported(str(beir), tmp_path / "mine", langs=["pt-br"])
+    assert dataset.languages() == ["de", "pt-br"]
+    assert "Known limits: none" in dataset.card()
+    assert "| Portuguese (br) | 2 |" in dataset.card()
+
+
+def test_two_files_of_ones_own(tmp_path):
+    passages, questions = tmp_path / "passages.jsonl", tmp_path / "questions.tsv"
+    passages.write_text("".join(json.dumps(row) + "\n" for row in CORPUS))
+    questions.write_text("id\tquestion\tanswers\nq1\tWelcher See?\t1\n")
+    check_german(*imported(None, tmp_path / "mine", passages=passages, questions=questions))
+    questions.write_text("id\tquestion\nq1\tWelcher See?\n")
+    with pytest.raises(DataError, match=r"questions.tsv, row 1: The question has no answers"):
+        imported(None, tmp_path / "other", passages=passages, questions=questions)
+
+
+class Doc(NamedTuple):
+    doc_id: str
+    title: str
+    text: str
+
+
+class Query(NamedTuple):
+    query_id: str
+    text: str
+
+
+class Qrel(NamedTuple):
+    query_id: str
+    doc_id: str
+    relevance: int
+
+
+class Library(types.ModuleType):
+    """A small ``ir_datasets`` with ``lakes/de`` and its judged part ``lakes/de/dev``."""
+
+    registry = ("lakes/de", "lakes/de/dev", "lakes/fi")
+
+    def load(self, name):
+        if name not in self.registry:
+            raise KeyError(name)
+        judged = name.endswith("/dev")
+        return types.SimpleNamespace(
+            docs_iter=lambda: (Doc(str(row["_id"]), row.get("title", ""), row["text"]) for row in CORPUS),
+            queries_iter=lambda: (Query(row["_id"], row["text"]) for row in QUERIES),
+            qrels_iter=lambda: (Qrel(*map(str, list(row.values())[:2]), row["score"]) for row in QRELS[:1]),
+            has_queries=lambda: judged,
+            has_qrels=lambda: judged,
+        )
+
+
+def test_a_name_of_ir_datasets(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ir_datasets", Library("ir_datasets"))
+    check_german(*imported("ir_datasets:lakes/de", tmp_path / "mine"))
+    with pytest.raises(UsageError, match="ir_datasets has no 'lakes/xx'"):
+        imported("ir_datasets:lakes/xx", tmp_path / "other")
+    with pytest.raises(UsageError, match="'lakes/fi' of ir_datasets has no topics with judgments"):
+        imported("ir_datasets:lakes/fi", tmp_path / "other")
+    monkeypatch.setitem(sys.modules, "ir_datasets", None)
+    with pytest.raises(SetupError, match="pip install ir_datasets"):
+        imported("ir_datasets:lakes/de", tmp_path / "other")
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    hub = FakeHub()
+    with hub.running():
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setattr(transfer, "BACKOFF", 0.01)
+        yield hub
+
+
+def text_ids(rows):
+    """Parquet columns have one type."""
+    return [{**row, "_id": str(row["_id"])} for row in rows]
+
+
+def test_a_repository_of_the_hub_with_one_language(hub, tmp_path):
+    hub.put("lab/lakes", "README.md", b"---\nlicense: cc-by-4.0\n---\n")
+    hub.put("lab/lakes", "corpus/corpus-00000-of-00001.parquet", parquet(text_ids(CORPUS)))
+    hub.put("lab/lakes", "queries/queries.jsonl", "".join(json.dumps(row) + "\n" for row in QUERIES).encode())
+    for split, rows in SPLITS.items():
+        hub.put("lab/lakes", f"default/{split}-00000-of-00001.parquet", parquet(rows))
+    counts, dataset = imported("hub:lab/lakes", tmp_path / "mine")
+    check_german(counts, dataset)
+    origin = read_record(dataset.root).origin
+    assert (origin["name"], origin["revision"], origin["licence"]) == (
+        "lab/lakes",
+        hub.commits["lab/lakes"],
+        "cc-by-4.0",
+    )
+    with pytest.raises(UsageError, match="lab/lakes holds one language and does not say which"):
+        imported("hub:lab/lakes", tmp_path / "other", langs=())
+    with pytest.raises(DataError, match="the hub has no lab/rivers"):
+        imported("hub:lab/rivers", tmp_path / "other")
+
+
+def test_a_repository_with_several_languages(hub, tmp_path):
+    parts = {"corpus": text_ids(CORPUS), "queries": QUERIES, "qrels": QRELS[:1]}
+    hub.put("lab/lakes", "README.md", front_matter(["de", "sw"]))
+    for lang in ("de", "sw"):
+        put_language(hub, "lab/lakes", lang, parts)
+    counts, dataset = imported("hub:lab/lakes", tmp_path / "mine", langs=())
+    assert list(counts) == dataset.languages()[::-1] == ["de", "sw"]
+    with pytest.raises(UsageError, match="lab/lakes has no language 'fi'"):
+        imported("hub:lab/lakes", tmp_path / "other", langs=["fi"])
+
+
+def test_a_task_of_mteb_is_read_at_its_revision(hub, tmp_path, monkeypatch):
+    metadata = types.SimpleNamespace(
+        **{"type": "Retrieval", "modalities": ["text"], "eval_splits": ["dev"]},
+        dataset={"path": "lab/lakes", "revision": "0123456789abcdef0123456789abcdef01234567"},
+    )
+    library = types.SimpleNamespace(get_task=lambda name: types.SimpleNamespace(metadata=metadata))
+    monkeypatch.setitem(sys.modules, "mteb", library)
+    hub.commits["lab/lakes"] = metadata.dataset["revision"]
+    hub.put("lab/lakes", "README.md", front_matter(["de"]))
+    put_language(hub, "lab/lakes", "de", {"corpus": text_ids(CORPUS), "queries": QUERIES, "qrels": QRELS[:1]})
+    counts, dataset = imported("mteb:LakesRetrieval", tmp_path / "mine", langs=())
+    check_german(counts, dataset)
+    origin = read_record(dataset.root).origin
+    assert (origin["name"], origin["revision"]) == ("LakesRetrieval (lab/lakes)", metadata.dataset["revision"])
+    monkeypatch.setattr(metadata, "type", "STS")
+    with pytest.raises(UsageError, match="does not retrieve texts"):
+        imported("mteb:STS12", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ({"config_name": "a", "data_files": "x/*.parquet"}, {"a": {"train": ["x/dev-0.parquet"]}}),
+        ({"config_name": "a", "data_files": {"dev": "x/*"}}, {"a": {"dev": ["x/dev-0.parquet"]}}),
+        ({"data_files": [{"split": "dev", "path": ["x/*", "y"]}]}, {"default": {"dev": ["x/dev-0.parquet"]}}),
+    ],
+)
+def test_files_of_a_configuration_may_be_stated_in_several_ways(stated, expected):
+    assert dataset_configs.configs_of(["x/dev-0.parquet", "README.md"], [stated]) == expected
+
+
+def test_a_folder_that_is_something_else_is_left_alone(beir, tmp_path):
+    with pytest.raises(UsageError, match="The folder is not empty and was not made by an import"):
+        check_target(beir)
+    with pytest.raises(UsageError, match="A data set cannot be called 'sample'"):
+        check_target(tmp_path / "sample")
+    check_target(tmp_path / "new")
+
+
+@pytest.mark.parametrize("source", [None, "nowhere", "hub:", "tables:x"])
+def test_an_unknown_source_is_told_which_there_are(tmp_path, source):
+    with pytest.raises(UsageError, match=r"mend: give a folder in BEIR's format, ir_datasets:NAME"):
+        imported(source, tmp_path / "mine")
+
+
+def test_an_imported_data_set_runs_to_a_verified_result(cli, beir, tmp_path):
+    done = cli("data", "import", "theirs", "--langs", "de", "--out", "mine")
+    assert done.returncode == 0, done.stderr
+    assert "de: 2 passages, 1 dev topics" in done.stdout
+    assert cli("run", "bm25", "--data", "mine").returncode == 0
+    result = json.loads((tmp_path / "results/mine/bm25.json").read_text())
+    assert result["languages"]["de"]["scores"]["nDCG@10"]["value"] == 1.0
+    assert cli("verify", "--data", "mine", "--corpus").returncode == 0
