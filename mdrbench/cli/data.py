@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.cli.options import AsJson, Data, Quiet
+from mdrbench.cli.options import AsJson, Data, Quiet, Results
 from mdrbench.core.console import print_json
-
-if TYPE_CHECKING:
-    from mdrbench.data.miracl_layout import MiraclFolder
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, verify, describe and count data sets.")
 
@@ -163,41 +160,50 @@ def stats(
     split: Annotated[str, typer.Option(help="Split whose topics and qrels are counted.")] = "dev",
     as_json: AsJson = False,
 ) -> None:
-    """Count passages, topics, judgments and bytes per language.
+    """Show the statistics of a data set.
 
-    The corpora are read once.
+    Per language: counts, lengths, repeated texts, topics that are also in another split, topics without an answer, and
+    texts in another script than the language's. The corpora are read once.
+
+    Example: mdrbench data stats --data sample --langs fi,sw
     """
-    from mdrbench.cli import tables
+    from mdrbench.cli.tables_data import print_statistics
     from mdrbench.data.access import at_hand, open_dataset
+    from mdrbench.data.statistics import statistics
 
     dataset = open_dataset(data)
-    rows = {lang: _counts(dataset, lang, split) for lang in at_hand(dataset, langs, split)}
+    rows = {lang: statistics(dataset, lang, split) for lang in at_hand(dataset, langs, split)}
     if as_json:
         print_json(rows)
+    else:
+        print_statistics(rows, split)
+
+
+@app.command()
+def pool(
+    names: Annotated[
+        list[str], typer.Option("--from", help="Result whose hits are taken, by path or DATASET/RECIPE. Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the pool. The data set is named after it.")],
+    data: Data = "miracl",
+    depth: Annotated[int, typer.Option(min=1, help="How many hits of each topic and result are taken.")] = 100,
+    langs: Annotated[str, typer.Option(help="Language codes [default: all that the results have in common].")] = "all",
+    split: Annotated[str, typer.Option(help="Split of the results.")] = "dev",
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Cut a data set to the passages that some systems rank best.
+
+    All judged passages are kept. Results on the pool record it, and are never ranked with those on the whole data set.
+
+    Example: mdrbench data pool --data wiki16 --from wiki16/bm25 --from wiki16/me5-small --depth 100 --out wiki16-pool
+    """
+    from mdrbench.commands import pool as pooling
+
+    counts = pooling.pool(data, names, out, depth=depth, split=split, langs=langs, results_root=results)
+    if as_json:
+        print_json({"root": str(out), "corpus_variant": f"pool-{depth}", "languages": counts})
         return
-    names = ("passages", "topics", "judgments", "positives", "bytes")
-    print(f"{'':<5}" + "".join(f"{name:>12}" for name in names))
-    total = {name: sum(row[name] for row in rows.values()) for name in names}
-    for lang, row in {**rows, "all": total}.items():
-        counts = "".join(f"{row[name]:>12,}" for name in names[:-1])
-        print(f"{lang:<5}{counts}{tables.human_bytes(row['bytes']):>12}")
-    for lang, row in rows.items():
-        for flaw, times in row["warnings"].items():
-            print(f"note: {lang}: {flaw}: {times:,}")
-
-
-def _counts(dataset: MiraclFolder, lang: str, split: str) -> dict[str, Any]:
-    """Count one language; ``passages`` counts corpus lines, ``bytes`` the files on disk."""
-    from mdrbench.data.miracl_layout import check_topics
-    from mdrbench.formats import trec
-
-    shards = dataset.corpus_files(lang)
-    counts = check_topics(dataset, lang, split, lambda docid: True)
-    warnings = counts.pop("warnings")
-    files = (*shards, dataset.topics_file(lang, split), dataset.qrels_file(lang, split))
-    return {
-        "passages": sum(bool(line.strip()) for shard in shards for _, line in trec.lines(shard)),
-        **counts,
-        "bytes": sum(path.stat().st_size for path in files),
-        "warnings": warnings,
-    }
+    for lang, numbers in counts.items():
+        print(f"{lang}: {', '.join(f'{number:,} {name}' for name, number in numbers.items() if number)}")
+    print(f"written: {out}; next: mdrbench run bm25 --data {out}")

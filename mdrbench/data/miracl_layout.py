@@ -76,6 +76,14 @@ class MiraclFolder:
         """What to do about a file that is missing or damaged: a user's own data cannot be fetched again."""
         return "write the corpus again"
 
+    def splits_of(self, lang: str) -> list[str]:
+        """Return the splits that have topics and qrels, in alphabetical order."""
+        prefix = f"topics.miracl-v1.0-{lang}-"
+        topics = (self.root / topics_folder(lang) / "topics").glob(f"{prefix}*.tsv")
+        return [
+            split for split in sorted(path.stem.removeprefix(prefix) for path in topics) if self.has_split(lang, split)
+        ]
+
     def has_split(self, lang: str, split: str) -> bool:
         """Tell whether there are topics and qrels of a split."""
         paths = (self.root / split_file(kind, lang, split) for kind in ("topics", "qrels"))
@@ -136,16 +144,14 @@ class MiraclFolder:
         path = self.root / split_file(kind, lang, split)
         if not path.exists() and not path.is_symlink():
             raise DataError(
-                f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend=self._splits(lang)
+                f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend=self._other_splits(lang)
             )
         return _regular(path, f"{kind} file")
 
-    def _splits(self, lang: str) -> str:
-        """Return which splits there are instead of a missing one."""
-        topics = (self.root / topics_folder(lang) / "topics").glob(f"topics.miracl-v1.0-{lang}-*.tsv")
-        splits = sorted(path.stem.removeprefix(f"topics.miracl-v1.0-{lang}-") for path in topics)
-        there = [split for split in splits if self.has_split(lang, split)]
-        return f"'{lang}' has {', '.join(there)}; choose with --split" if there else f"leave '{lang}' out of --langs"
+    def _other_splits(self, lang: str) -> str:
+        """Return what to do about a missing split."""
+        splits = ", ".join(self.splits_of(lang))
+        return f"'{lang}' has {splits}; choose with --split" if splits else f"leave '{lang}' out of --langs"
 
     def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
         """Yield every passage of a corpus with its file and line, repeated docids included."""
