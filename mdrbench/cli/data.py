@@ -121,8 +121,10 @@ def import_(
     ] = None,
     langs: Annotated[str, typer.Option(help="Language codes [default: all languages of the source].")] = "",
     passages: Annotated[Optional[Path], typer.Option(help="In place of SOURCE: file with id, title, text.")] = None,
-    questions: Annotated[Optional[Path], typer.Option(help="File with id, text, answers (ids of passages).")] = None,
-    split: Annotated[str, typer.Option(help="Split that the questions of --questions become.")] = "dev",
+    questions: Annotated[
+        Optional[list[str]],
+        typer.Option(help="File with id, text, answers (ids of passages): FILE for dev, or SPLIT=FILE. Repeatable."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -140,7 +142,7 @@ def import_(
     check_target(out)
     codes = langs.lower().replace(",", " ").split()
     with downloads.listener(quiet) as listen:
-        imported = read_source(source, passages, questions, codes, split, out, listen)
+        imported = read_source(source, passages, questions or [], codes, out, listen)
     counts = write_import(out, imported)
     if as_json:
         print_json({"root": str(out), "origin": imported.origin._asdict(), "languages": counts})

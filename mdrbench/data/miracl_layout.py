@@ -144,12 +144,16 @@ class MiraclFolder:
         path = self.root / split_file(kind, lang, split)
         if not path.exists() and not path.is_symlink():
             raise DataError(
-                f"no {kind} for language '{lang}', split '{split}'", where=str(path), mend=self._other_splits(lang)
+                f"no {kind} for language '{lang}', split '{split}'",
+                where=str(path),
+                mend=self._other_splits(lang, split),
             )
         return _regular(path, f"{kind} file")
 
-    def _other_splits(self, lang: str) -> str:
+    def _other_splits(self, lang: str, split: str) -> str:
         """Return what to do about a missing split."""
+        if split == "train":
+            return f"add train topics and qrels of '{lang}', or give a recipe that does not train"
         splits = ", ".join(self.splits_of(lang))
         return f"'{lang}' has {splits}; choose with --split" if splits else f"leave '{lang}' out of --langs"
 

@@ -8,7 +8,7 @@ import pytest
 from support.folders import FolderMaker
 
 from mdrbench import results
-from mdrbench.site.model.board import collection_name
+from mdrbench.site.model.collection import collection_name
 
 
 @pytest.fixture

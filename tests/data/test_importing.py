@@ -27,8 +27,8 @@ QRELS = [{"query-id": "q1", "corpus-id": "1", "score": 1}, {"query-id": "q1", "c
 SPLITS = {"test": QRELS, "validation": QRELS[:1]}
 
 
-def imported(source, root, langs=("de",), passages=None, questions=None, split="dev"):
-    collection = read_source(source, passages, questions, list(langs), split, root)
+def imported(source, root, langs=("de",), passages=None, questions=()):
+    collection = read_source(source, passages, list(questions), list(langs), root)
     return write_import(root, collection), open_dataset(str(root))
 
 
@@ -83,10 +83,15 @@ def test_two_files_of_ones_own(tmp_path):
     passages, questions = tmp_path / "passages.jsonl", tmp_path / "questions.tsv"
     passages.write_text("".join(json.dumps(row) + "\n" for row in CORPUS))
     questions.write_text("id\tquestion\tanswers\nq1\tWelcher See?\t1\n")
-    check_german(*imported(None, tmp_path / "mine", passages=passages, questions=questions))
+    train = f"train={questions}"
+    counts, dataset = imported(None, tmp_path / "mine", passages=passages, questions=[str(questions), train])
+    check_german(counts, dataset)
+    assert dataset.splits_of("de") == ["dev", "train"]
+    with pytest.raises(UsageError, match="Two files of questions for the split 'train'"):
+        imported(None, tmp_path / "other", passages=passages, questions=[train, train])
     questions.write_text("id\tquestion\nq1\tWelcher See?\n")
     with pytest.raises(DataError, match=r"questions.tsv, row 1: The question has no answers"):
-        imported(None, tmp_path / "other", passages=passages, questions=questions)
+        imported(None, tmp_path / "other", passages=passages, questions=[str(questions)])
 
 
 class Doc(NamedTuple):

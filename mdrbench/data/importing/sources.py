@@ -16,9 +16,8 @@ KINDS = "a folder in BEIR's format, ir_datasets:NAME, hub:OWNER/NAME, mteb:TASK,
 def read_source(
     source: str | None,
     passages: Path | None,
-    questions: Path | None,
+    questions: list[str],
     langs: list[str],
-    split: str,
     root: Path,
     listen: Listen = nobody,
 ) -> Import:
@@ -27,9 +26,8 @@ def read_source(
     Args:
         source: a folder, or a name with its kind; None with ``passages`` and ``questions``.
         passages: a file of passages.
-        questions: a file of questions with their answers.
+        questions: files of questions with their answers, as ``FILE`` or ``SPLIT=FILE``.
         langs: language codes; empty for all of the source.
-        split: what the questions of ``questions`` become.
         root: the data set's folder; downloads go to its folder ``sources``.
         listen: hears of downloads.
 
@@ -37,9 +35,9 @@ def read_source(
         UsageError: no source, or several, or one of an unknown kind.
         DataError, SetupError: the source cannot be read.
     """
-    if source is None and passages is not None and questions is not None:
-        return files.read(passages, questions, langs, split)
-    if source is None or passages is not None or questions is not None:
+    if source is None and passages is not None and questions:
+        return files.read(passages, questions, langs)
+    if source is None or passages is not None or questions:
         raise UsageError("Give one source.", mend=f"give {KINDS}")
     kind, _, name = source.partition(":")
     if kind == "ir_datasets" and name:

@@ -169,7 +169,7 @@ def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]
         if result.kind == "measured" and not result.sealed:
             console.say(f"{console.shown(path)}: left out, an older mdrbench wrote it: `mdrbench seal` upgrades it")
             continue
-        groups.setdefault((_collection_name(result), result.split), []).append((path, result))
+        groups.setdefault((collection_name(result), result.split), []).append((path, result))
     ordered = sorted(groups, key=lambda g: (g[0] != PUBLISHED_DATASET, g[0], g[1] != "dev", g[1]))
     variants = _variant_names(stored)
     return [Collection(name, split, _entries(groups[name, split], variants)) for name, split in ordered], stored
@@ -206,7 +206,8 @@ def _variant_names(stored: dict[Path, Ablation]) -> dict[Path, str]:
     return names
 
 
-def _collection_name(result: Result) -> str:
+def collection_name(result: Result) -> str:
+    """Return the name of what was searched: the data set, and the pool if the corpus was cut to one."""
     variant = result.evaluated.corpus_variant
     if variant == "full" or result.dataset.endswith(f"-{variant}"):
         return result.dataset
