@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from mdrbench.core.languages import language
 from mdrbench.core.types import Passage
-from mdrbench.data.miracl_layout import MiraclFolder, check_topics
+from mdrbench.data.checks import check_topics
+from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.data.paths import split_file
 from mdrbench.formats.trec import read_topics
 
@@ -40,7 +41,7 @@ def statistics(dataset: MiraclFolder, lang: str, split: str) -> dict[str, Any]:
     Returns:
         Counts of passages, of passages without title, of passages that repeat a text, and of passages mostly in another
         script; counts of topics and judgments; bytes on disk; lengths; topics of the split that are also in another
-        split; the flaws that :func:`mdrbench.data.miracl_layout.check_topics` tolerates.
+        split; the flaws that :func:`mdrbench.data.checks.check_topics` tolerates.
 
     Raises:
         DataError: a file is missing or malformed.

@@ -169,7 +169,7 @@ def test_changed_data_are_found(reference, tmp_path):
 
 
 def test_results_of_other_data_are_not_passed_over_in_silence(reference, tmp_path):
-    with pytest.raises(UsageError, match="none of these results is of the data set 'other'"):
+    with pytest.raises(UsageError, match="None of these results is of the data set 'other'"):
         verify(reference, MiraclFolder("other", ROOT))
     with pytest.raises(UsageError, match="no results in"):
         verification.verify([tmp_path], None)

@@ -137,7 +137,7 @@ def test_a_name_of_ir_datasets(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="'lakes/fi' of ir_datasets has no topics with judgments"):
         imported("ir_datasets:lakes/fi", tmp_path / "other")
     monkeypatch.setitem(sys.modules, "ir_datasets", None)
-    with pytest.raises(SetupError, match="pip install ir_datasets"):
+    with pytest.raises(SetupError, match="pip install ir-datasets"):
         imported("ir_datasets:lakes/de", tmp_path / "other")
 
 

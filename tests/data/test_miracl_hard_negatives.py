@@ -77,7 +77,7 @@ def test_a_broken_download_is_resumed_and_altered_bytes_are_refused(hub, data):
     assert data.fetched() == ["sw"]
     put_language(hub, REPO, "yo", SW)
     hub.faults["yo-queries/dev-00000-of-00001.parquet"] = ["corrupt"]
-    with pytest.raises(DataError, match="what came is not what the hub announced"):
+    with pytest.raises(DataError, match="the download differs from what the hub announced"):
         data.fetch(["yo"])
     assert data.fetched() == ["sw"]
 

@@ -12,8 +12,9 @@ from support.folders import PASSAGES
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.languages import parse_langs
 from mdrbench.data.access import choose_languages
+from mdrbench.data.checks import check_corpus, check_topics
 from mdrbench.data.datasets import local
-from mdrbench.data.miracl_layout import DocidTable, check_corpus, check_topics
+from mdrbench.data.docid_table import DocidTable
 
 
 def checked(maker, lang="en"):

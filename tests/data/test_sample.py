@@ -9,8 +9,9 @@ from collections import Counter
 import pytest
 
 from mdrbench.core.languages import ALL
+from mdrbench.data.checks import check_corpus, check_topics
 from mdrbench.data.datasets import sample
-from mdrbench.data.miracl_layout import DocidTable, check_corpus, check_topics
+from mdrbench.data.docid_table import DocidTable
 from mdrbench.evaluation import measures
 from mdrbench.formats import trec
 from mdrbench.retrieval.retrievers import bm25

@@ -20,8 +20,8 @@ from mdrbench.core.atomic_files import whole, write_atomically
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.languages import in_order, parse_langs
 from mdrbench.core.store import Artifact, Store, file_sha256, key_of
-from mdrbench.data import miracl_layout
 from mdrbench.data.access import FINAL_SPLITS
+from mdrbench.data.docid_table import DocidTable
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures, statistics
 from mdrbench.evaluation.statistics import PROTOCOL
@@ -234,7 +234,7 @@ def _judged(dataset: MiraclFolder, lang: str, split: str, artifacts: Prepared) -
     return Judged(
         topics=frozenset(trec.read_topics(dataset.topics_file(lang, split))),
         judged=tuple(trec.read_qrels(dataset.qrels_file(lang, split))),
-        known=cache(miracl_layout.DocidTable.lookup(corpus.path / "docids.u64")),
+        known=cache(DocidTable.lookup(corpus.path / "docids.u64")),
         passages=corpus.facts["passages"],
     )
 

@@ -21,8 +21,9 @@ from mdrbench.core import console
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import file_sha256
 from mdrbench.core.types import Run, Topics
-from mdrbench.data import miracl_layout
-from mdrbench.data.miracl_layout import CorpusReport, MiraclFolder
+from mdrbench.data.checks import CorpusReport, check_corpus, check_topics
+from mdrbench.data.docid_table import DocidTable
+from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures, statistics
 from mdrbench.evaluation.measures import TopicScores
 from mdrbench.formats import trec
@@ -71,7 +72,7 @@ def verify(
         def corpora(lang: str) -> tuple[CorpusReport, Callable[[str], bool]]:
             assert dataset is not None
             table = Path(scratch) / f"{lang}.u64"
-            return miracl_layout.check_corpus(dataset, lang, table), miracl_layout.DocidTable.lookup(table)
+            return check_corpus(dataset, lang, table), DocidTable.lookup(table)
 
         for path in files:
             progress(console.shown(path))
@@ -324,7 +325,7 @@ class _Verification:
             self.same(
                 f"{path.name} is another than was used", recorded.files.get(path.name), file_sha256(path), lang=lang
             )
-        counts = miracl_layout.check_topics(dataset, lang, result.split, known or (lambda docid: True))
+        counts = check_topics(dataset, lang, result.split, known or (lambda docid: True))
         for key in ("topics", "judged_topics", "judgments", "positives"):
             self.same(f"dataset.{key}", getattr(recorded, key), counts[key], lang=lang)
         found = counts["warnings"]

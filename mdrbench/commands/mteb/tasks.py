@@ -17,7 +17,9 @@ from mdrbench.core.errors import SetupError, UsageError
 from mdrbench.core.languages import parse_langs
 from mdrbench.core.store import Store, key_of
 from mdrbench.data.access import at_hand, open_dataset
-from mdrbench.data.miracl_layout import DocidTable, MiraclFolder, check_corpus, check_topics
+from mdrbench.data.checks import check_corpus, check_topics
+from mdrbench.data.docid_table import DocidTable
+from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats.trec import read_qrels, read_topics
 
 

@@ -24,7 +24,7 @@ def read(name: str, langs: list[str]) -> Import:
     try:
         whole = library.load(name)
     except KeyError:
-        mend = "see `python -m ir_datasets list` for names"
+        mend = "see https://ir-datasets.com for names"
         raise UsageError(f"ir_datasets has no '{name}'.", mend=mend) from None
     parts = _judged_parts(library, name, whole)
     if not parts:
@@ -38,7 +38,7 @@ def _library() -> Any:
     try:
         import ir_datasets
     except ImportError:
-        raise SetupError("This import needs ir_datasets.", mend="run `pip install ir_datasets`") from None
+        raise SetupError("This import needs ir_datasets.", mend="run `pip install ir-datasets`") from None
     return ir_datasets
 
 

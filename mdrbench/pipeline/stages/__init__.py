@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from mdrbench.core.errors import StepError
 from mdrbench.core.types import Run
-from mdrbench.data import miracl_layout
+from mdrbench.data import checks
+from mdrbench.data.docid_table import DocidTable
 from mdrbench.evaluation import measures, statistics
 from mdrbench.formats import trec
 from mdrbench.pipeline.plan.steps import Job
@@ -35,16 +36,14 @@ Facts = dict[str, Any]
 
 def corpus(job: Job) -> Facts:
     """Read the corpus once: check every line, count, fingerprint, and write the table of docids."""
-    report = miracl_layout.check_corpus(
-        job.dataset, job.scope, job.out / "docids.u64", lambda done: job.progress(done, None)
-    )
+    report = checks.check_corpus(job.dataset, job.scope, job.out / "docids.u64", lambda done: job.progress(done, None))
     return asdict(report)
 
 
 def topics(job: Job) -> Facts:
     """Check topics and qrels of a split against each other and against the corpus."""
-    known = miracl_layout.DocidTable.lookup(job.inputs["corpus"] / "docids.u64")
-    return miracl_layout.check_topics(job.dataset, job.scope, job.params["split"], known)
+    known = DocidTable.lookup(job.inputs["corpus"] / "docids.u64")
+    return checks.check_topics(job.dataset, job.scope, job.params["split"], known)
 
 
 def index(job: Job) -> Facts:
