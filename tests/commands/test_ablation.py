@@ -131,8 +131,8 @@ def test_overrides_reproduce_the_variant_whatever_was_set_before():
     assert variant.overrides == [TOP_K.replace("12", "6"), UNJUDGED]
     again = recipe.load("boosted-sample", [*given, *variant.overrides])
     assert again.digest == variant.recipe.digest
-    assert again.negatives.mining == {"name": "topk", "k": 6, "depth": 100}
-    assert again.negatives.judge == {"name": "none"}
+    assert again.negatives.mining.settings == {"name": "topk", "k": 6, "depth": 100}
+    assert again.negatives.judge.settings == {"name": "none"}
 
 
 def test_all_of_the_sample_recipe():
@@ -152,7 +152,7 @@ def test_all_of_the_sample_recipe():
     ]
     assert [name.label for name in found.complete.names] == ["base + stages 1, 2, 3 (complete)"]
     assert found.absent == {
-        "ensemble": "the ranking that it mines is a single retriever's",
+        "ensemble": "the ranking that it mines is from a single retriever",
         "reference": "the judge 'replay' does not look at it",
         "mift": "negatives.generation.untuned does not name the model that its generator was tuned from",
     }

@@ -1,4 +1,4 @@
-"""An ensemble without one of its retrievers: the recipe's candidates come from those that are left."""
+"""An ensemble without one of its retrievers: the other retrievers give the recipe's candidates."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
 
 
-def without(one: Recipe, label: str) -> list[str]:
-    """The overrides that take the retriever with this label out of the recipe's ensemble or fusion.
+def without(complete: Recipe, label: str) -> list[str]:
+    """Return the overrides that remove the retriever with this label from the recipe's ensemble or fusion.
 
-    Of a fusion of two, the other one ranks alone. Weights of an ensemble's encoders stay in proportion.
+    In a fusion of two, the other retriever ranks alone. Weights of an ensemble's encoders stay in proportion.
 
     Raises:
         UsageError: the recipe mines no combined ranking, it has no such retriever, or no other.
     """
-    key, combined = _combination(one)
+    key, combined = _combination(complete)
     if combined is None:
         raise UsageError(
-            f"--ensemble-without {label}: '{one.name}' mines the ranking of a single retriever",
+            f"--ensemble-without {label}: '{complete.name}' mines the ranking of a single retriever",
             mend="leave it out, or name a recipe with an ensemble",
         )
     parts = combined.config.of
@@ -33,13 +33,13 @@ def without(one: Recipe, label: str) -> list[str]:
     return [f"{key}={json.dumps(_reduced(combined, label), ensure_ascii=False)}"]
 
 
-def _combination(one: Recipe) -> tuple[str, Member | None]:
+def _combination(complete: Recipe) -> tuple[str, Member | None]:
     """The key and the member that combines retrievers; None if the recipe has no such member."""
-    if one.negatives is None:
+    if complete.negatives is None:
         return "", None
-    if "of" in one.negatives.mining.settings:
-        return "negatives.mining", one.negatives.mining
-    return "negatives.retriever", one.negatives.retriever if combined_ranking(one) else None
+    if "of" in complete.negatives.mining.settings:
+        return "negatives.mining", complete.negatives.mining
+    return "negatives.retriever", complete.negatives.retriever if combined_ranking(complete.negatives) else None
 
 
 def _reduced(combined: Member, label: str) -> dict[str, Any]:

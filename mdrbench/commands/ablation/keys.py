@@ -1,4 +1,4 @@
-"""``--vary KEY=V1,V2``: which key of a recipe is meant, and the values, each as it was typed."""
+"""Parse ``--vary KEY=V1,V2``: the key of the recipe, and the values as they were typed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ OPENING, CLOSING, QUOTES = "[{(", "]})", "\"'"
 
 
 def parse_vary(item: str, resolved: dict[str, Any]) -> tuple[str, list[str]]:
-    """The whole key and the values.
+    """Return the whole key and the values.
 
     Args:
-        resolved: the recipe with all defaults, as JSON; what is not set is None.
+        resolved: the recipe with all defaults, as JSON; settings without a value are None.
 
     Raises:
         UsageError: not KEY=V1,V2, or the recipe has no such key, or several.
@@ -29,9 +29,9 @@ def parse_vary(item: str, resolved: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def whole_key(key: str, resolved: dict[str, Any]) -> str:
-    """The key as ``--set`` takes it: as given, or the one key of the recipe that ends in what is given.
+    """Return the key as ``--set`` takes it: as given, or the only key of the recipe that ends in it.
 
-    ``mining.keep`` is how many negatives a query keeps: ``k`` of the strategy, or ``negatives.size`` where it has none.
+    ``mining.keep`` is the number of negatives that a query keeps: ``k`` of the strategy, or else ``negatives.size``.
     """
     known = list(_keys(resolved))
     if key in ("mining.keep", "negatives.mining.keep") and resolved.get("negatives"):
@@ -59,7 +59,7 @@ def _keys(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def split(text: str) -> Iterator[str]:
-    """The values between commas that stand in no brackets or quotation marks."""
+    """Yield the values between commas; commas in brackets or quotation marks do not count."""
     depth, quote, begin = 0, "", 0
     for at, char in enumerate(text):
         if quote:

@@ -1,6 +1,6 @@
-"""The parts that can be taken away from a recipe: why one may not have it, and what stands in its place.
+"""The parts that can be removed from a recipe: why a recipe may not have one, and the settings without it.
 
-``docs/ablation.md`` says how to add one.
+``docs/ablation.md`` says how to add a part.
 """
 
 from __future__ import annotations
@@ -16,148 +16,157 @@ from mdrbench.recipe import Recipe
 from mdrbench.recipe.schema import Negatives, Training
 
 DEPTH = 100
-"""Hits that the plain top-k strategy looks at, as by its default: positives among them leave room."""
+"""Hits that the plain top-k strategy looks at. It is the strategy's default, and leaves room for positives."""
+
+WhyAbsent = Callable[[Recipe], str | None]
+"""A recipe -> why it does not have a part; None if it has the part."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something that can be taken away.
+    """A part that can be removed.
 
     Attributes:
-        why_absent: why a recipe does not have it, None where it does.
-        overrides: what is set in its place; a mapping that is replaced is given whole.
-        within: parts with which it goes as well.
+        why_absent: why a recipe does not have the part; None if it has it.
+        overrides: the settings without the part, as ``--set`` items; a mapping that is replaced is given whole.
+        within: the parts that include this part.
     """
 
     label: str
-    why_absent: Callable[[Recipe], str | None]
+    why_absent: WhyAbsent
     overrides: Callable[[Recipe], list[str]]
     within: tuple[str, ...] = ()
 
 
-def _negatives(one: Recipe) -> Negatives:
-    """Return the section ``negatives`` of a recipe that has one."""
-    assert one.negatives is not None
-    return one.negatives
+def _of_training(why: Callable[[Training], str | None]) -> WhyAbsent:
+    """Make a check of the section ``training`` a check of a recipe."""
+    return lambda recipe: "it trains nothing" if recipe.training is None else why(recipe.training)
 
 
-def _training(one: Recipe) -> Training:
-    """Return the section ``training`` of a recipe that has one."""
-    assert one.training is not None
-    return one.training
+def _of_negatives(why: Callable[[Negatives], str | None]) -> WhyAbsent:
+    """Make a check of the section ``negatives`` a check of a recipe that trains on them."""
+
+    def check(negatives: Negatives | None) -> str | None:
+        return "it trains without hard negatives" if negatives is None else why(negatives)
+
+    return lambda recipe: "it trains nothing" if recipe.training is None else check(recipe.negatives)
 
 
-def _no_training(one: Recipe) -> str | None:
-    return "it trains nothing" if one.training is None else None
+def _negatives(recipe: Recipe) -> Negatives:
+    """The section ``negatives`` of a recipe that has one."""
+    assert recipe.negatives is not None, "why_absent is asked first"
+    return recipe.negatives
 
 
-def _no_negatives(one: Recipe) -> str | None:
-    if why := _no_training(one):
-        return why
-    return None if one.negatives is not None else "it trains without hard negatives"
+@_of_training
+def _no_training(training: Training) -> str | None:
+    return None
 
 
-def _no_ensemble(one: Recipe) -> str | None:
-    if why := _no_negatives(one):
-        return why
-    parts = _negatives(one).mining.settings.get("of", {})
-    return None if len(parts) > 1 or combined_ranking(one) else "the ranking that it mines is a single retriever's"
+@_of_negatives
+def _no_negatives(negatives: Negatives) -> str | None:
+    return None
 
 
-def combined_ranking(one: Recipe) -> bool:
-    """Whether the ranking that is mined is named in the recipe and made of several retrievers'."""
-    ranking = _negatives(one).retriever
-    return ranking is not None and ranking.spec.combines is not None
+@_of_negatives
+def _no_ensemble(negatives: Negatives) -> str | None:
+    several = len(negatives.mining.settings.get("of", {})) > 1 or combined_ranking(negatives)
+    return None if several else "the ranking that it mines is from a single retriever"
 
 
-def _without_ensemble(one: Recipe) -> list[str]:
-    if _negatives(one).mining.name != "ensemble":
-        return _single_ranking(one)
-    depth = _negatives(one).mining.config.depth
-    return [*_single_ranking(one), f"negatives.mining={_top_k(depth, depth)}"]
+def combined_ranking(negatives: Negatives) -> bool:
+    """Whether the recipe names the ranking that is mined, and the ranking combines several retrievers."""
+    return negatives.retriever is not None and negatives.retriever.spec.combines is not None
 
 
-def _single_ranking(one: Recipe) -> list[str]:
-    """A single retriever's ranking in place of a combined one: the recipe's own, or the first dense one among parts
-    that do not include it."""
-    if not combined_ranking(one):
+def _without_ensemble(complete: Recipe) -> list[str]:
+    mining = _negatives(complete).mining
+    if mining.name != "ensemble":
+        return _single_ranking(complete)
+    depth = mining.config.depth
+    return [*_single_ranking(complete), f"negatives.mining={_top_k(depth, depth)}"]
+
+
+def _single_ranking(complete: Recipe) -> list[str]:
+    """The overrides that put a single retriever's ranking in place of a combined one.
+
+    It is the recipe's own retriever, or, if that is not among the combined ones, the first dense one of them.
+    """
+    negatives = _negatives(complete)
+    if negatives.retriever is None or not combined_ranking(negatives):
         return []
-    ranking = _negatives(one).retriever
-    assert ranking is not None  # combined_ranking
-    parts: dict[str, Member] = ranking.config.of
-    if one.retriever in parts.values():
+    parts: dict[str, Member] = negatives.retriever.config.of
+    if complete.retriever in parts.values():
         return ["negatives.retriever=null"]
     label = next((label for label, part in parts.items() if part.name == "dense"), next(iter(parts)))
     known = label in registry.recipe_files() and recipe.load(label).retriever == parts[label]
     return [f"negatives.retriever={label if known else json.dumps(parts[label].written, ensure_ascii=False)}"]
 
 
-def _no_judge(one: Recipe) -> str | None:
-    if why := _no_negatives(one):
-        return why
-    return "it has no judge" if not _negatives(one).judges else None
+def _judge_missing(negatives: Negatives) -> str | None:
+    return None if negatives.judges else "it has no judge"
 
 
-def _no_reference(one: Recipe) -> str | None:
-    if why := _no_judge(one):
+_no_judge = _of_negatives(_judge_missing)
+
+
+@_of_negatives
+def _no_reference(negatives: Negatives) -> str | None:
+    if why := _judge_missing(negatives):
         return why
-    if not _negatives(one).reference:
+    if not negatives.reference:
         return "its judge sees no reference"
-    name = _negatives(one).judge.name
-    use = _negatives(one).judge.build().reference
+    name, use = negatives.judge.name, negatives.judge.build().reference
     return {"ignored": f"the judge '{name}' does not look at it", "needed": f"the judge '{name}' needs it"}.get(use)
 
 
-def _no_generation(one: Recipe) -> str | None:
-    if why := _no_negatives(one):
-        return why
-    return "it generates nothing" if not _negatives(one).generates else None
+def _generation_missing(negatives: Negatives) -> str | None:
+    return None if negatives.generates else "it generates nothing"
 
 
-def _no_tuning(one: Recipe) -> str | None:
-    if why := _no_generation(one):
+_no_generation = _of_negatives(_generation_missing)
+
+
+@_of_negatives
+def _no_tuning(negatives: Negatives) -> str | None:
+    if why := _generation_missing(negatives):
         return why
-    if _negatives(one).generation.settings.get("untuned"):
+    if negatives.generation.settings.get("untuned"):
         return None
     return "negatives.generation.untuned does not name the model that its generator was tuned from"
 
 
-def _no_same_language(one: Recipe) -> str | None:
-    if why := _no_training(one):
-        return why
-    return None if _training(one).sampler.settings.get("same_language") else "its batches mix languages"
+@_of_training
+def _no_same_language(training: Training) -> str | None:
+    return None if training.sampler.settings.get("same_language") else "its batches mix languages"
 
 
-def _no_domain_balance(one: Recipe) -> str | None:
-    if why := _no_training(one):
-        return why
-    if _training(one).sampler.settings.get("domains") != "uniform":
+@_of_training
+def _no_domain_balance(training: Training) -> str | None:
+    if training.sampler.settings.get("domains") != "uniform":
         return "its batches do not balance domains"
-    return "it has one domain alone" if _training(one).domains.name == "none" else None
+    return "it has a single domain" if training.domains.name == "none" else None
 
 
-def _no_weights(one: Recipe) -> str | None:
-    if why := _no_training(one):
-        return why
-    return "its queries weigh alike" if _training(one).weights.mode == "none" else None
+@_of_training
+def _no_weights(training: Training) -> str | None:
+    return "all its queries have the same weight" if training.weights.mode == "none" else None
 
 
-def _no_stage_1(one: Recipe) -> str | None:
-    if why := _no_negatives(one):
-        return why
-    plain = _negatives(one).mining.name == "topk" and not combined_ranking(one) and _no_judge(one)
-    return "it mines the top k of a single retriever, unjudged" if plain else None
+@_of_negatives
+def _no_stage_1(negatives: Negatives) -> str | None:
+    plain = negatives.mining.name == "topk" and not combined_ranking(negatives) and not negatives.judges
+    return "it mines the top k of a single retriever, without a judge" if plain else None
 
 
-def _without_stage_1(one: Recipe) -> list[str]:
-    size = _negatives(one).size
-    return [*_single_ranking(one), f"negatives.mining={_top_k(size, max(DEPTH, size))}", *NO_JUDGE]
+def _without_stage_1(complete: Recipe) -> list[str]:
+    size = _negatives(complete).size
+    return [*_single_ranking(complete), f"negatives.mining={_top_k(size, max(DEPTH, size))}", *NO_JUDGE]
 
 
-def _no_stage_3(one: Recipe) -> str | None:
-    if why := _no_training(one):
-        return why
-    plain = _training(one).sampler.name == "uniform" and _training(one).weights.mode == "none"
+@_of_training
+def _no_stage_3(training: Training) -> str | None:
+    plain = training.sampler.name == "uniform" and training.weights.mode == "none"
     return "its batches are random and unweighted" if plain else None
 
 
@@ -170,36 +179,36 @@ NO_GENERATION = ["negatives.generation={name: none}"]
 NO_WEIGHTS = ["training.weights.mode=none"]
 
 PARTS: dict[str, Part] = {
-    "training": Part("without training", _no_training, lambda one: ["training=null", "negatives=null"]),
-    "hard-neg": Part("without hard negatives", _no_negatives, lambda one: ["negatives=null"]),
+    "training": Part("without training", _no_training, lambda complete: ["training=null", "negatives=null"]),
+    "hard-neg": Part("without hard negatives", _no_negatives, lambda complete: ["negatives=null"]),
     "ensemble": Part("without the ensemble", _no_ensemble, _without_ensemble, within=("stage-1",)),
-    "judge": Part("without the judge", _no_judge, lambda one: NO_JUDGE, within=("stage-1",)),
+    "judge": Part("without the judge", _no_judge, lambda complete: NO_JUDGE, within=("stage-1",)),
     "reference": Part(
         "without the judge's reference",
         _no_reference,
-        lambda one: ["negatives.reference=false"],
+        lambda complete: ["negatives.reference=false"],
         within=("judge", "stage-1"),
     ),
-    "generation": Part("without generation", _no_generation, lambda one: NO_GENERATION),
+    "generation": Part("without generation", _no_generation, lambda complete: NO_GENERATION),
     "mift": Part(
         "without tuning of the generator",
         _no_tuning,
-        lambda one: [f"negatives.generation.model={_negatives(one).generation.config.untuned}"],
+        lambda complete: [f"negatives.generation.model={_negatives(complete).generation.config.untuned}"],
     ),
     "same-language": Part(
-        "without batches of one language", _no_same_language, lambda one: ["training.sampler.same_language=false"]
+        "without batches of one language", _no_same_language, lambda complete: ["training.sampler.same_language=false"]
     ),
     "domain-balance": Part(
-        "without balanced domains", _no_domain_balance, lambda one: ["training.sampler.domains=proportional"]
+        "without balanced domains", _no_domain_balance, lambda complete: ["training.sampler.domains=proportional"]
     ),
-    "weights": Part("without weights", _no_weights, lambda one: NO_WEIGHTS),
+    "weights": Part("without weights", _no_weights, lambda complete: NO_WEIGHTS),
     "stage-1": Part("without stage 1", _no_stage_1, _without_stage_1),
-    "stage-2": Part("without stage 2", _no_generation, lambda one: NO_GENERATION),
-    "stage-3": Part("without stage 3", _no_stage_3, lambda one: ["training.sampler={name: uniform}", *NO_WEIGHTS]),
+    "stage-2": Part("without stage 2", _no_generation, lambda complete: NO_GENERATION),
+    "stage-3": Part("without stage 3", _no_stage_3, lambda complete: ["training.sampler={name: uniform}", *NO_WEIGHTS]),
 }
 STAGES = ("stage-1", "stage-2", "stage-3")
 
 
 def flag(slug: str) -> str:
-    """How a part is taken away on the command line."""
+    """The option of the command line that removes a part."""
     return f"--stage-off {slug[-1]}" if slug in STAGES else f"--no-{slug}"

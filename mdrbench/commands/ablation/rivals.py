@@ -1,6 +1,6 @@
-"""Another recipe as a variant: what it changes in the complete one, as plain ``--set`` overrides.
+"""Another recipe (a rival) as a variant: its differences from the complete recipe as plain ``--set`` overrides.
 
-How topics are searched and measured stays that of the complete recipe, so that the two can be compared.
+Searching and evaluation stay those of the complete recipe, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -9,21 +9,33 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from mdrbench import recipe
+from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
 
 SECTIONS = ("retriever", "negatives", "training")
-"""What may differ; searching, evaluation and the seed are the complete recipe's."""
+"""The sections that may differ; searching, evaluation and the seed are those of the complete recipe."""
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """The overrides that make ``other`` of ``one``: keys that differ, a member of a family always whole."""
-    mine, theirs = (each.model_dump(mode="json", include=set(SECTIONS)) for each in (one, other))
+    """Return the overrides that turn ``one`` into ``other``; a mapping with a ``name`` is always given whole."""
+    mine, theirs = ({section: _written(getattr(each, section)) for section in SECTIONS} for each in (one, other))
     return [
         f"{key}={json.dumps(value, ensure_ascii=False)}"
         for section in SECTIONS
         for key, value in _changed(mine[section], theirs[section], section)
     ]
+
+
+def _written(value: Any) -> Any:
+    """A value of a recipe as JSON that can be read again from any folder."""
+    if isinstance(value, Member):
+        return value.written
+    if isinstance(value, BaseModel):
+        return {key: _written(getattr(value, key)) for key in type(value).model_fields}
+    return value
 
 
 def _changed(mine: Any, theirs: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -38,7 +50,7 @@ def _changed(mine: Any, theirs: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def applicable(overrides: list[str], name: str) -> list[str]:
-    """Those of the complete recipe's overrides that a rival can take: none of a section that it does not have."""
+    """Return the overrides of the complete recipe that a rival can take: those of sections that it has."""
     plain = recipe.load(name)
     lacks = tuple(section for section in SECTIONS if getattr(plain, section) is None)
     return [item for item in overrides if not item.startswith(tuple(f"{section}." for section in lacks))]

@@ -1,4 +1,4 @@
-"""``mdrbench ablate``: the complete recipe and its variants in one run, so that what they share is computed once."""
+"""Run ``mdrbench ablate``: the complete recipe and its variants together, so that shared steps run once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Planned:
 
 @dataclass
 class Ablated:
-    """What came of it. ``failed`` maps a variant's label to the languages that are missing."""
+    """The written ablation. ``failed`` maps a variant's label to the languages that are missing."""
 
     path: Path
     found: Ablation
@@ -125,7 +125,7 @@ def _done(plan: RecipePlan, lang: str, store: Store) -> bool:
 
 
 def _draft(planned: Planned, root: Path, command: str) -> Ablation:
-    """The ablation without its numbers."""
+    """Return the ablation without its numbers."""
     choice, first = planned.choice, planned.complete[0]
     runs = {variant.label: [_seed_run(plan, root) for plan in plans] for variant, plans in planned.plans}
     return Ablation(
@@ -166,11 +166,11 @@ def _names(variant: Variant) -> list[ablation_results.Name]:
 
 
 def _earlier(path: Path, draft: Ablation) -> Ablation | None:
-    """The stored ablation whose variants are kept, None where there is none or the new one replaces it.
+    """Return the stored ablation whose variants are kept; None if there is none or the new one replaces it.
 
     Raises:
-        UsageError: it is of another version of the recipe, other languages or seeds, and has variants that the new
-            one lacks.
+        UsageError: it is for another version of the recipe, other languages or seeds, and has variants that the
+            new one lacks.
     """
     if not path.exists():
         return None

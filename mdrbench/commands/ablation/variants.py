@@ -1,8 +1,8 @@
-"""What each part of a recipe is worth: the recipe without it, as plain ``--set`` overrides.
+"""The variants of an ablation: the recipe without each part, as plain ``--set`` overrides.
 
-Other recipes can stand beside them, as what their training and negatives change in the complete one. Variants that come
-to the same recipe are one variant with several names: nothing is computed or shown twice. The parts themselves are in
-:mod:`mdrbench.commands.ablation.parts`.
+Other recipes (rivals) can be variants too: their retriever, negatives and training replace those of the complete
+recipe. Variants with the same recipe are one variant with several names, so nothing is computed or shown twice. The
+parts are in :mod:`mdrbench.commands.ablation.parts`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mdrbench.results.ablations import Kind
 
 @dataclass(frozen=True)
 class Name:
-    """What a variant is called; ``kind`` is part, stage, cumulative, sweep or rival."""
+    """One name of a variant, and the kind of change that it names."""
 
     label: str
     kind: Kind
@@ -48,7 +48,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Choice:
-    """The complete recipe, its variants, and the parts that were looked for and are not in it: slug -> why."""
+    """The complete recipe, its variants, and the parts that it does not have: slug -> why."""
 
     name: str
     overrides: list[str]
@@ -67,19 +67,19 @@ def choose(
     rivals: Iterable[str] = (),
     ensemble_without: Iterable[str] = (),
 ) -> Choice:
-    """The variants that are asked for, each loaded and checked.
+    """Load and check the variants that are asked for.
 
     Args:
         overrides: ``--set`` of the complete recipe and so of all its variants.
-        parts: slugs of :data:`PARTS`, taken away together: one variant.
+        parts: slugs of :data:`PARTS` that one variant lacks.
         everything: also each part and each stage alone, and the stages one after the other.
         vary: ``KEY=v1,v2``: a variant for each value.
-        rivals: other recipes, each of them a variant.
-        ensemble_without: labels of retrievers of its ensemble, each taken out in a variant of its own.
+        rivals: other recipes, each a variant.
+        ensemble_without: labels of retrievers of the ensemble; each is removed in a variant of its own.
 
     Raises:
-        UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, a variant is no recipe, or a
-            rival is the complete recipe itself.
+        UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, a variant is not a valid
+            recipe, or a rival is the complete recipe itself.
     """
     complete = Variant(recipe.load(name, overrides), [])
     found = _Chosen(name, overrides, complete)
@@ -111,7 +111,7 @@ class _Chosen:
         self.absent: dict[str, str] = {}
 
     def add(self, name: Name, overrides: list[str]) -> bool:
-        """Give the recipe with these overrides a name; False where it is the complete one."""
+        """Name the recipe with these overrides; return False if it is the complete recipe."""
         loaded = recipe.load(self.name, [*self.overrides, *overrides])
         if loaded.digest == self.complete.recipe.digest:
             if name.kind in ("sweep", "cumulative"):
@@ -123,29 +123,29 @@ class _Chosen:
         return True
 
     def together(self, parts: list[str]) -> None:
-        """One variant with all these parts taken away."""
+        """Add one variant without all these parts."""
         for slug in parts:
             if why := PARTS[slug].why_absent(self.complete.recipe):
                 self._refuse(slug, why)
         kind: Kind = "stage" if all(slug in STAGES for slug in parts) else "part"
         if not self.add(Name(_label(parts), kind, tuple(parts)), combined(parts, self.complete.recipe)):
-            self._refuse(parts[0], "taking it away changes nothing")
+            self._refuse(parts[0], "its removal changes nothing")
 
     def _refuse(self, slug: str, why: str) -> None:
         has = [flag(other) for other, part in PARTS.items() if not part.why_absent(self.complete.recipe)]
         raise UsageError(
             f"{flag(slug)}: '{self.name}' has no such part: {why}",
-            mend=f"leave it out; what this recipe has: {', '.join(has) or 'nothing to take away; see --vary'}",
+            mend=f"leave it out; parts of this recipe: {', '.join(has) or 'none; see --vary'}",
         )
 
     def everything(self) -> None:
-        """Each part alone, each stage alone, and the stages one after the other."""
+        """Add variants without each part, without each stage, and with the stages added one after the other."""
         one = self.complete.recipe
         for slug, part in PARTS.items():
             why = part.why_absent(one)
             kind: Kind = "stage" if slug in STAGES else "part"
             if why is None and not self.add(Name(part.label, kind, (slug,)), part.overrides(one)):
-                why = "taking it away changes nothing"
+                why = "its removal changes nothing"
             if why is not None:
                 self.absent[slug] = why
         present = [slug for slug in STAGES if slug not in self.absent]
@@ -154,12 +154,12 @@ class _Chosen:
             self.add(Name(_step_label(on, off), "cumulative", tuple(off)), combined(off, one))
 
     def smaller_ensemble(self, label: str) -> None:
-        """The ensemble without one of its retrievers."""
+        """Add the ensemble without one of its retrievers."""
         name = Name(f"ensemble without {label}", "part", (f"ensemble-{label}",))
         self.add(name, ablation_ensembles.without(self.complete.recipe, label))
 
     def rival(self, name: str) -> None:
-        """Another recipe in the complete one's place."""
+        """Add another recipe as a variant."""
         other = recipe.load(name, ablation_rivals.applicable(self.overrides, name))
         overrides = ablation_rivals.differences(self.complete.recipe, other)
         if not self.add(Name(other.name, "rival"), overrides):
@@ -169,14 +169,14 @@ class _Chosen:
             )
 
     def sweep(self, item: str, resolved: dict[str, Any]) -> None:
-        """A variant for each value of a key."""
+        """Add a variant for each value of a key."""
         key, values = ablation_keys.parse_vary(item, resolved)
         for value in values:
             self.add(Name(f"{key}={value}", "sweep", (), key, value), [f"{key}={value}"])
 
 
 def combined(parts: list[str], one: Recipe) -> list[str]:
-    """The overrides that take several parts away at once; what stands inside something replaced is left out."""
+    """Return the overrides that remove several parts at once, without keys inside a mapping that is replaced."""
     found: dict[str, str] = {}
     for slug in parts:
         if set(PARTS[slug].within) & set(parts):
@@ -221,7 +221,7 @@ def _step_label(on: list[str], off: list[str]) -> str:
 
 
 def require_measure(choice: Choice, measure: str) -> None:
-    """A UsageError where the complete recipe does not measure what is to be shown."""
+    """Raise a UsageError if the complete recipe does not compute a measure."""
     known = list(choice.complete.recipe.evaluation.measures)
     if measure not in known:
         raise UsageError(f"'{choice.name}' does not measure {measure}", mend=did_you_mean(measure, known))

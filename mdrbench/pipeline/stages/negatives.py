@@ -1,4 +1,4 @@
-"""The stages that make hard negatives: rank, mine, judge, generate, top up (see :mod:`mdrbench.negatives.groups`)."""
+"""The stages that make hard negatives: draw, score, mine, judge, generate, top up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mdrbench.pipeline.plan.steps import Job
 
 
 def draw(job: Job) -> dict[str, Any]:
-    """Draw passages uniformly from the corpus for every topic, ranked by chance: the run that `random` mines."""
+    """Draw passages uniformly from the corpus for every topic, in random order: the run that `random` mines."""
     import numpy as np
 
     total, depth = job.facts["corpus"]["passages"], job.params["depth"]
@@ -71,7 +71,7 @@ def mine(job: Job) -> dict[str, Any]:
 
 
 def judge(job: Job) -> dict[str, Any]:
-    """Ask the judge about every mined negative, with a positive as reference, and take out those it finds relevant."""
+    """Ask the judge about every mined negative, and remove the negatives that it finds relevant."""
     found = _groups(job)
     judging = _judging(job, _texts_of(job, found))
     kept, verdicts, counts = groups.judge(found, judging, job.params["size"], _counted(job, found))
@@ -81,13 +81,13 @@ def judge(job: Job) -> dict[str, Any]:
 
 
 def pairs_to_judge(job: Job) -> list[Pair]:
-    """What :func:`judge` will ask about, for an estimate of its cost."""
+    """Return the pairs that :func:`judge` will ask about, for an estimate of its cost."""
     found = _groups(job)
     return _judging(job, _texts_of(job, found)).pairs(groups.everything(found))
 
 
 def generate(job: Job) -> dict[str, Any]:
-    """Generate a new query for every query that is short of negatives."""
+    """Generate a new query for every query that has too few negatives."""
     lacking = groups.short(_groups(job), job.params["size"])
     passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
     generator: Generator = job.build("generator")
@@ -104,14 +104,14 @@ def generate(job: Job) -> dict[str, Any]:
 
 
 def read_generated(folder: Path) -> Topics:
-    """The generated queries of a ``generate`` artifact under the qids they stand in for."""
+    """Read the generated queries of a ``generate`` artifact; each has the qid of the query that it replaces."""
     rows = jsonl.records(folder / "generations.jsonl.gz", {"qid": str})
     made = (Generation(row["qid"], row.get("summary"), row.get("query")) for _, row in rows)
     return groups.generated_topics(made)
 
 
 def top_up(job: Job) -> dict[str, Any]:
-    """Fill the groups that are short from the rankings of the generated queries, with the judge's veto."""
+    """Fill groups with too few negatives from the rankings of the generated queries, unless the judge objects."""
     found, qrels = _groups(job), job.qrels()
     run = trec.read_run(job.inputs["run"] / "run.trec.gz")
     short = {group.qid for group in groups.short(found, job.params["size"])}
@@ -136,7 +136,7 @@ def top_up(job: Job) -> dict[str, Any]:
 
 
 def agreement(job: Job) -> dict[str, Any]:
-    """Hold the judge against the qrels on a sample of judged pairs; a positive's reference is another positive."""
+    """Compare the judge with the qrels on a sample of judged pairs; a positive's reference is another positive."""
     found = _sampled(job)
     judging = _judging(job, _texts_of(job, found))
     verdicts = judging.ask(groups.everything(found), _counted(job, found))
@@ -145,10 +145,10 @@ def agreement(job: Job) -> dict[str, Any]:
 
 
 def _sampled(job: Job) -> list[TrainingGroup]:
-    """Judged pairs drawn at random, in the shape of groups: what is judged stands where negatives do.
+    """Draw judged pairs at random and arrange them as groups, with the passages to judge as negatives.
 
-    A query's reference is one positive, which is itself not asked about: a query whose only judged passage is that
-    positive gives no pair.
+    The reference of a query is one of its positives. The judge is not asked about the reference, so a query whose only
+    judged passage is that positive gives no pair.
     """
     import numpy as np
 
@@ -183,7 +183,7 @@ def _texts_of(job: Job, found: list[TrainingGroup]) -> dict[str, Passage]:
 
 
 def _counted(job: Job, found: list[TrainingGroup]) -> Callable[[int], None]:
-    """Progress over all negatives of the groups, which are counted once."""
+    """Return a function that reports progress over all negatives of the groups."""
     total = sum(len(group.negatives) for group in found)
     return lambda done: job.progress(done, total)
 
@@ -220,7 +220,7 @@ def _write_verdicts(folder: Path, verdicts: Verdicts) -> None:
 
 
 def _read_verdicts(folder: Path) -> Verdicts:
-    """The verdicts of a ``judge`` artifact; none in one of a stage that asked no judge."""
+    """Read the verdicts of a ``judge`` artifact; there are none if no judge was asked."""
     path = folder / "judgments.jsonl.gz"
     verdicts: Verdicts = {}
     if path.exists():

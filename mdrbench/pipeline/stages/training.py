@@ -19,7 +19,7 @@ from mdrbench.training.settings import Settings
 
 
 def pair(job: Job) -> dict[str, Any]:
-    """Groups without hard negatives: every training topic with its positives, for in-batch negatives alone."""
+    """Make groups without hard negatives: every training topic with its positives, for in-batch negatives only."""
     qrels, topics = job.qrels(), job.topics()
     positives = {qid: positives_of(qrels.get(qid, {})) for qid in topics}
     found = [TrainingGroup(qid, wanted, ()) for qid, wanted in positives.items() if wanted]
@@ -56,7 +56,7 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def train_alone(job: Job) -> dict[str, Any]:
-    """The training in this process: the only one, or one of a group."""
+    """Train in this process, which is the only one or one of a group."""
     from mdrbench.training.loop import train as run
 
     retriever = job.build("retriever")
@@ -107,7 +107,7 @@ class _Batches:
 
 
 def _groups(job: Job) -> Iterator[tuple[str, list[TrainingGroup]]]:
-    """Language and groups, in the languages' order."""
+    """Yield each language with its groups, in the order of the languages."""
     for role, path in job.inputs.items():
         if role.startswith("groups "):
             yield role.partition(" ")[2], list(group_files.read(path / "groups.jsonl.gz"))

@@ -1,7 +1,7 @@
-"""The stage ``train`` on several processes of this machine that train as one: one a GPU, or a share of the cores.
+"""The stage ``train`` on several processes of this machine: one for each GPU, or a share of the cores for each.
 
 The stage's job is handed over in a file to a group that torch's launcher starts; ``accelerate`` in each of them finds
-the others. Shutting the group down is the launcher's affair too: where one process fails, all end.
+the others. If one process fails, the launcher ends all of them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ POLL_SECONDS = 0.5
 
 
 def together(job: Job, processes: int) -> dict[str, Any]:
-    """Train with this many processes; the facts of the training.
+    """Train with this many processes and return the facts of the training.
 
     Raises:
         SetupError: more processes than GPUs.
-        MdrbenchError: what stopped the training, as one process would have raised it.
-        StepError: a process ended without a word; the end of what it printed.
+        MdrbenchError: the error that stopped the training, as a single process would have raised it.
+        StepError: a process ended without an error; the message has the end of its output.
     """
     import torch
 
@@ -61,7 +61,7 @@ def together(job: Job, processes: int) -> dict[str, Any]:
 
 
 def _environment(processes: int, gpus: int) -> dict[str, str]:
-    """The group's environment: without a GPU the cores are shared out."""
+    """Return the environment of the group; without a GPU the processes share the cores."""
     if gpus:
         return dict(os.environ)
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
@@ -69,7 +69,7 @@ def _environment(processes: int, gpus: int) -> dict[str, str]:
 
 
 def _show_progress(folder: Path, job: Job) -> None:
-    """Pass on how far the first process has come."""
+    """Report the progress of the first process."""
     try:
         done, total = (folder / PROGRESS).read_text(encoding="utf-8").split()
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def _why(folder: Path, code: int) -> MdrbenchError:
 
 
 def main(folder: Path) -> None:
-    """One process of the group: train; the first writes the facts, whoever is stopped writes why."""
+    """Run one process of the group: the first writes the facts, and a process that is stopped writes its error."""
     from mdrbench.pipeline.stages.training import train_alone
 
     def tell(done: int, total: int | None) -> None:
