@@ -137,6 +137,12 @@ class Source:
             ) from error
 
 
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group by name, read once: it means opening the metadata of every installed package."""
+    return tuple(sorted(entry_points(group=group), key=lambda entry: entry.name))
+
+
 def members(family: str) -> dict[str, Source]:
     """The built-in and packaged members of a family by name.
 
@@ -148,7 +154,7 @@ def members(family: str) -> dict[str, Source]:
     folder = PACKAGE.joinpath(*FAMILIES[family].split("."))
     stems = {path.stem.replace("_", "-"): path for path in folder.glob("*.py") if not path.stem.startswith("_")}
     found = {name: Source(family, name, stems[name]) for name in sorted(stems)}
-    for entry in sorted(entry_points(group=GROUPS[family]), key=lambda each: each.name) if family in GROUPS else ():
+    for entry in _entry_points(GROUPS[family], tuple(sys.path)) if family in GROUPS else ():
         if entry.name in found:
             raise UsageError(
                 f"two members of {family} are called '{entry.name}': {found[entry.name].origin} and "
