@@ -22,7 +22,7 @@ def list_(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List recipes, results, or the members of a family and where their code is from.
+    """List recipes, results, or the members of a family.
 
     Example: mdrbench list judges
     """
