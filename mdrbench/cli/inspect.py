@@ -22,7 +22,9 @@ def list_(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List recipes, results, or the members of a family.
+    """List recipes, results, or a family's members.
+
+    The members of a family are listed with the place that their code comes from.
 
     Example: mdrbench list judges
     """

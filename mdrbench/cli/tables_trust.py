@@ -44,10 +44,11 @@ def print_verified(found: list[Verified]) -> None:
     """Each file with what was checked, the problems, and what was not checked."""
     out = console()
     for one in found:
-        source = "the runs" if one.rescored else "the topic-level scores"
+        scores = f"{'the runs' if one.rescored else 'the topic-level scores'} of {one.topics} topics"
+        source = scores if one.topics else "the results of its variants"
         n = len(one.problems)
         verdict = f"{n} problem{'s' * (n != 1)}" if n else "fine"
-        told = f"{one.cells} numbers re-derived from {source} of {one.topics} topics"
+        told = f"{one.cells} numbers derived again from {source}"
         out.print(Text(f"{shown(one.path)}: "), Text(verdict, "bold red" if n else "green"), Text(f", {told}"), sep="",
                   soft_wrap=True)  # fmt: skip
         for problem in one.problems:

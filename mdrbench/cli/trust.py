@@ -151,7 +151,7 @@ def verify(
 
 @app.command(rich_help_panel=TRUST, epilog="Exit codes: 0 success, 3 a number differs or cannot be derived.")
 def seal(chosen: Chosen = None, data: Data = None, quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Seal results of an older schema after deriving every number again.
+    """Derive older results again and seal them.
 
     A result without a seal is neither ranked nor accepted by `check`. Files that are sealed already stay as they are.
 
@@ -180,7 +180,7 @@ def sign(
     chosen: Annotated[list[Path], typer.Argument(metavar="FILES", help="Result or ablation files, or their folders.")],
     key: Annotated[Path, typer.Option(help="OpenSSH key, such as ~/.ssh/id_ed25519.")],
 ) -> None:
-    """Sign results with an OpenSSH key, for people who receive them.
+    """Sign results with an OpenSSH key.
 
     Writes FILE.sig beside each FILE. `mdrbench verify --signers` checks the signatures.
 

@@ -178,7 +178,7 @@ def test_results_of_other_data_are_not_passed_over_in_silence(reference, tmp_pat
 def test_the_command_says_what_is_wrong_and_ends_with_3(cli, results_root):
     fine = cli("verify", "--data", "sample")
     assert fine.returncode == 0, fine.stderr
-    assert "results/sample/quick.json: fine, 60 numbers re-derived from the runs of 36 topics" in fine.stdout
+    assert "results/sample/quick.json: fine, 60 numbers derived again from the runs of 36 topics" in fine.stdout
     assert "not checked: the corpus's fingerprint" in fine.stdout
     edit(quick(results_root), lambda d: d["languages"]["sw"]["scores"]["nDCG@10"].update(value=0.9))
     spoilt = cli("verify", "results/sample/quick.json", "--json")

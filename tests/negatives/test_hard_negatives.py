@@ -217,7 +217,9 @@ def test_the_steps_of_each_part(tmp_path, store):
 
 def test_a_strategy_that_needs_scores_of_positives_is_refused_where_there_are_none(tmp_path, store):
     wanted = load(tmp_path, SAMPLE, "negatives.mining={name: perc-pos}")
-    with pytest.raises(UsageError, match="'perc-pos' compares with the score of a positive, which 'bm25' cannot give"):
+    with pytest.raises(
+        UsageError, match="'perc-pos' compares with the score of a positive, but 'bm25' cannot score a passage"
+    ):
         plan_negatives(wanted, sample(), "en", store)
 
 
