@@ -229,7 +229,7 @@ def test_thai_goes_through_lucene_on_a_jdk_of_ones_own(cli):
 )
 def test_other_languages_have_their_analyzer_or_a_named_fallback(tmp_path, lang, analyzer, query, docid):
     passages = [Passage("1#0", "", "Türkiye'nin gölleri"), Passage("2#0", "", "(sözcük)"), Passage("3#0", "", "järvi")]
-    retriever = bm25.build(bm25.Config())
+    retriever = bm25.BM25(bm25.Config())
     assert retriever.conventions(lang)["analyzer"] == analyzer
     retriever.index(lang, iter(passages), tmp_path / "index", lambda done: None)
     run = retriever.search(lang, tmp_path / "index", {"q": query}, 10)
