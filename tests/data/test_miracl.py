@@ -450,7 +450,8 @@ def test_a_run_fetches_what_it_needs_and_the_commands_tell_what_is_there(fake, c
     stats = json.loads(cli("data", "stats", "--json", env=environment).stdout)
     assert stats["sw"].pop("bytes") > len(BODY)
     counts = {"passages": 1200, "topics": 482, "judged_topics": 482, "judgments": 482, "positives": 482}
-    assert stats == {"sw": {**counts, "warnings": {}}}
+    assert counts.items() <= stats["sw"].items()
+    assert (list(stats), stats["sw"]["warnings"]) == (["sw"], {})
     fake.log.clear()
     fetched = json.loads(cli("data", "fetch", "--langs", "sw", "--split", "dev", "--json", env=environment).stdout)
     assert fake.log == []
