@@ -27,7 +27,7 @@ def test_ray_makes_what_the_local_executor_makes_and_isolates_failures(cli, tmp_
     maker.corpus("fi", raw=b"{}\n")
     done = cli("run", "bm25", "--data", maker.root, "--executor", "ray")
     assert done.returncode == 3
-    assert "docs-0.jsonl.gz:1: 'docid' is missing or no string" in done.stderr
+    assert "docs-0.jsonl.gz:1: 'docid' is missing or not a string" in done.stderr
     assert " fi evaluate skipped: a step before it failed" in done.stderr
     written = json.loads((tmp_path / "results" / "tiny" / "bm25.json").read_text())
     assert list(written["languages"]) == ["en"]

@@ -77,7 +77,8 @@ def test_me5_small_gives_sentence_transformers_embeddings_of_real_passages(me5_s
     from sentence_transformers import SentenceTransformer
 
     texts = [f"{p.title} {p.text}" for lang in ("en", "ja", "sw") for p in islice(wiki16_lite.passages(lang), 8)]
-    expected = SentenceTransformer(str(me5_small), device="cpu").encode(texts, batch_size=4)
+    theirs = SentenceTransformer(str(me5_small), device="cpu")
+    expected = theirs.encode(texts, batch_size=4, prompt="passage: ")  # the prompt that the model's folder states
     found = encoder(me5_small, passage_length=512).encode_passages(texts, lambda done: None)
     assert found == pytest.approx(expected, abs=1e-5)
 
