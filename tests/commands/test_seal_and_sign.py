@@ -79,8 +79,8 @@ def swap_labels(data):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (swap_names, "'without the judge' is not what the recipe with negatives=null is"),
-        (swap_labels, "'without the judge' is not what the recipe with negatives=null is"),
+        (swap_names, "'without training' is not what the recipe with negatives=null is"),
+        (swap_labels, "'without training' is not what the recipe with negatives=null is"),
         (lambda d: d["variants"].pop(3), "is a variant of it that the ablation leaves out"),
         (lambda d: d["variants"][2]["overrides"].append("seed=3"), "the overrides of its run are not its own"),
         (lambda d: d["variants"][2]["runs"][0].update(seed=7), "the seed is not the result's"),
