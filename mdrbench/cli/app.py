@@ -12,6 +12,7 @@ from mdrbench.cli import (
     audit,
     cache,
     data,
+    experiment,
     generator,
     inspect,
     models,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command(rich_help_panel=RUN)(run.run)
 app.command(rich_help_panel=RUN)(run.plan)
 app.command(rich_help_panel=RUN)(ablation.ablate)
+app.command(rich_help_panel=RUN)(experiment.experiment)
 app.command(rich_help_panel=RUN)(mteb.mteb)
 app.command("list", rich_help_panel=INSPECT)(inspect.list_)
 app.command(rich_help_panel=INSPECT)(inspect.show)

@@ -42,6 +42,25 @@ def sources(count: int = 1, lang: str = "fi", query: str = "Mikä on suurin jär
     return [Source(lang, f"q{i}", f"{query}{i or ''}", passage) for i in range(count)]
 
 
+@pytest.mark.parametrize(
+    ("title", "text", "query"),
+    [
+        ("Saimaa", "Saimaa on Suomen suurin järvi. Se on iso.", "Saimaa on Suomen suurin järvi."),
+        ("Ziwa", "Dkt. Livingstone alifika hapa. Alikaa.", "Ziwa Dkt. Livingstone alifika hapa."),
+        ("", "नदी उत्तर भारत में बहती है। यह लंबी है।", "नदी उत्तर भारत में बहती है।"),
+        ("แม่น้ำ", "ไหลผ่าน " * 30, "แม่น้ำ " + " ".join(["ไหลผ่าน"] * 5)),
+    ],
+)
+def test_the_first_sentence_stands_in_for_a_generated_query(title, text, query):
+    stand_in = Member.of("generation", {"name": "first-sentence", "max_chars": 40}).build()
+    asked = [
+        Source("fi", "q1", "kysymys", Passage("1#0", title, text)),
+        Source("fi", "q2", query, Passage("1#0", title, text)),
+    ]
+    assert [one.query for one in stand_in.generate(asked, lambda done: None)] == [query, None]
+    assert stand_in.facts()["unreadable"] == 1  # a query that is known already is no new one
+
+
 def generations(generator, asked: list[Source]) -> list[Generation]:
     with closing(generator.generate(asked, lambda done: None)) as found:
         return list(found)

@@ -17,7 +17,7 @@ from mdrbench.data.datasets import sample
 from mdrbench.formats import trec
 from mdrbench.negatives.generation import none as no_generation
 from mdrbench.negatives.generation import replay as generation_replay
-from mdrbench.negatives.judges import Estimate, answer, bi_encoder, cross_encoder, none, replay
+from mdrbench.negatives.judges import Estimate, answer, bi_encoder, consensus, cross_encoder, none, replay
 from mdrbench.negatives.judges._local import grade
 
 SAMPLE = sample.build(sample.Config())
@@ -275,6 +275,21 @@ def test_each_text_is_encoded_once():
 def test_without_a_reference_nothing_is_relative_to_it():
     with pytest.raises(UsageError, match="has no reference"):
         list(bi().judge([pair("far", "far", query="q")], silent))
+
+
+def test_all_teachers_must_agree_and_each_language_has_cut_offs_of_its_own():
+    cutoffs = {"en": [0.5, 0.9], "fi": [0.85, 0.9]}
+    other = {"en": [-1.1, 1.1], "fi": [-1.1, 1.1]}  # grade 1 for everything
+    both = {"one": {"encoder": ENCODER, "cutoffs": cutoffs}, "other": {"encoder": ENCODER, "cutoffs": other}}
+    pairs = [pair(text, text, query="q", lang=lang) for lang in ("en", "fi") for text in ("same", "near", "far")]
+    for teachers, grades in (({"one": both["one"]}, [2, 1, 0, 2, 0, 0]), (both, [1, 1, 0, 1, 0, 0])):
+        judge = consensus.Consensus(consensus.Config(teachers=teachers))
+        for one in judge.judges.values():
+            one.encoder = Table()
+        assert judged(judge, pairs) == grades
+    assert judge.facts()["agreed"] == 1
+    with pytest.raises(UsageError, match="the teacher 'one' has no cut-offs for 'te'"):
+        list(judge.judge([pair("same", "same", query="q", lang="te")], silent))
 
 
 def test_bi_encoder_takes_a_member_of_the_encoders_family(tmp_path):

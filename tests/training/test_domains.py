@@ -331,3 +331,23 @@ def test_nearest_on_real_passages_uses_all_domains(me5_small, wiki16_lite):
         "Life & Health",
     ]
     assert member.facts()["largest_share"] < 0.4
+
+
+def test_a_named_encoder_labels_and_its_agreement_with_the_recipes_own_is_reported(monkeypatch):
+    encoder = {"name": "transformer", "model": "m", "pooling": "mean", "normalize": True}
+    member = labeller("nearest", descriptions=THREE, encoder={**encoder, "query_length": 8, "passage_length": 8})
+
+    class Swapped:
+        def encode_passages(self, texts, progress):
+            return embed([text.replace("river", "sport") if text.endswith("b") else text for text in texts])
+
+    monkeypatch.setattr(type(member.config.encoder), "build", lambda self: Swapped())
+    found = member.label({"en": passages("river a", "river b", "novel c", "sport d")}, embed)
+    assert found == {"en": ["Geography", "Sports", "Books & Literature", "Sports"]}
+    assert member.facts()["agreement_with_own_encoder"] == {"equal": 0.75, "kappa": 0.6364}
+
+
+def test_without_a_named_encoder_keys_are_those_of_before():
+    plain = Member.of("domains", {"name": "nearest"})
+    assert "encoder" not in plain.keyed
+    assert "encoder" not in plain.build().conventions()

@@ -72,3 +72,17 @@ def shares(labels: dict[str, list[str]]) -> dict[str, Any]:
     labelled = total.total()
     largest = round(max(total.values()) / labelled, 4) if labelled else None
     return {"labelled": labelled, "distribution": distribution(labels), "largest_share": largest}
+
+
+def agreement(one: dict[str, list[str]], other: dict[str, list[str]]) -> dict[str, float | None]:
+    """Compare two labellings of the same passages: the share that is equal, and Cohen's kappa (1960).
+
+    Kappa is None if chance alone would make them equal.
+    """
+    pairs = [pair for lang, names in one.items() for pair in zip(names, other[lang], strict=True)]
+    if not pairs:
+        return {"equal": None, "kappa": None}
+    counts = [Counter(side) for side in zip(*pairs, strict=True)]
+    equal = sum(a == b for a, b in pairs) / len(pairs)
+    chance = sum(counts[0][name] * counts[1][name] for name in counts[0]) / len(pairs) ** 2
+    return {"equal": round(equal, 4), "kappa": None if chance == 1 else round((equal - chance) / (1 - chance), 4)}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from mdrbench.core.errors import StepError, UsageError
+from mdrbench.core.members import EncoderMember, MemberConfig
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import Embed
 
@@ -13,6 +17,35 @@ if TYPE_CHECKING:
 
 Centre = Literal["none", "all", "language"]
 """Which mean is subtracted from the embeddings: none, that of all passages, or that of each language's passages."""
+
+ADDED = ("encoder",)
+"""Settings that came later; see :class:`mdrbench.core.members.Spec`."""
+
+
+class EmbeddingConfig(MemberConfig):
+    """What the members that label by embeddings have in common."""
+
+    encoder: EncoderMember | None = Field(
+        default=None, description="the encoder that embeds passages; None: the recipe's own before its training"
+    )
+
+    def conventions(self) -> dict[str, Any]:
+        """Return the settings, and of a named encoder its conventions, which name its weights."""
+        settings = self.model_dump(mode="json", exclude=set(ADDED))
+        return settings if self.encoder is None else {**settings, "encoder": self.encoder.build().conventions()}
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Fetch the model of a named encoder."""
+        if self.encoder is not None:
+            self.encoder.build().prepare(say)
+
+    def embed(self, own: Embed | None) -> Embed | None:
+        """Return what embeds passages: the named encoder, or the recipe's own."""
+        if self.encoder is None:
+            return own
+        built = self.encoder.build()
+        return lambda texts: built.encode_passages(texts, lambda done: None)
+
 
 FEW = 10
 """With fewer passages of a language, the mean of all passages replaces the mean of the language."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
-from mdrbench.core.members import MemberConfig, Spec
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Passage
 from mdrbench.training.domains import DOMAINS, Embed, _embedding, shares
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Config(MemberConfig):
+class Config(_embedding.EmbeddingConfig):
     """``centre`` subtracts the mean of all passages, or of each language's passages, before clustering: without it,
     clusters follow languages rather than subjects."""
 
@@ -35,18 +35,19 @@ class Config(MemberConfig):
 class KMeans:
     """See :class:`mdrbench.training.domains.Labeller`."""
 
-    spec = Spec(Config, version=1)
+    spec = Spec(Config, version=1, added=_embedding.ADDED)
 
     def __init__(self, config: Config):
         self.config = config
         self._labels: dict[str, list[str]] = {}
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Nothing to download: the encoder is the recipe's."""
+        """Fetch the model of a named encoder; the recipe's own is there."""
+        self.config.prepare(say)
 
     def conventions(self) -> dict[str, Any]:
         """Return the settings and the version of faiss."""
-        return {"domains": "kmeans", **self.config.model_dump(mode="json"), "faiss": package_version("faiss-cpu")}
+        return {"domains": "kmeans", **self.config.conventions(), "faiss": package_version("faiss-cpu")}
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
         """Return ``cluster-0`` to ``cluster-(k-1)``, over all languages together.
@@ -61,6 +62,7 @@ class KMeans:
             raise DataError(
                 f"{count} passages cannot be put into {self.config.k} clusters", mend="lower k, or use the domains none"
             )
+        embed = self.config.embed(embed)
         vectors = _embedding.passages("kmeans", passages, self.config.title_separator, embed, self.config.centre)
         clusters = iter(self._cluster(np.concatenate(list(vectors.values()))))
         self._labels = {lang: [f"cluster-{next(clusters)}" for _ in found] for lang, found in passages.items()}

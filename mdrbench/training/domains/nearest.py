@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from mdrbench.core.members import MemberConfig, Spec
+from mdrbench.core.members import Spec
 from mdrbench.core.types import Passage
-from mdrbench.training.domains import DOMAINS, Embed, _embedding, shares
+from mdrbench.training.domains import DOMAINS, Embed, _embedding, agreement, shares
 
 DESCRIPTIONS = {
     "Books & Literature": "A novel, poem, play, comic, magazine or sacred text: its author, story or style.",
@@ -39,7 +39,7 @@ DESCRIPTIONS = {
 }
 
 
-class Config(MemberConfig):
+class Config(_embedding.EmbeddingConfig):
     """The descriptions (name of a domain -> sentence; yours replace all twelve), and how passages are compared.
 
     ``centre`` subtracts the mean of all passages, or of each language's passages, from the passages, and the mean of
@@ -69,35 +69,48 @@ assert tuple(DESCRIPTIONS) == DOMAINS
 class Nearest:
     """See :class:`mdrbench.training.domains.Labeller`."""
 
-    spec = Spec(Config, version=1)
+    spec = Spec(Config, version=1, added=_embedding.ADDED)
 
     def __init__(self, config: Config):
         self.config = config
         self._labels: dict[str, list[str]] = {}
+        self._agreement: dict[str, float | None] | None = None
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Nothing to download: the encoder is the recipe's."""
+        """Fetch the model of a named encoder; the recipe's own is there."""
+        self.config.prepare(say)
 
     def conventions(self) -> dict[str, Any]:
         """Return the descriptions, in order, and the settings for the embeddings."""
-        return {"domains": "nearest", **self.config.model_dump(mode="json")}
+        return {"domains": "nearest", **self.config.conventions()}
 
     def label(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
         """Return the domain of the nearest description; the first if several are equally near."""
+        self._labels = self._nearest(passages, self.config.embed(embed))
+        self._agreement = None
+        if self.config.encoder is not None and embed is not None:
+            self._agreement = agreement(self._labels, self._nearest(passages, embed))
+        return self._labels
+
+    def _nearest(self, passages: dict[str, list[Passage]], embed: Embed | None) -> dict[str, list[str]]:
         config, names = self.config, list(self.config.descriptions)
         vectors = _embedding.passages("nearest", passages, config.title_separator, embed, config.centre)
-        self._labels = {lang: [] for lang in passages}
+        labels: dict[str, list[str]] = {lang: [] for lang in passages}
         if embed is None or not any(passages.values()):
-            return self._labels
+            return labels
         described = _embedding.unit(_embedding.embedded(embed, list(config.descriptions.values())))
         if config.centre != "none":
             described = _embedding.unit(described - described.mean(axis=0))
         for lang, found in vectors.items():
             if len(found):
                 best = (found @ described.T).argmax(axis=1)  # (passages,)
-                self._labels[lang] = [names[i] for i in best]
-        return self._labels
+                labels[lang] = [names[i] for i in best]
+        return labels
 
     def facts(self) -> dict[str, Any]:
-        """Return the number of passages by language and domain, and the share of the largest domain."""
-        return shares(self._labels)
+        """Return the number of passages by language and domain, and the share of the largest domain.
+
+        With a named encoder also how far its labels agree with those of the recipe's own encoder.
+        """
+        compared = {} if self._agreement is None else {"agreement_with_own_encoder": self._agreement}
+        return {**shares(self._labels), **compared}

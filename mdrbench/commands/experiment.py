@@ -1,0 +1,159 @@
+"""Fill the cells of a declared experiment one by one: a cell is a system with a seed, and has a result file of its own.
+
+The file names data, languages and blocks; a block names seeds and systems. Cells are made block by block, seed by seed,
+so that all systems of one seed are there before the next seed. A cell is in if its result holds every language with
+the digest of its recipe. A cell that fails or is interrupted writes no result; what it computed stays in the cache, and
+the next call continues there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from mdrbench import recipe, results
+from mdrbench.commands.run import failure, plan_all, prepare_negatives, run_steps
+from mdrbench.core import console, registry
+from mdrbench.core.errors import UsageError, did_you_mean
+from mdrbench.core.members import MemberConfig
+from mdrbench.core.store import Store
+from mdrbench.pipeline import write_result
+from mdrbench.recipe import Recipe
+from mdrbench.recipe.yaml_files import read_yaml
+from mdrbench.results import Result
+
+
+class System(MemberConfig):
+    """A recipe, or a recipe with changes."""
+
+    recipe: str
+    changes: tuple[str, ...] = Field(default=(), description="items as given to --set")
+
+
+class Block(MemberConfig):
+    """Systems that are run with the same seeds; seed 0 is the recipe's own."""
+
+    seeds: tuple[int, ...] = Field(min_length=1)
+    systems: tuple[str, ...] = Field(min_length=1)
+
+
+class Experiment(MemberConfig):
+    """A declared experiment.
+
+    Attributes:
+        systems: label -> recipe with changes; a label that is not here is a recipe's name.
+    """
+
+    summary: str
+    data: str
+    languages: tuple[str, ...] = Field(min_length=1)
+    blocks: tuple[Block, ...] = Field(min_length=1)
+    systems: dict[str, System] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A system with a seed. ``overrides`` are those of its result; ``made`` is the result, None if it is missing."""
+
+    system: str
+    seed: int
+    recipe: Recipe
+    overrides: list[str]
+    path: Path
+    made: Result | None
+
+
+def files() -> dict[str, Path]:
+    """Return the shipped experiments, name -> YAML file."""
+    return {path.stem: path for path in sorted(registry.resource("recipes").glob("experiments/*.yaml"))}
+
+
+def load(name: str) -> Experiment:
+    """Load and check an experiment.
+
+    Args:
+        name: of a shipped experiment, or the path of a YAML file.
+
+    Raises:
+        UsageError: there is no such file, or something is wrong with it.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else files().get(name)
+    if path is None or not path.is_file():
+        raise UsageError(f"no experiment '{name}'", mend=did_you_mean(name, list(files())))
+    data, _ = read_yaml(path)
+    try:
+        return Experiment.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{key}: {first['msg']}", where=str(path), mend="correct the key") from None
+
+
+def cells(experiment: Experiment, root: Path) -> list[Cell]:
+    """Return all cells in their order, each once, with the results in ``root`` that are in.
+
+    A system that trains nothing has one cell: no seed changes its scores.
+    """
+    found: dict[tuple[str, int], Cell] = {}
+    for block in experiment.blocks:
+        for seed in block.seeds:
+            for system in block.systems:
+                cell = _cell(experiment, system, seed, root)
+                found.setdefault((system, cell.seed), cell)
+    return list(found.values())
+
+
+def _cell(experiment: Experiment, system: str, seed: int, root: Path) -> Cell:
+    declared = experiment.systems.get(system, System(recipe=system))
+    overrides = list(declared.changes)
+    loaded = recipe.load(declared.recipe, overrides)
+    seed = seed if loaded.training is not None else 0
+    if seed and loaded.training is not None:
+        overrides += [f"seed={loaded.seed + seed}", f"training.seed={loaded.training.seed + seed}"]
+        loaded = recipe.load(declared.recipe, overrides)
+    name = f"variants/{loaded.name}-{loaded.digest[:10]}" if overrides else loaded.name
+    path = root / experiment.data / f"{name}.json"
+    return Cell(system, seed, loaded, overrides, path, _made(path, loaded, experiment.languages))
+
+
+def _made(path: Path, loaded: Recipe, languages: tuple[str, ...]) -> Result | None:
+    if not path.exists():
+        return None
+    result = results.read(path)
+    whole = result.system.recipe_digest == loaded.digest and set(languages) <= set(result.languages)
+    return result if whole else None
+
+
+def fill(
+    experiment: Experiment, wanted: list[Cell], store: Store, root: Path, quiet: bool
+) -> Iterator[tuple[Cell, Path]]:
+    """Make cells one by one, and yield each with its result file as soon as that is written.
+
+    Raises:
+        MdrbenchError: a cell failed; no result of it is written.
+    """
+    for cell in wanted:
+        yield cell, _make(experiment, cell, store, root, quiet)
+
+
+def _make(experiment: Experiment, cell: Cell, store: Store, root: Path, quiet: bool) -> Path:
+    name = experiment.systems.get(cell.system, System(recipe=cell.system)).recipe
+    langs = ",".join(experiment.languages)
+    prepare_negatives(cell.recipe)
+    console.say(f"{cell.system}, seed {cell.seed}")
+    plan = plan_all([name], experiment.data, langs, "dev", cell.overrides, store, fetch=True, quiet=quiet)[0]
+    write_result.target(plan, root)  # refuse before the work starts
+    steps = plan.steps()
+    with store.in_use(step.key for step in steps):
+        outcome = run_steps(steps, plan.targets(), store, quiet)
+        if error := failure(outcome, steps):
+            raise error
+        for step in plan.training:
+            if found := store.find(*step.ref):
+                outcome.artifacts[step.ref] = found
+        changes = "".join(f" --set {item}" for item in cell.overrides)
+        command = f"mdrbench run {name} --data {experiment.data} --langs {langs}{changes}"
+        return write_result.write(plan, outcome.artifacts, root, command)
