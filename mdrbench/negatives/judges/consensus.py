@@ -25,7 +25,6 @@ from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
 from mdrbench.negatives.judges.bi_encoder import BiEncoderJudge
 from mdrbench.negatives.judges.bi_encoder import Config as BiEncoderConfig
 
-
 Written = BeforeValidator(lambda pair: tuple(pair) if isinstance(pair, list) else pair)
 """YAML has lists and no tuples."""
 
