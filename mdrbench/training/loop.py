@@ -32,6 +32,7 @@ from mdrbench.core.locks import file_lock
 from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
 from mdrbench.training.dropout import text_seed
+from mdrbench.training.exposure import exposure
 from mdrbench.training.losses import contrastive
 from mdrbench.training.parts import Parts, Weights, accelerator_of
 from mdrbench.training.settings import Settings, rate
@@ -152,6 +153,7 @@ class _Loop:
             "planned_steps": steps,
             "kept_step": kept,
             "validation": validations,
+            "exposure": exposure(self.parts.trained, map(self.parts.batches.batch, range(done))),
             "seconds": {"tokenise": self.parts.tokenise_seconds, "train": time.perf_counter() - start},
         }
 

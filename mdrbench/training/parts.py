@@ -61,8 +61,8 @@ class Parts:
         self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
         self.examples = Examples(data, settings.negatives, settings.seed)
         self.held_out = held_out(self.examples.groups, settings.validation, settings.seed)
-        trained = [key for key in self.examples.groups if key not in self.held_out]
-        self.weights = _weights(weights, trained)
+        self.trained = [key for key in self.examples.groups if key not in self.held_out]
+        self.weights = _weights(weights, self.trained)
         batch_identity = self._check_batches()
         self.tokenizer = loading.load_tokenizer(model_folder)
         self.queries, self.passages = tokens(self.tokenizer, encoder, data)

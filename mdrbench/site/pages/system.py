@@ -178,6 +178,11 @@ def _training_facts(training: Training) -> list[tuple[str, str]]:
         total = sum(n for n in queries.values() if isinstance(n, int))
         terms.append(("queries", f"{count(total)} in {len(queries)} languages"))
     terms.append(("held out", facts.get("held_out")))
+    if isinstance(shown := (facts.get("exposure") or {}).get("all"), dict):
+        text = "least {least}, median {median}, most {most}, never {never}, effective sample {effective}".format(
+            **shown
+        )
+        terms.append(("times shown", text))
     steps, planned = facts.get("steps"), facts.get("planned_steps")
     terms.append(("steps", f"{steps} of {planned}, stopped early" if planned not in (None, steps) else steps))
     if facts.get("kept_step") not in (None, steps):
