@@ -150,7 +150,20 @@ def import_(
     for lang, numbers in counts.items():
         print(f"{lang}: {', '.join(f'{number:,} {name}' for name, number in numbers.items() if number)}")
     say(f"note: complete the data card {out}/README.md")
-    print(f"written: {out}; next: mdrbench run bm25 --data {out}")
+    print(f"written: {out}; next: {_next(out, imported.corpus_variant, counts)}")
+
+
+def _next(out: Path, corpus_variant: str, counts: dict[str, dict[str, int]]) -> str:
+    """Return a command to try an imported data set with."""
+    from mdrbench.data.access import FINAL_SPLITS
+    from mdrbench.data.record import JUDGED
+
+    splits = [name.removesuffix(" topics") for name in next(iter(counts.values())) if name.endswith(" topics")]
+    split = "dev" if "dev" in splits else splits[0]
+    final = " --final" if split in FINAL_SPLITS else ""
+    if corpus_variant == JUDGED:
+        return f"mdrbench agreement RECIPE --data {out} --split {split}{final} --set negatives.reference=false"
+    return f"mdrbench run bm25 --data {out}" + ("" if split == "dev" else f" --split {split}{final}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.cli.options import AsJson, Cache, Data, Executor, Langs, Quiet, Set, complete_recipe, open_store
+from mdrbench.cli.options import AsJson, Cache, Data, Executor, Final, Langs, Quiet, Set, complete_recipe, open_store
 from mdrbench.core.console import print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="Look at the hard negatives of a recipe.")
@@ -82,6 +82,8 @@ def agreement(
     langs: Langs = "all",
     changes: Set = None,
     pairs: Annotated[int, typer.Option(min=1, help="At most this many judged pairs per language.")] = 200,
+    split: Annotated[str, typer.Option(help="Split whose judgments the judge is compared with.")] = "train",
+    final: Final = False,
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -94,8 +96,8 @@ def agreement(
     from mdrbench.commands import negatives as running_negatives
 
     rows, error = running_negatives.agreement(
-        recipe, data, langs, changes or [], pairs, open_store(cache), quiet=quiet
-    )  # fmt: skip
+        recipe, data, langs, changes or [], pairs, open_store(cache), split=split, final=final, quiet=quiet
+    )
     if as_json:
         print_json(rows)
     elif rows:

@@ -237,11 +237,12 @@ def submit(
     """
     from mdrbench import results as store
     from mdrbench.commands.audit import submission
-    from mdrbench.data.access import available, check_final, open_dataset, require
+    from mdrbench.data.access import available, check_final, check_searchable, open_dataset, require
     from mdrbench.evaluation.measures import DEFAULT
 
     check_final(split, final)
     dataset = open_dataset(data)
+    check_searchable(dataset)
     files = submission.parse_runs(runs, langs, available(dataset))
     require(dataset, list(files), split)
     path, notes = submission.submit(

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.commands.run import failure, load_inputs, prepare_negatives, run_steps
+from mdrbench.core.console import say
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
 from mdrbench.core.types import Negative, Passage, Qrels, TrainingGroup
+from mdrbench.data.access import check_final
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import exports, trec
 from mdrbench.formats import groups as group_files
@@ -139,21 +141,35 @@ def estimate(name: str, data: str, langs: str, overrides: list[str], store: Stor
 
 
 def agreement(
-    name: str, data: str, langs: str, overrides: list[str], pairs: int, store: Store, *, quiet: bool
+    name: str,
+    data: str,
+    langs: str,
+    overrides: list[str],
+    pairs: int,
+    store: Store,
+    *,
+    split: str = SPLIT,
+    final: bool = False,
+    quiet: bool,
 ) -> tuple[dict[str, dict[str, Any]], MdrbenchError | None]:
-    """Compare the judge of a recipe with the qrels of train.
+    """Compare the judge of a recipe with the qrels of a split.
+
+    Args:
+        final: allow a split that is kept for final figures.
 
     Returns:
         language -> counts and ratios, and the error to raise after showing them.
     """
-    inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
+    check_final(split, final)
+    inputs = load_inputs([name], data, langs, [split], overrides, fetch=True, quiet=quiet, search=False)
     [recipe] = inputs.recipes
-    prepare_negatives(recipe)
+    if recipe.negatives is not None:
+        recipe.negatives.judge.build().prepare(say)
     steps: dict[tuple[str, str], Step] = {}
     targets = {}
     for lang in inputs.languages:
         planner = Planner(inputs.dataset, lang, store)
-        targets[lang] = plan_agreement(recipe, planner, pairs)
+        targets[lang] = plan_agreement(recipe, planner, pairs, split)
         steps |= planner.steps
     outcome = run_steps(list(steps.values()), list(targets.values()), store, quiet)
     rows = {lang: outcome.artifacts[t.ref].facts for lang, t in targets.items() if t.ref in outcome.artifacts}

@@ -7,7 +7,7 @@ from pathlib import Path
 from mdrbench import results
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import file_sha256
-from mdrbench.data.access import choose_languages, open_dataset, require
+from mdrbench.data.access import check_searchable, choose_languages, open_dataset, require
 from mdrbench.data.importing.folder import check_target
 from mdrbench.data.pooling import PooledRun, write_pool
 
@@ -35,6 +35,7 @@ def pool(
     """
     check_target(out)
     dataset = open_dataset(data)
+    check_searchable(dataset)
     found = [results.find(results_root, name) for name in names]
     read = [(path, results.read(path)) for path in found]
     for path, result in read:

@@ -11,7 +11,7 @@ from mdrbench.core import console
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError
 from mdrbench.core.members import Member
 from mdrbench.core.store import Store
-from mdrbench.data.access import check_final, choose_languages, open_dataset, require
+from mdrbench.data.access import check_final, check_searchable, choose_languages, open_dataset, require
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import downloads
@@ -41,15 +41,18 @@ def load_inputs(
     *,
     fetch: bool = False,
     quiet: bool = False,
+    search: bool = True,
 ) -> Inputs:
     """Load recipes and open the data set.
 
     Args:
         fetch: download what is missing of the data set.
         quiet: hide the progress of downloads.
+        search: whether the corpora are searched. If not, they may hold judged passages alone.
 
     Raises:
-        UsageError: a recipe or a language does not exist, or two recipes have the same name.
+        UsageError: a recipe or a language does not exist, two recipes have the same name, or the data set cannot be
+            searched.
         DataError: the data set is malformed, or a part is missing and ``fetch`` is off.
     """
     loaded = [recipe.load(name, overrides) for name in dict.fromkeys(names)]
@@ -57,6 +60,8 @@ def load_inputs(
     if (most_common := counts.most_common(1)) and most_common[0][1] > 1:
         raise UsageError(f"Two of the recipes are called '{most_common[0][0]}'.", mend="give each its own `name`")
     dataset = open_dataset(data)
+    if search:
+        check_searchable(dataset)
     languages = choose_languages(dataset, langs, splits)
     if fetch and isinstance(dataset, DownloadedFolder):
         with downloads.listener(quiet) as listen:

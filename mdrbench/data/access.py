@@ -10,6 +10,7 @@ from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import parse_langs
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.data.record import JUDGED
 
 FINAL_SPLITS = ("test",)
 """Splits that are kept for final figures, in every data set."""
@@ -60,6 +61,18 @@ def open_downloaded(name: str) -> DownloadedFolder:
     return dataset
 
 
+def check_searchable(dataset: MiraclFolder) -> None:
+    """Refuse a data set whose corpora hold judged passages alone: a ranking of them says nothing about retrieval.
+
+    Raises:
+        UsageError: the data set is of this kind.
+    """
+    if dataset.corpus_variant == JUDGED:
+        mend = "compare judges on it with `mdrbench agreement`; to search, give a data set with whole corpora"
+        message = f"'{dataset.name}' holds judged passages alone, so retrieval cannot be evaluated on it."
+        raise UsageError(message, where="--data", mend=mend)
+
+
 def available(dataset: MiraclFolder) -> list[str]:
     """Return what ``--langs`` may name."""
     return dataset.languages()
@@ -79,7 +92,10 @@ def require(dataset: MiraclFolder, languages: list[str], split: str) -> None:
 
 
 def choose_languages(dataset: MiraclFolder, langs: str, splits: list[str]) -> list[str]:
-    """Return the languages that ``--langs`` names; ``all`` leaves out those without topics, and says so.
+    """Return the languages that ``--langs`` names.
+
+    ``all`` leaves out languages without topics, and German and Yoruba if there are others. Notes name them, but not
+    German and Yoruba of a data set that is downloaded.
 
     Raises:
         UsageError: a language does not exist.
@@ -87,6 +103,9 @@ def choose_languages(dataset: MiraclFolder, langs: str, splits: list[str]) -> li
     """
     languages = parse_langs(langs, available(dataset))
     without = {lang: split for lang in languages for split in splits if not dataset.has_split(lang, split)}
+    if langs.strip().lower() == "all" and not isinstance(dataset, DownloadedFolder):
+        for lang in sorted(set(available(dataset)) - set(languages)):
+            say(f"note: '{lang}' is not part of `all`; name it in --langs")
     if langs.strip().lower() == "all" and len(without) < len(languages):
         for lang, split in without.items():
             say(f"note: '{lang}' has no {split} topics and is left out")

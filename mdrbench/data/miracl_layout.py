@@ -37,11 +37,16 @@ class MiraclFolder:
         """Return the languages for which there is a corpus folder, in the order of every table.
 
         Raises:
-            DataError: there is none; the mend names the right folder where one is near.
+            DataError: there is none (the mend names the right folder if one is near), or a corpus folder is not named
+                after a language.
         """
-        folders = self.root.glob(corpus_folder("*"))
-        codes = [path.name.removeprefix(Path(corpus_folder("")).name) for path in folders if path.is_dir()]
-        if langs := in_order(code for code in codes if CODE.fullmatch(code)):
+        folders = [path for path in self.root.glob(corpus_folder("*")) if path.is_dir()]
+        codes = {path.name.removeprefix(Path(corpus_folder("")).name): path for path in folders}
+        for code, path in codes.items():
+            if not CODE.fullmatch(code):
+                mend = "rename it after a code such as de or pt-br, in lower case, or move it away"
+                raise DataError(f"'{code}' is not a language code", where=str(path), mend=mend)
+        if langs := in_order(codes):
             return langs
         raise DataError("holds no corpus in MIRACL's layout", where=str(self.root), mend=self._where_the_layout_is())
 
@@ -143,9 +148,10 @@ class MiraclFolder:
 
     def _other_splits(self, lang: str, split: str) -> str:
         """Return what to do about a missing split."""
-        if split == "train":
-            return f"add train topics and qrels of '{lang}', or give a recipe that does not train"
         splits = ", ".join(self.splits_of(lang))
+        if split == "train":
+            there = f"'{lang}' has {splits}; " if splits else ""
+            return f"{there}add train topics and qrels of '{lang}', or give a recipe that does not train"
         return f"'{lang}' has {splits}; choose with --split" if splits else f"leave '{lang}' out of --langs"
 
     def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:

@@ -1,4 +1,4 @@
-"""``dataset.json`` in a data set's folder: where it comes from, and whether its corpora were cut to a pool."""
+"""``dataset.json`` in a data set's folder: where it comes from, and which part of the corpora it holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from mdrbench.core.errors import DataError
 
 NAME = "dataset.json"
 
+JUDGED = "judged"
+"""The corpus variant of data sets whose corpora hold judged passages alone: retrieval cannot be evaluated on them."""
+
 
 class DatasetRecord(BaseModel):
     """What mdrbench noted when it made a data set."""
 
     model_config = ConfigDict(extra="forbid")
     format: Literal[1] = 1
-    corpus_variant: str = Field(default="full", description="'full', or the name of the pool in results")
+    corpus_variant: str = Field(
+        default="full", description="'full', 'judged' (judged passages alone), or the name of the pool"
+    )
     origin: dict[str, Any] = Field(description="kind, name, revision and licence of the source")
     languages: dict[str, dict[str, int]] = Field(default_factory=dict, description="language -> counts")
 

@@ -16,30 +16,38 @@ class Settings(MemberConfig):
     A key is never part of a recipe: ``api_key_env`` names the environment variable that holds it.
     """
 
-    model: str = Field(min_length=1, description="the model's name as the endpoint knows it")
-    base_url: str | None = Field(default=None, description="None: OPENAI_BASE_URL, else OpenAI's")
-    api_key_env: str | None = Field(default=None, description="variable with the key; None: OPENAI_API_KEY, see docs")
-    temperature: float | None = Field(default=0.0, ge=0, description="None: not sent, the endpoint's default")
+    model: str = Field(min_length=1, description="name of the model at the endpoint")
+    base_url: str | None = Field(
+        default=None, description="address of the endpoint; None: OPENAI_BASE_URL, else OpenAI's"
+    )
+    api_key_env: str | None = Field(default=None, description="environment variable with the key; None: OPENAI_API_KEY")
+    temperature: float | None = Field(default=0.0, ge=0, description="None: not sent, so the endpoint decides")
     top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int = Field(default=512, ge=1, description="tokens of an answer, reasoning included")
-    seed: int | None = Field(default=0, description="None: not sent; later votes and attempts send other seeds")
-    extra: dict[str, Any] = Field(default_factory=dict, description="further fields of the request's body")
-    passage_chars: int = Field(default=8000, ge=1, description="characters of a passage's text that are shown")
-    reasks: int = Field(default=2, ge=0, description="times that an unreadable answer is asked for again")
+    max_tokens: int = Field(default=512, ge=1, description="most tokens of an answer, with its reasoning")
+    seed: int | None = Field(default=0, description="None: not sent; votes and repeated questions use other seeds")
+    extra: dict[str, Any] = Field(default_factory=dict, description="more fields for the body of the request")
+    passage_chars: int = Field(default=8000, ge=1, description="characters of a passage that the model sees")
+    reasks: int = Field(default=2, ge=0, description="how often an unreadable answer is asked for again")
     length_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    concurrency: int = Field(default=8, ge=1, le=1024, description="requests under way at once")
+    concurrency: int = Field(default=8, ge=1, le=1024, description="requests at the same time")
     timeout_s: float = Field(default=120.0, gt=0)
     retries: int = Field(
-        default=6, ge=0, description="repetitions of a request after 429, 5xx, timeout, lost connection"
+        default=6, ge=0, description="retries of a request after 429, 5xx, a timeout or a lost connection"
     )
-    backoff_s: float = Field(default=1.0, ge=0, description="wait before the first repetition; doubles each time")
-    max_requests: int | None = Field(default=None, ge=0, description="hard limit of requests, for a process")
-    max_cost: float | None = Field(default=None, ge=0, description="hard limit of cost; needs both prices")
-    price_input: float | None = Field(default=None, ge=0, description="of a million input tokens")
-    price_output: float | None = Field(default=None, ge=0, description="of a million output tokens")
-    store: str | None = Field(default=None, description="file of answers; None: MDRBENCH_ANSWERS, else in the cache")
-    check_model: bool = Field(default=True, description="whether the endpoint is tried before anything runs")
-    offline: bool = Field(default=False, description="use stored answers only; a missing one is an error")
+    backoff_s: float = Field(
+        default=1.0, ge=0, description="wait in seconds before the first retry; it doubles each time"
+    )
+    max_requests: int | None = Field(default=None, ge=0, description="hard limit of requests per process")
+    max_cost: float | None = Field(
+        default=None, ge=0, description="hard limit of the cost per process; needs both prices"
+    )
+    price_input: float | None = Field(default=None, ge=0, description="price of a million input tokens")
+    price_output: float | None = Field(default=None, ge=0, description="price of a million output tokens")
+    store: str | None = Field(
+        default=None, description="file of stored answers; None: MDRBENCH_ANSWERS, else in the cache"
+    )
+    check_model: bool = Field(default=True, description="ask the endpoint for the model before anything runs")
+    offline: bool = Field(default=False, description="use only stored answers; a missing answer is an error")
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -58,19 +58,21 @@ class Negatives(MemberConfig):
         default=None, description="the retriever whose ranking is mined; None: the recipe's own"
     )
     mining: Annotated[Member, Part("mining")] = Field(description="a member of the family mining")
-    judged_zeros: Literal["keep", "drop"] = Field(default="keep", description="may passages judged 0 be negatives?")
+    judged_zeros: Literal["keep", "drop"] = Field(
+        default="keep", description="whether passages judged 0 may become negatives"
+    )
     judge: Annotated[Member, Part("judges")] = Field(
         default=NONE, validate_default=True, description="a member of the family judges"
     )
     reference: bool = Field(default=True, description="whether the judge sees a positive of the query")
     keep: Literal["irrelevant", "not-relevant"] = Field(
-        default="irrelevant", description="grades that stay: 0 alone (the paper's text), or 0 and 1 (its appendix)"
+        default="irrelevant", description="grades that stay: only 0 (the paper's text), or 0 and 1 (its appendix)"
     )
     unreadable: Literal["drop", "keep"] = Field(default="drop", description="candidates without a readable verdict")
     generation: Annotated[Member, Part("generation")] = Field(
         default=NONE, validate_default=True, description="a member of the family generation"
     )
-    size: int = Field(default=30, ge=1, description="negatives of a query; generation tops up groups with fewer")
+    size: int = Field(default=30, ge=1, description="negatives per query; generation adds to groups with fewer")
 
     @property
     def judges(self) -> bool:
@@ -87,8 +89,8 @@ class Weights(MemberConfig):
     """Weights of training queries; see :mod:`mdrbench.training.weighting`."""
 
     mode: Literal["share", "fixed", "none"] = "share"
-    alpha: float = Field(default=0.45, ge=0, description="coefficient of the language")
-    beta: float = Field(default=0.40, ge=0, description="coefficient of the domain")
+    alpha: float = Field(default=0.45, ge=0, description="weight of a shared language")
+    beta: float = Field(default=0.40, ge=0, description="weight of a shared domain")
 
 
 class Training(Settings):
@@ -101,13 +103,13 @@ class Training(Settings):
         default={}, validate_default=True, description="a member of the family samplers"
     )
     weights: Weights = Weights()
-    batch_size: int = Field(default=24, ge=2, description="queries of a step")
+    batch_size: int = Field(default=24, ge=2, description="queries per step")
     epochs: int = Field(default=20, ge=1)
-    steps: int | None = Field(default=None, ge=1, description="steps in all, in place of epochs")
+    steps: int | None = Field(default=None, ge=1, description="total number of steps, in place of epochs")
     queries_per_language: int | None = Field(
-        default=None, ge=2, description="only the first queries of each language; None: all"
+        default=None, ge=2, description="use only the first queries of each language; None: all"
     )
-    processes: int = Field(default=1, ge=1, description="processes that train as one, one a GPU; batches are joint")
+    processes: int = Field(default=1, ge=1, description="training processes, one per GPU; they share each batch")
 
 
 class Recipe(MemberConfig):

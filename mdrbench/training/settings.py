@@ -19,30 +19,32 @@ class Settings(MemberConfig):
     learning_rate: float = Field(default=2e-6, gt=0)
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
     decay: Literal["linear", "cosine", "constant"] = "linear"
-    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's; 0 is Adam. Not on biases and norms")
-    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
-    temperature: float = Field(default=0.02, gt=0, description="not given in the paper")
-    similarity: Literal["cosine", "dot"] = "cosine"
-    negatives: int = Field(default=7, ge=0, description="hard negatives drawn a query and step; 0: in-batch only")
-    weights_on: Literal["negative", "example"] = Field(
-        default="negative", description="what a query's weight applies to: its passages as negatives, or its own loss"
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="weight decay of AdamW, not on biases and norms; 0 is Adam"
     )
-    attention_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the model's own")
-    freeze_word_embeddings: bool = Field(default=False, description="whether the input embeddings stay as they are")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
+    temperature: float = Field(default=0.02, gt=0, description="softmax temperature; not given in the paper")
+    similarity: Literal["cosine", "dot"] = "cosine"
+    negatives: int = Field(default=7, ge=0, description="hard negatives drawn per query and step; 0: in-batch only")
+    weights_on: Literal["negative", "example"] = Field(
+        default="negative", description="a query's weight applies to its passages as negatives, or to its own loss"
+    )
+    attention_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the value of the model")
+    freeze_word_embeddings: bool = Field(default=False, description="keep the input embeddings unchanged")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     validation: float = Field(default=0.1, ge=0, lt=1, description="share of the queries held out")
-    validate_every: int = Field(default=0, ge=0, description="steps between validations; 0: after the last step only")
+    validate_every: int = Field(default=0, ge=0, description="steps between validations; 0: only after the last step")
     patience: int = Field(
-        default=0, ge=0, description="validations without a lower loss before training stops; 0: it never does"
+        default=0, ge=0, description="stop after this many validations without a lower loss; 0: never"
     )
     seed: int = 0
     micro_batch: int = Field(
-        default=0, ge=0, description="texts that go through the model at once (gradient caching); 0: the whole batch"
+        default=0, ge=0, description="texts that pass through the model at once (gradient caching); 0: the whole batch"
     )
     gradient_checkpointing: bool = False
     save_every: int = Field(default=500, ge=1, description="steps between checkpoints")
-    keep: int = Field(default=2, ge=1, description="checkpoints kept")
-    log_every: int = Field(default=1, ge=1, description="steps between lines of the log")
+    keep: int = Field(default=2, ge=1, description="checkpoints that are kept")
+    log_every: int = Field(default=1, ge=1, description="steps between log lines")
     tensorboard: bool = False
 
 

@@ -104,7 +104,7 @@ def test_of_a_fusion_of_two_the_other_one_ranks_alone():
 @pytest.mark.parametrize(
     ("name", "label", "said"),
     [
-        ("boosted", "bge", "no 'bge' in the ensemble"),
+        ("boosted", "bge", "The ensemble has no retriever 'bge'"),
         ("naive", "bge-m3", "'naive' mines the ranking of a single retriever"),
         ("bm25", "bm25", "'bm25' mines the ranking of a single retriever"),
     ],
@@ -177,9 +177,9 @@ def test_nothing_that_a_recipe_lacks_is_a_variant(name):
 def test_a_part_that_is_not_in_the_recipe_is_an_error_that_says_what_is():
     with pytest.raises(UsageError) as error:
         choose("boosted-sample", [], ["judge", "mift"])
-    assert error.value.message.startswith("--no-mift: 'boosted-sample' has no such part: negatives.generation.untuned")
+    assert str(error.value).startswith("--no-mift: 'boosted-sample' has no such part: negatives.generation.untuned")
     assert "--no-judge, --no-generation, --no-same-language" in error.value.mend
-    with pytest.raises(UsageError, match="no variant is asked for"):
+    with pytest.raises(UsageError, match="No variant is requested"):
         choose("boosted-sample", [])
 
 
@@ -221,7 +221,7 @@ def test_values_may_be_lists_and_mappings():
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("depth=1,2", r"'depth' may be negatives\.mining\.depth or search\.depth"),
+        ("depth=1,2", r"'depth' may mean negatives\.mining\.depth or search\.depth"),
         ("mining.kep=1", r"no key 'mining\.kep'"),
         ("negatives.sise=1", r"did you mean 'negatives\.size'"),
         ("size", "is not KEY=V1,V2"),
@@ -287,7 +287,9 @@ def test_a_rival_that_is_a_variant_too_is_one_variant_with_both_names():
 
 
 def test_a_recipe_is_no_rival_of_itself():
-    with pytest.raises(UsageError, match="--rival boosted-sample: trains what 'boosted-sample' trains"):
+    with pytest.raises(
+        UsageError, match="--rival boosted-sample: It has the retriever, negatives and training of 'boosted-sample'"
+    ):
         choose("boosted-sample", [], rivals=["boosted-sample"])
 
 

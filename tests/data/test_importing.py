@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
-import types
-from typing import NamedTuple
 
 import pytest
 from support.hub_server import FakeHub
 from support.parquet_pools import front_matter, parquet, put_language
+from support.project import PROJECT
 
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.types import Passage
@@ -94,51 +94,76 @@ def test_two_files_of_ones_own(tmp_path):
         imported(None, tmp_path / "other", passages=passages, questions=[str(questions)])
 
 
-class Doc(NamedTuple):
-    doc_id: str
-    title: str
-    text: str
-
-
-class Query(NamedTuple):
-    query_id: str
-    text: str
-
-
-class Qrel(NamedTuple):
-    query_id: str
-    doc_id: str
-    relevance: int
-
-
-class Library(types.ModuleType):
-    """A small ``ir_datasets`` with ``lakes/de`` and its judged part ``lakes/de/dev``."""
-
-    registry = ("lakes/de", "lakes/de/dev", "lakes/fi")
-
-    def load(self, name):
-        if name not in self.registry:
-            raise KeyError(name)
-        judged = name.endswith("/dev")
-        return types.SimpleNamespace(
-            docs_iter=lambda: (Doc(str(row["_id"]), row.get("title", ""), row["text"]) for row in CORPUS),
-            queries_iter=lambda: (Query(row["_id"], row["text"]) for row in QUERIES),
-            qrels_iter=lambda: (Qrel(*map(str, list(row.values())[:2]), row["score"]) for row in QRELS[:1]),
-            has_queries=lambda: judged,
-            has_qrels=lambda: judged,
+MR_TYDI = {
+    "collection/docs.jsonl.gz": [{"id": f"{n}#0", "contents": f"Järvi {n}\n\nTeksti."} for n in range(3)],
+    "topic.tsv": "1\tMikä järvi?\n2\tMikä joki?\n",
+    "qrels.txt": "1 Q0 0#0 1\n2 Q0 2#0 1\n",
+    "topic.train.tsv": "1\tMikä järvi?\n",
+    "qrels.train.txt": "1 Q0 0#0 1\n",
+    "topic.dev.tsv": "2\tMikä joki?\n",
+    "qrels.dev.txt": "2 Q0 2#0 1\n",
+}
+NEUCLIR_TOPIC = {
+    "topic_id": "100",
+    "topics": [
+        {"lang": lang, "source": source, "topic_title": title, "topic_description": "", "topic_narrative": ""}
+        for lang, source, title in (
+            ("eng", "original", "Lakes"),
+            ("fas", "human translation", "دریاچه‌ها"),
+            ("fas", "machine translation", "دریاچه"),
         )
+    ],
+}
+NEUCLIR = {
+    "1/fas/docs.jsonl.gz": [{"id": n, "title": n, "text": n, "url": "", "time": "", "cc_file": ""} for n in "ab"],
+    "trec-2022/topics.jsonl": json.dumps(NEUCLIR_TOPIC) + "\n",
+    "trec-2022/qrels": "100 fas a 3\n100 rus c 1\n100 fas b 0\n",
+}
 
 
-def test_a_name_of_ir_datasets(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ir_datasets", Library("ir_datasets"))
-    check_german(*imported("ir_datasets:lakes/de", tmp_path / "mine"))
-    with pytest.raises(UsageError, match="ir_datasets has no 'lakes/xx'"):
-        imported("ir_datasets:lakes/xx", tmp_path / "other")
-    with pytest.raises(UsageError, match="'lakes/fi' of ir_datasets has no topics with judgments"):
-        imported("ir_datasets:lakes/fi", tmp_path / "other")
+def put_files(folder, files):
+    """Write texts, and rows as packed JSON lines."""
+    for name, body in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = body.encode() if isinstance(body, str) else "".join(json.dumps(row) + "\n" for row in body).encode()
+        path.write_bytes(gzip.compress(rows) if name.endswith(".gz") else rows)
+
+
+@pytest.mark.medium
+def test_names_of_ir_datasets(cli, tmp_path):
+    """The package itself reads Mr. TyDi and NeuCLIR, from small files in its cache."""
+    pytest.importorskip("ir_datasets", reason="ir_datasets is not installed")
+    home = tmp_path / "ir"
+    put_files(home / "mr-tydi/fi.data/mrtydi-v1.0-finnish", MR_TYDI)
+    put_files(home / "neuclir", NEUCLIR)
+    paths = os.environ.get("PYTHONPATH", "")
+    environment = {**os.environ, "IR_DATASETS_HOME": str(home), "PYTHONPATH": f"{PROJECT}{os.pathsep}{paths}"}
+
+    done = cli("data", "import", "ir_datasets:mr-tydi/fi/dev", "--langs", "fi", "--out", "tydi", env=environment)
+    assert done.returncode == 0, done.stderr
+    dataset = open_dataset(str(tmp_path / "tydi"))
+    assert dataset.splits_of("fi") == ["dev"]
+    assert trec.read_topics(dataset.topics_file("fi", "dev")) == {"2": "Mikä joki?"}
+    assert trec.read_qrels(dataset.qrels_file("fi", "dev")) == {"2": {"2#0": 1}}
+    assert next(iter(dataset.passages("fi"))) == Passage("0#0", "", "Järvi 0\n\nTeksti.")
+    assert read_record(dataset.root).origin["revision"].startswith("ir_datasets 0.")
+
+    done = cli(
+        "data", "import", "ir_datasets:neuclir/1/fa/trec-2022", "--langs", "fa", "--out", "clir", env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    dataset = open_dataset(str(tmp_path / "clir"))
+    assert trec.read_topics(dataset.topics_file("fa", "dev")) == {"100": "دریاچه‌ها"}  # the human translation
+    assert trec.read_qrels(dataset.qrels_file("fa", "dev")) == {"100": {"a": 3, "b": 0}}
+    done = cli("data", "import", "ir_datasets:mr-tydi/xx", "--langs", "fi", "--out", "no", env=environment)
+    assert (done.returncode, "ir_datasets has no 'mr-tydi/xx'" in done.stderr) == (2, True)
+
+
+def test_without_ir_datasets_the_import_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ir_datasets", None)
     with pytest.raises(SetupError, match="pip install ir-datasets"):
-        imported("ir_datasets:lakes/de", tmp_path / "other")
+        imported("ir_datasets:mr-tydi/fi", tmp_path / "other")
 
 
 @pytest.fixture
@@ -186,23 +211,43 @@ def test_a_repository_with_several_languages(hub, tmp_path):
         imported("hub:lab/lakes", tmp_path / "other", langs=["fi"])
 
 
-def test_a_task_of_mteb_is_read_at_its_revision(hub, tmp_path, monkeypatch):
-    metadata = types.SimpleNamespace(
-        **{"type": "Retrieval", "modalities": ["text"], "eval_splits": ["dev"]},
-        dataset={"path": "lab/lakes", "revision": "0123456789abcdef0123456789abcdef01234567"},
-    )
-    library = types.SimpleNamespace(get_task=lambda name: types.SimpleNamespace(metadata=metadata))
-    monkeypatch.setitem(sys.modules, "mteb", library)
-    hub.commits["lab/lakes"] = metadata.dataset["revision"]
-    hub.put("lab/lakes", "README.md", front_matter(["de"]))
-    put_language(hub, "lab/lakes", "de", {"corpus": text_ids(CORPUS), "queries": QUERIES, "qrels": QRELS[:1]})
-    counts, dataset = imported("mteb:LakesRetrieval", tmp_path / "mine", langs=())
-    check_german(counts, dataset)
+def hub_environment(hub, tmp_path) -> dict[str, str]:
+    """For a process that reads this hub, with caches of its own."""
+    return {
+        **os.environ,
+        **{"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"},
+        **{"MDRBENCH_CACHE": str(tmp_path / "store"), "PYTHONPATH": str(PROJECT)},
+    }
+
+
+@pytest.mark.slow
+def test_a_task_of_mteb_is_loaded_by_mteb_at_its_revision(hub, cli, tmp_path):
+    """MintakaRetrieval, with whole numbers as ids."""
+    repo, revision = "mteb/MintakaRetrieval", "43bc699486e768138ce3a6d4cd859da306ac9eef"
+    hub.commits[repo] = revision
+    hub.put(repo, "README.md", front_matter(["de", "ja"], "test"))
+    parts = {
+        "corpus": [{"_id": n, "title": "", "text": f"See {n}"} for n in range(4)],
+        "queries": [{"_id": 7, "text": "Welcher See?"}, {"_id": 8, "text": "Ohne Urteil?"}],
+        "qrels": [{"query-id": 7, "corpus-id": 2, "score": 1}],
+    }
+    for lang in ("de", "ja"):
+        put_language(hub, repo, lang, parts, split="test")
+    words = ("data", "import", "mteb:MintakaRetrieval", "--langs")
+    done = cli(*words, "de", "--out", "mine", env=hub_environment(hub, tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "next: mdrbench run bm25 --data mine --split test --final" in done.stdout
+    dataset = open_dataset(str(tmp_path / "mine"))
+    assert dataset.languages() == ["de"]
+    assert sorted(dataset.passages("de")) == [Passage(str(n), "", f"See {n}") for n in range(4)]
+    assert trec.read_topics(dataset.topics_file("de", "test")) == {"7": "Welcher See?"}
+    assert trec.read_qrels(dataset.qrels_file("de", "test")) == {"7": {"2": 1}}
     origin = read_record(dataset.root).origin
-    assert (origin["name"], origin["revision"]) == ("LakesRetrieval (lab/lakes)", metadata.dataset["revision"])
-    monkeypatch.setattr(metadata, "type", "STS")
-    with pytest.raises(UsageError, match="does not retrieve texts"):
-        imported("mteb:STS12", tmp_path / "other")
+    assert (origin["name"], origin["revision"]) == (f"MintakaRetrieval ({repo})", revision)
+    assert origin["licence"] == "cc-by-4.0"
+    assert not any("ja-" in request.path for request in hub.log if request.method == "GET")
+    refused = cli(*words, "fi", "--out", "other", env=hub_environment(hub, tmp_path))
+    assert (refused.returncode, "MintakaRetrieval has no language 'fi'" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

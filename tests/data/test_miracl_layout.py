@@ -248,6 +248,9 @@ def test_every_language_with_a_corpus_belongs_to_a_folder(maker):
     assert parse_langs("all", ["yo"]) == ["yo"]
     with pytest.raises(UsageError, match=r"Unknown language 'xx' in --langs.\n  mend: .*zh-tw"):
         parse_langs("xx", langs)
+    maker.corpus("EN")
+    with pytest.raises(DataError, match=r"miracl-corpus-v1.0-EN: 'EN' is not a language code"):
+        maker.folder().languages()
 
 
 def test_a_folder_a_level_too_low_or_too_high_is_told_where_the_layout_is(maker):
@@ -262,8 +265,11 @@ def test_all_leaves_out_languages_without_topics_and_a_named_one_is_an_error(mak
     maker.corpus("sw")
     maker.split("topics", "q1\tx\n", "sw", "train")
     maker.split("qrels", "q1\tQ0\t1#0\t1\n", "sw", "train")
+    maker.corpus("de")
     assert choose_languages(maker.folder(), "all", ["dev"]) == ["en"]
-    assert "note: 'sw' has no dev topics and is left out" in capsys.readouterr().err
+    notes = capsys.readouterr().err
+    assert "note: 'sw' has no dev topics and is left out" in notes
+    assert "note: 'de' is not part of `all`; name it in --langs" in notes
     with pytest.raises(
         DataError, match=r"no topics for language 'sw', split 'dev'\n  mend: 'sw' has train; choose with"
     ):

@@ -20,7 +20,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def front_matter(langs: list[str]) -> bytes:
+def front_matter(langs: list[str], split: str = "dev") -> bytes:
     """The README of a repository that ``push_to_hub`` wrote, one configuration for each language and part."""
     lines = ["---", "configs:"]
     for lang in langs:
@@ -28,16 +28,18 @@ def front_matter(langs: list[str]) -> bytes:
             lines += [
                 f"- config_name: {lang}-{part}",
                 "  data_files:",
-                "  - split: dev",
-                f"    path: {lang}-{part}/dev-*",
+                f"  - split: {split}",
+                f"    path: {lang}-{part}/{split}-*",
             ]
     return "\n".join([*lines, "---", "# Pools", ""]).encode()
 
 
-def put_language(hub: FakeHub, repo: str, lang: str, parts: dict[str, list[dict[str, Any]]], shards: int = 2) -> None:
+def put_language(
+    hub: FakeHub, repo: str, lang: str, parts: dict[str, list[dict[str, Any]]], shards: int = 2, split: str = "dev"
+) -> None:
     """Put corpus, queries and qrels of a language on a hub, the corpus in several shards."""
     for part in PARTS:
         number = shards if part == "corpus" else 1
         for shard in range(number):
-            path = f"{lang}-{part}/dev-{shard:05}-of-{number:05}.parquet"
+            path = f"{lang}-{part}/{split}-{shard:05}-of-{number:05}.parquet"
             hub.put(repo, path, parquet(parts[part][shard::number]))

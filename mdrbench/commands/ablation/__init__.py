@@ -1,1 +1,1 @@
-"""Recipes without their parts: which variants there are, and running them together."""
+"""Choose the variants of a recipe, which lack some of its parts, and run them together."""

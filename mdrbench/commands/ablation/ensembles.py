@@ -17,24 +17,27 @@ def without(complete: Recipe, label: str) -> list[str]:
     In a fusion of two, the other retriever ranks alone. Weights of an ensemble's encoders stay in proportion.
 
     Raises:
-        UsageError: the recipe mines no combined ranking, it has no such retriever, or no other.
+        UsageError: the recipe mines no combined ranking, or it has no such retriever, or no other retriever.
     """
     key, combined = _combination(complete)
     if combined is None:
         raise UsageError(
-            f"--ensemble-without {label}: '{complete.name}' mines the ranking of a single retriever",
-            mend="leave it out, or name a recipe with an ensemble",
+            f"'{complete.name}' mines the ranking of a single retriever.",
+            where=f"--ensemble-without {label}",
+            mend="leave out the option, or name a recipe with an ensemble",
         )
     parts = combined.config.of
     if label not in parts:
-        raise UsageError(f"--ensemble-without: no '{label}' in the ensemble", mend=did_you_mean(label, list(parts)))
+        mend = did_you_mean(label, list(parts))
+        raise UsageError(f"The ensemble has no retriever '{label}'.", where="--ensemble-without", mend=mend)
     if len(parts) == 1:
-        raise UsageError(f"--ensemble-without {label}: nothing is left of the ensemble", mend="see --no-ensemble")
+        mend = "use --no-ensemble"
+        raise UsageError("The ensemble has no other retriever.", where=f"--ensemble-without {label}", mend=mend)
     return [f"{key}={json.dumps(_reduced(combined, label), ensure_ascii=False)}"]
 
 
 def _combination(complete: Recipe) -> tuple[str, Member | None]:
-    """The key and the member that combines retrievers; None if the recipe has no such member."""
+    """Return the key and the member that combines retrievers; None if the recipe has no such member."""
     if complete.negatives is None:
         return "", None
     if "of" in complete.negatives.mining.settings:
@@ -43,7 +46,7 @@ def _combination(complete: Recipe) -> tuple[str, Member | None]:
 
 
 def _reduced(combined: Member, label: str) -> dict[str, Any]:
-    """The settings of the combining member without one retriever."""
+    """Return the settings of the combining member without one retriever."""
     settings = combined.written
     left = {name: part for name, part in settings["of"].items() if name != label}
     if combined.name == "hybrid" and len(left) == 1:

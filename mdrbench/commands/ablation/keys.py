@@ -1,4 +1,4 @@
-"""Parse ``--vary KEY=V1,V2``: the key of the recipe, and the values as they were typed."""
+"""Parse ``--vary KEY=V1,V2`` into the key of the recipe and the values as they were typed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def parse_vary(item: str, resolved: dict[str, Any]) -> tuple[str, list[str]]:
         resolved: the recipe with all defaults, as JSON; settings without a value are None.
 
     Raises:
-        UsageError: not KEY=V1,V2, or the recipe has no such key, or several.
+        UsageError: the text is not KEY=V1,V2, or the recipe has no such key, or several keys that end so.
     """
     key, equals, text = item.partition("=")
     values = [value.strip() for value in split(text)]
     if not equals or not key or not all(values):
-        raise UsageError(f"--vary '{item}' is not KEY=V1,V2", mend="write for instance --vary negatives.size=10,20,30")
+        mend = "write, for example, --vary negatives.size=10,20,30"
+        raise UsageError(f"'{item}' is not KEY=V1,V2.", where="--vary", mend=mend)
     if len(set(values)) < len(values):
-        raise UsageError(f"--vary '{item}' names a value twice", mend="name each once")
+        raise UsageError(f"'{item}' names a value twice.", where="--vary", mend="name each value once")
     return whole_key(key, resolved), values
 
 
 def whole_key(key: str, resolved: dict[str, Any]) -> str:
-    """Return the key as ``--set`` takes it: as given, or the only key of the recipe that ends in it.
+    """Return the whole key: the given one, or the only key of the recipe that ends in it.
 
     ``mining.keep`` is the number of negatives that a query keeps: ``k`` of the strategy, or else ``negatives.size``.
     """
@@ -42,11 +43,13 @@ def whole_key(key: str, resolved: dict[str, Any]) -> str:
     if len(ending) == 1:
         return ending[0]
     if ending:
-        raise UsageError(f"--vary: '{key}' may be {' or '.join(ending)}", mend="write the key in full")
+        mend = "write the whole key"
+        raise UsageError(f"'{key}' may mean {' or '.join(ending)}.", where="--vary", mend=mend)
     tails = {other.split(".", 1)[-1]: other for other in known} | {other.rsplit(".", 1)[-1]: other for other in known}
     hint = did_you_mean(key, [*known, *tails]).partition("(known:")[0].strip()
     raise UsageError(
-        f"--vary: the recipe has no key '{key}'",
+        f"The recipe has no key '{key}'.",
+        where="--vary",
         mend=f"{hint + ' ' if hint else ''}`mdrbench show RECIPE` prints every key",
     )
 

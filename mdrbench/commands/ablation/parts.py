@@ -1,4 +1,4 @@
-"""The parts that can be removed from a recipe: why a recipe may not have one, and the settings without it.
+"""The parts that can be removed from a recipe: why a recipe lacks a part, and the settings without it.
 
 ``docs/ablation.md`` says how to add a part.
 """
@@ -16,10 +16,10 @@ from mdrbench.recipe import Recipe
 from mdrbench.recipe.schema import Negatives, Training
 
 DEPTH = 100
-"""Hits that the plain top-k strategy looks at. It is the strategy's default, and leaves room for positives."""
+"""Depth of the plain top-k strategy: its default, which leaves room for positives."""
 
 WhyAbsent = Callable[[Recipe], str | None]
-"""A recipe -> why it does not have a part; None if it has the part."""
+"""Recipe -> why it lacks a part; None if it has the part."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Part:
     """A part that can be removed.
 
     Attributes:
-        why_absent: why a recipe does not have the part; None if it has it.
-        overrides: the settings without the part, as ``--set`` items; a mapping that is replaced is given whole.
+        why_absent: why a recipe lacks the part; None if it has the part.
+        overrides: the settings without the part, as ``--set`` items. A mapping that is replaced is given as a whole.
         within: the parts that include this part.
     """
 
@@ -39,12 +39,12 @@ class Part:
 
 
 def _of_training(why: Callable[[Training], str | None]) -> WhyAbsent:
-    """Make a check of the section ``training`` a check of a recipe."""
+    """Turn a check of the section ``training`` into a check of a recipe."""
     return lambda recipe: "it trains nothing" if recipe.training is None else why(recipe.training)
 
 
 def _of_negatives(why: Callable[[Negatives], str | None]) -> WhyAbsent:
-    """Make a check of the section ``negatives`` a check of a recipe that trains on them."""
+    """Turn a check of the section ``negatives`` into a check of a recipe that trains on them."""
 
     def check(negatives: Negatives | None) -> str | None:
         return "it trains without hard negatives" if negatives is None else why(negatives)
@@ -53,7 +53,7 @@ def _of_negatives(why: Callable[[Negatives], str | None]) -> WhyAbsent:
 
 
 def _negatives(recipe: Recipe) -> Negatives:
-    """The section ``negatives`` of a recipe that has one."""
+    """Return the section ``negatives`` of a recipe that has it."""
     assert recipe.negatives is not None, "why_absent is asked first"
     return recipe.negatives
 
@@ -75,7 +75,7 @@ def _no_ensemble(negatives: Negatives) -> str | None:
 
 
 def combined_ranking(negatives: Negatives) -> bool:
-    """Whether the recipe names the ranking that is mined, and the ranking combines several retrievers."""
+    """Tell whether the recipe names a ranking to mine that combines several retrievers."""
     return negatives.retriever is not None and negatives.retriever.spec.combines is not None
 
 
@@ -88,9 +88,9 @@ def _without_ensemble(complete: Recipe) -> list[str]:
 
 
 def _single_ranking(complete: Recipe) -> list[str]:
-    """The overrides that put a single retriever's ranking in place of a combined one.
+    """Return the overrides that replace a combined ranking by that of a single retriever.
 
-    It is the recipe's own retriever, or, if that is not among the combined ones, the first dense one of them.
+    It is the recipe's own retriever if it is part of the combination, else the first dense retriever of it.
     """
     negatives = _negatives(complete)
     if negatives.retriever is None or not combined_ranking(negatives):
@@ -210,5 +210,5 @@ STAGES = ("stage-1", "stage-2", "stage-3")
 
 
 def flag(slug: str) -> str:
-    """The option of the command line that removes a part."""
+    """Return the option of the command line that removes a part."""
     return f"--stage-off {slug[-1]}" if slug in STAGES else f"--no-{slug}"

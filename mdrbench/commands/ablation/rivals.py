@@ -1,6 +1,6 @@
-"""Another recipe (a rival) as a variant: its differences from the complete recipe as plain ``--set`` overrides.
+"""Express another recipe (a rival) as a variant: its differences from the complete recipe as ``--set`` overrides.
 
-Searching and evaluation stay those of the complete recipe, so that the two can be compared.
+Search and evaluation stay those of the complete recipe, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
 
 SECTIONS = ("retriever", "negatives", "training")
-"""The sections that may differ; searching, evaluation and the seed are those of the complete recipe."""
+"""Sections that may differ. Search, evaluation and seed are those of the complete recipe."""
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """Return the overrides that turn ``one`` into ``other``; a mapping with a ``name`` is always given whole."""
+    """Return the overrides that turn ``one`` into ``other``. A mapping with a ``name`` is given as a whole."""
     mine, theirs = ({section: _written(getattr(each, section)) for section in SECTIONS} for each in (one, other))
     return [
         f"{key}={json.dumps(value, ensure_ascii=False)}"
@@ -30,7 +30,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 
 
 def _written(value: Any) -> Any:
-    """A value of a recipe as JSON that can be read again from any folder."""
+    """Return a value of a recipe as JSON that can be read from any folder."""
     if isinstance(value, Member):
         return value.written
     if isinstance(value, BaseModel):
@@ -50,7 +50,7 @@ def _changed(mine: Any, theirs: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def applicable(overrides: list[str], name: str) -> list[str]:
-    """Return the overrides of the complete recipe that a rival can take: those of sections that it has."""
+    """Return the overrides of the complete recipe in sections that the rival has."""
     plain = recipe.load(name)
     lacks = tuple(section for section in SECTIONS if getattr(plain, section) is None)
     return [item for item in overrides if not item.startswith(tuple(f"{section}." for section in lacks))]

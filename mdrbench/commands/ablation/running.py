@@ -1,4 +1,4 @@
-"""Run ``mdrbench ablate``: the complete recipe and its variants together, so that shared steps run once."""
+"""Run the complete recipe and its variants together, so that shared steps run once."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from mdrbench.results.ablations import Ablation
 
 @dataclass(frozen=True)
 class Planned:
-    """The plans of the complete recipe (first) and of each variant, one for each seed; nothing has run."""
+    """The plans of the complete recipe (first) and of each variant, one plan per seed. Nothing has run."""
 
     choice: Choice
     plans: list[tuple[Variant, list[RecipePlan]]]
 
     @property
     def complete(self) -> list[RecipePlan]:
-        """The complete recipe's."""
+        """The plans of the complete recipe."""
         return self.plans[0][1]
 
     def all(self) -> list[RecipePlan]:
-        """Every plan once, whatever variants reach it: a sweep over seeds may reach a repeat of another."""
+        """Return each plan once. A sweep over seeds may have the same plan as a repetition."""
         return list({plan.recipe.digest: plan for _, plans in self.plans for plan in plans}.values())
 
 
 @dataclass
 class Ablated:
-    """The written ablation. ``failed`` maps a variant's label to the languages that are missing."""
+    """The written ablation. ``failed``: label of a variant -> languages without scores."""
 
     path: Path
     found: Ablation
@@ -64,7 +64,7 @@ def plan(
 ) -> Planned:
     """Plan the complete recipe and all variants on the same data.
 
-    With ``fetch`` what the data set lacks, and all models, are fetched and judges and generators tried first.
+    With ``fetch``, missing data and models are fetched first, and judges and generators are checked.
 
     Raises:
         UsageError, DataError, SetupError: as for a run of each variant.
@@ -89,14 +89,14 @@ def plan(
 def run(
     planned: Planned, store: Store, results_root: Path, command: str, *, quiet: bool = False, executor: str = "local"
 ) -> tuple[Ablated, MdrbenchError | None]:
-    """Run everything, record each result as usual, and store what the variants' differences are.
+    """Run all plans, record each result as usual, and store the differences of the variants.
 
     Returns:
-        The ablation, and the error to end with where a step failed.
+        The ablation, and the error to raise after showing it, or None if no step failed.
 
     Raises:
         UsageError: a stored ablation would lose variants.
-        MdrbenchError: the complete recipe failed: there is nothing to compare with.
+        MdrbenchError: the complete recipe failed, so there is nothing to compare with.
     """
     draft = _draft(planned, results_root, command)
     path = ablation_results.path_of(write_result.target(planned.complete[0], results_root)[0])
@@ -109,7 +109,7 @@ def run(
             if lacking:
                 failed[variant.label] = [lang for lang in draft.languages if lang in lacking]
     if failed.pop(planned.choice.complete.label, None):
-        raise error or DataError("the complete recipe has no scores", mend="run the same command again")
+        raise error or DataError("The complete recipe has no scores.", mend="run the same command again")
     finished = [v for v in draft.variants if v.label not in failed]
     found = draft.model_copy(update={"variants": finished})
     with identity.writing(results_root, draft.dataset):

@@ -1,4 +1,4 @@
-"""The variants of an ablation: the recipe without each part, as plain ``--set`` overrides.
+"""The variants of an ablation: the recipe without some parts, as ``--set`` overrides.
 
 Other recipes (rivals) can be variants too: their retriever, negatives and training replace those of the complete
 recipe. Variants with the same recipe are one variant with several names, so nothing is computed or shown twice. The
@@ -23,7 +23,7 @@ from mdrbench.results.ablations import Kind
 
 @dataclass(frozen=True)
 class Name:
-    """One name of a variant, and the kind of change that it names."""
+    """A name of a variant, and the kind of change."""
 
     label: str
     kind: Kind
@@ -34,7 +34,7 @@ class Name:
 
 @dataclass
 class Variant:
-    """A recipe that differs from the complete one by ``overrides``, and all its names."""
+    """A recipe that differs from the complete recipe by ``overrides``, with all its names."""
 
     recipe: Recipe
     overrides: list[str]
@@ -42,13 +42,13 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """``complete``, or the first of its names."""
+        """``complete``, or the first name."""
         return self.names[0].label if self.overrides else "complete"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The complete recipe, its variants, and the parts that it does not have: slug -> why."""
+    """The complete recipe, its variants, and the parts that it lacks: slug -> why."""
 
     name: str
     overrides: list[str]
@@ -67,19 +67,19 @@ def choose(
     rivals: Iterable[str] = (),
     ensemble_without: Iterable[str] = (),
 ) -> Choice:
-    """Load and check the variants that are asked for.
+    """Load and check the requested variants.
 
     Args:
         overrides: ``--set`` of the complete recipe and so of all its variants.
-        parts: slugs of :data:`PARTS` that one variant lacks.
-        everything: also each part and each stage alone, and the stages one after the other.
-        vary: ``KEY=v1,v2``: a variant for each value.
-        rivals: other recipes, each a variant.
-        ensemble_without: labels of retrievers of the ensemble; each is removed in a variant of its own.
+        parts: slugs of :data:`PARTS`; one variant lacks all of them.
+        everything: also remove each part and each stage alone, and add the stages one after another.
+        vary: items ``KEY=V1,V2``; each value gives a variant.
+        rivals: names of other recipes; each gives a variant.
+        ensemble_without: labels of retrievers of the ensemble; each gives a variant without it.
 
     Raises:
-        UsageError: nothing is asked for, a part is not in the recipe, a key is unknown, a variant is not a valid
-            recipe, or a rival is the complete recipe itself.
+        UsageError: no variant is requested, the recipe lacks a part, a key is unknown, a variant is not a valid
+            recipe, or a rival is the same as the complete recipe.
     """
     complete = Variant(recipe.load(name, overrides), [])
     found = _Chosen(name, overrides, complete)
@@ -97,13 +97,13 @@ def choose(
     if not found.variants and not found.absent:
         flags = ", ".join(flag(slug) for slug in PARTS if slug not in STAGES)
         raise UsageError(
-            "no variant is asked for", mend=f"give --all, --vary KEY=V1,V2, --rival RECIPE, --stage-off 1, or {flags}"
+            "No variant is requested.", mend=f"give --all, --vary KEY=V1,V2, --rival RECIPE, --stage-off 1, or {flags}"
         )
     return Choice(name, overrides, complete, list(found.variants.values()), found.absent)
 
 
 class _Chosen:
-    """Variants by digest."""
+    """Collects variants by the digest of their recipe."""
 
     def __init__(self, name: str, overrides: list[str], complete: Variant):
         self.name, self.overrides, self.complete = name, overrides, complete
@@ -111,7 +111,7 @@ class _Chosen:
         self.absent: dict[str, str] = {}
 
     def add(self, name: Name, overrides: list[str]) -> bool:
-        """Name the recipe with these overrides; return False if it is the complete recipe."""
+        """Add a name for the recipe with these overrides. Return False if it is the complete recipe."""
         loaded = recipe.load(self.name, [*self.overrides, *overrides])
         if loaded.digest == self.complete.recipe.digest:
             if name.kind in ("sweep", "cumulative"):
@@ -134,12 +134,13 @@ class _Chosen:
     def _refuse(self, slug: str, why: str) -> None:
         has = [flag(other) for other, part in PARTS.items() if not part.why_absent(self.complete.recipe)]
         raise UsageError(
-            f"{flag(slug)}: '{self.name}' has no such part: {why}",
-            mend=f"leave it out; parts of this recipe: {', '.join(has) or 'none; see --vary'}",
+            f"'{self.name}' has no such part: {why}.",
+            where=flag(slug),
+            mend=f"leave out the option; parts of this recipe: {', '.join(has) or 'none; see --vary'}",
         )
 
     def everything(self) -> None:
-        """Add variants without each part, without each stage, and with the stages added one after the other."""
+        """Add variants without each part and each stage, and variants with the first stages only."""
         one = self.complete.recipe
         for slug, part in PARTS.items():
             why = part.why_absent(one)
@@ -164,8 +165,9 @@ class _Chosen:
         overrides = ablation_rivals.differences(self.complete.recipe, other)
         if not self.add(Name(other.name, "rival"), overrides):
             raise UsageError(
-                f"--rival {name}: trains what '{self.name}' trains, in the same way",
-                mend="leave it out, or name a recipe whose retriever, negatives or training differ",
+                f"It has the retriever, negatives and training of '{self.name}'.",
+                where=f"--rival {name}",
+                mend="leave out the option, or name a recipe that differs in one of them",
             )
 
     def sweep(self, item: str, resolved: dict[str, Any]) -> None:
@@ -176,7 +178,7 @@ class _Chosen:
 
 
 def combined(parts: list[str], one: Recipe) -> list[str]:
-    """Return the overrides that remove several parts at once, without keys inside a mapping that is replaced."""
+    """Return the overrides that remove several parts, without keys inside a mapping that is replaced."""
     found: dict[str, str] = {}
     for slug in parts:
         if set(PARTS[slug].within) & set(parts):
@@ -190,8 +192,9 @@ def combined(parts: list[str], one: Recipe) -> list[str]:
 
 
 def seeded(variant: Variant, overrides: list[str], seeds: int) -> list[list[str]]:
-    """The overrides of each repeat: the recipe's own seeds first, then each one more. A variant that trains nothing
-    is not repeated: no seed changes its scores.
+    """Return the overrides of each repetition: the recipe's own seeds first, then seeds that are higher by one each.
+
+    A variant that trains nothing is not repeated, because no seed changes its scores.
 
     Raises:
         UsageError: the complete recipe trains nothing.
@@ -200,7 +203,7 @@ def seeded(variant: Variant, overrides: list[str], seeds: int) -> list[list[str]
     if variant.recipe.training is None:
         if seeds > 1 and not variant.overrides:
             raise UsageError(
-                f"'{variant.recipe.name}' trains nothing: no seed changes its scores", mend="leave out --seeds"
+                f"'{variant.recipe.name}' trains nothing, so no seed changes its scores.", mend="leave out --seeds"
             )
         return repeats
     for more in range(1, seeds):
@@ -224,4 +227,4 @@ def require_measure(choice: Choice, measure: str) -> None:
     """Raise a UsageError if the complete recipe does not compute a measure."""
     known = list(choice.complete.recipe.evaluation.measures)
     if measure not in known:
-        raise UsageError(f"'{choice.name}' does not measure {measure}", mend=did_you_mean(measure, known))
+        raise UsageError(f"'{choice.name}' does not compute {measure}.", mend=did_you_mean(measure, known))

@@ -16,7 +16,7 @@ from mdrbench.commands.mteb import results as mteb_results
 from mdrbench.core.errors import SetupError, UsageError
 from mdrbench.core.languages import parse_langs
 from mdrbench.core.store import Store, key_of
-from mdrbench.data.access import at_hand, open_dataset
+from mdrbench.data.access import at_hand, check_searchable, open_dataset
 from mdrbench.data.checks import check_corpus, check_topics
 from mdrbench.data.docid_table import DocidTable
 from mdrbench.data.miracl_layout import MiraclFolder
@@ -50,6 +50,7 @@ def tasks_for(tasks: str | None, data: str | None, langs: str | None, split: str
     if tasks:
         return hub_tasks(list(dict.fromkeys(tasks.replace(",", " ").split())), langs, split)
     dataset = open_dataset(data or "")
+    check_searchable(dataset)
     return [folder_task(dataset, at_hand(dataset, langs, split or "dev"), split or "dev", store)]
 
 

@@ -1,4 +1,4 @@
-"""MIRACL itself: 18 languages, fetched from the Hugging Face hub at pinned revisions.
+"""MIRACL in 18 languages, fetched from the Hugging Face hub at pinned revisions.
 
 ``--data miracl``, or ``mdrbench data fetch``. Raw files are fetched, no dataset script is run. The counts below are
 those of Zhang et al., "MIRACL: A Multilingual Retrieval Dataset Covering 18 Diverse Languages", TACL 2023, table of

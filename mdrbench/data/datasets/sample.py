@@ -1,4 +1,4 @@
-"""The packaged sample: 16 languages, written for this project, small enough to read.
+"""The packaged sample: 16 languages, written for this project, for trying commands.
 
 ``--data sample``; ``docs/sample.md`` says how it was made and what its recorded judgments mean.
 """

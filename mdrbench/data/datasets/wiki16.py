@@ -1,4 +1,4 @@
-"""wiki16: 104,604 Wikipedia passages and 41,000 real queries in 16 languages, built here from public sources.
+"""wiki16: 104,604 Wikipedia passages and 41,000 real queries in 16 languages, built from public files.
 
 ``--data wiki16``, or ``mdrbench data fetch --data wiki16``. Not MIRACL, but in its layout: see ``mdrbench data card
 wiki16``. The source files of a language are downloaded at pinned commits and the language is built from them; every

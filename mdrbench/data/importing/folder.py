@@ -11,8 +11,8 @@ from mdrbench.core.errors import UsageError
 from mdrbench.core.languages import CODE, language
 from mdrbench.data import writing
 from mdrbench.data.datasets.local import RESERVED
-from mdrbench.data.importing.origin import Import, Origin
-from mdrbench.data.record import DatasetRecord, read_record, write_record
+from mdrbench.data.importing.origin import Import
+from mdrbench.data.record import JUDGED, DatasetRecord, read_record, write_record
 
 INTERRUPTED = {"sources", "manifest.json", ".lock", "unfinished"}
 """What an interrupted import may leave in a folder without a record."""
@@ -53,26 +53,35 @@ def write_import(root: Path, imported: Import) -> dict[str, dict[str, int]]:
         written[lang] = writing.write_language(work, lang, data)
         writing.place_language(work, root, lang)
         shutil.rmtree(root / "unfinished")
-        _record(root, imported.origin, lang, written[lang])
+        _record(root, imported, lang, written[lang])
     return written
 
 
-def _record(root: Path, origin: Origin, lang: str, counts: dict[str, int]) -> None:
+def _record(root: Path, imported: Import, lang: str, counts: dict[str, int]) -> None:
     """Add a language to the record and to the data card; text that the user added to the card is kept."""
-    record = read_record(root) or DatasetRecord(origin=origin._asdict())
+    empty = DatasetRecord(corpus_variant=imported.corpus_variant, origin=imported.origin._asdict())
+    record = read_record(root) or empty
     record.languages[lang] = counts
     write_record(root, record)
     card = root / "README.md"
-    begun = card.read_text(encoding="utf-8") if card.is_file() else _new_card(root.resolve().name, origin)
+    begun = card.read_text(encoding="utf-8") if card.is_file() else _new_card(root.resolve().name, imported)
     table = _table(record)
     write_atomically(card, re.sub(r"(?s)\| language \|.*?\n\n", lambda match: table, begun, count=1))
 
 
-def _new_card(name: str, origin: Origin) -> str:
+ONLY_JUDGED = """
+**The corpora hold judged passages alone.** `mdrbench agreement` compares a judge with the annotators on them. Retrieval
+cannot be evaluated, and `mdrbench run` refuses this data set.
+"""
+
+
+def _new_card(name: str, imported: Import) -> str:
+    origin = imported.origin
     licence = origin.licence or "not stated by the source"
     return f"""# {name}
 
 Imported by mdrbench from {origin.kind}: {origin.name}, revision {origin.revision}.
+{ONLY_JUDGED if imported.corpus_variant == JUDGED else ""}\
 
 | language |
 

@@ -1,4 +1,4 @@
-"""Repositories of the hub with corpus, queries and qrels, as mteb's retrieval tasks have them.
+"""Repositories of the hub with corpus, queries and qrels, laid out as those of mteb's retrieval tasks.
 
 A repository with one language has the configurations ``corpus``, ``queries`` and ``default`` (or ``qrels``); one with
 several has ``LANG-corpus``, ``LANG-queries`` and ``LANG-qrels``.
@@ -6,12 +6,11 @@ several has ``LANG-corpus``, ``LANG-queries`` and ``LANG-qrels``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.errors import DataError
 from mdrbench.data.importing.origin import Import, Origin, chosen, only_language, split_name
 from mdrbench.data.tables import LanguageTables, language_data
 from mdrbench.data.writing import LanguageData
@@ -21,16 +20,13 @@ from mdrbench.hub.downloads import Listen, Manifest, nobody
 FOLDER = "sources"
 
 
-def read(
-    repository: Repository, langs: list[str], root: Path, splits: list[str] | None = None, listen: Listen = nobody
-) -> Import:
+def read(repository: Repository, langs: list[str], root: Path, listen: Listen = nobody) -> Import:
     """Fetch a repository's files into ``root/sources``, and return its collection.
 
     Args:
         repository: name and revision; the commit behind the revision is recorded.
         langs: languages to import; all of a repository with several by default.
         root: the folder to download to.
-        splits: splits to import, by their names there; all by default.
         listen: hears of downloads.
 
     Raises:
@@ -40,38 +36,12 @@ def read(
     """
     configs = read_configs(repository, root, FOLDER, listen)
     prefixes = _prefixes(configs, langs, repository.name)
-    wanted = {lang: _parts(configs, prefix, splits) for lang, prefix in prefixes.items()}
+    wanted = {lang: _parts(configs, prefix) for lang, prefix in prefixes.items()}
     paths = dict.fromkeys(path for parts in wanted.values() for path in parts.paths())
     fetch_files(repository, paths, root, FOLDER, listen=listen)
     commit = Manifest(root).repos[repository.name]["commit"]
     origin = Origin("hub", repository.name, commit, licence_of(root / FOLDER))
     return Import(origin, _languages(wanted, root / FOLDER))
-
-
-def read_task(task: str, langs: list[str], root: Path, listen: Listen = nobody) -> Import:
-    """Return the collection of a retrieval task of mteb.
-
-    Raises:
-        UsageError: mteb has no such task, or it is not a retrieval task of texts.
-        SetupError: mteb is not installed.
-        DataError, SetupError: see :func:`read`.
-    """
-    try:
-        import mteb
-    except ImportError:
-        raise SetupError("This import needs mteb.", mend="run `pip install mteb`") from None
-    try:
-        metadata = mteb.get_task(task).metadata
-    except KeyError as error:
-        near = re.search("Did you mean.*", str(error.args[0]))
-        raise UsageError(
-            f"mteb has no task '{task}'.", mend=near[0] if near else "see `mteb available-tasks`"
-        ) from None
-    if metadata.type != "Retrieval" or list(metadata.modalities) != ["text"]:
-        raise UsageError(f"The task '{task}' does not retrieve texts.", mend="give a task such as MIRACLRetrieval")
-    repository = Repository(metadata.dataset["path"], metadata.dataset["revision"])
-    imported = read(repository, langs, root, list(metadata.eval_splits), listen)
-    return imported._replace(origin=imported.origin._replace(kind="mteb", name=f"{task} ({repository.name})"))
 
 
 class Parts(NamedTuple):
@@ -111,11 +81,11 @@ def _prefixes(configs: Configs, langs: list[str], source: str) -> dict[str, str]
     raise DataError(message, mend="give a repository with corpus, queries and qrels")
 
 
-def _parts(configs: Configs, prefix: str, splits: list[str] | None) -> Parts:
-    """Return the files of a language, of all splits that have judgments if ``splits`` is None."""
+def _parts(configs: Configs, prefix: str) -> Parts:
+    """Return the files of a language, of all splits that have judgments."""
     names = (f"{prefix}qrels", "qrels", "default")
     qrels = next((name for name in names if name in configs), names[0])
-    named = splits or list(configs.get(qrels, {}))
+    named = list(configs.get(qrels, {}))
     queries = {split: files_of(configs, f"{prefix}queries", split) for split in named}
     judged = {split: files_of(configs, qrels, split) for split in named}
     return Parts(files_of(configs, f"{prefix}corpus", next(iter(named), "corpus")), queries, judged)

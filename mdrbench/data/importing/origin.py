@@ -16,7 +16,7 @@ class Origin(NamedTuple):
     """What is recorded of the source.
 
     Attributes:
-        kind: ``beir``, ``files``, ``ir_datasets``, ``hub`` or ``mteb``.
+        kind: ``beir``, ``files``, ``ir_datasets``, ``hub``, ``mteb`` or ``nomiracl``.
         name: how the source is called there; for files of the user, their names without folders.
         revision: the commit, version or hash that fixes the content.
         licence: as the source states it; empty if it states none.
@@ -29,10 +29,16 @@ class Origin(NamedTuple):
 
 
 class Import(NamedTuple):
-    """A collection that is about to be written; ``languages`` yields each language once."""
+    """A collection that is about to be written.
+
+    Attributes:
+        languages: yields each language once.
+        corpus_variant: ``full``, or ``judged`` if the corpora hold judged passages alone.
+    """
 
     origin: Origin
     languages: Iterator[tuple[str, LanguageData]]
+    corpus_variant: str = "full"
 
 
 def split_name(name: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mdrbench.core.errors import UsageError
-from mdrbench.data.importing import beir, files, hub, ir_datasets
+from mdrbench.data.importing import beir, files, hub, ir_datasets, mteb_tasks, nomiracl
 from mdrbench.data.importing.origin import Import
-from mdrbench.hub.dataset_configs import Repository
+from mdrbench.hub.dataset_configs import Repository, list_files
 from mdrbench.hub.downloads import Listen, nobody
 
 KINDS = "a folder in BEIR's format, ir_datasets:NAME, hub:OWNER/NAME, mteb:TASK, or --passages and --questions"
@@ -43,10 +43,24 @@ def read_source(
     if kind == "ir_datasets" and name:
         return ir_datasets.read(name, langs)
     if kind == "mteb" and name:
-        return hub.read_task(name, langs, root, listen)
+        return mteb_tasks.read(name, langs)
     if kind == "hub" and name:
         repository, _, revision = name.partition("@")
-        return hub.read(Repository(repository, revision or "main"), langs, root, None, listen)
+        return _read_hub(Repository(repository, revision or "main"), langs, root, listen)
     if Path(source).is_dir():
-        return beir.read(Path(source), langs)
+        return _read_folder(Path(source), langs)
     raise UsageError(f"No source '{source}'.", mend=f"give {KINDS}")
+
+
+def _read_hub(repository: Repository, langs: list[str], root: Path, listen: Listen) -> Import:
+    files = list_files(repository)
+    if nomiracl.is_published(files):
+        return nomiracl.read_hub(repository, files, langs, root, listen)
+    return hub.read(repository, langs, root, listen)
+
+
+def _read_folder(folder: Path, langs: list[str]) -> Import:
+    files = (path.relative_to(folder).as_posix() for path in folder.glob("data/*/topics/*"))
+    if nomiracl.is_published(files) or nomiracl.lists_in(folder):
+        return nomiracl.read_folder(folder, langs)
+    return beir.read(folder, langs)

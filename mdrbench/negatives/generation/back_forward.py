@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible endpoint: the positive summarised, a new query from the summary.
+"""A language model behind an OpenAI-compatible endpoint summarises the positive and writes a query from the summary.
 
 "Positive-driven back-forward" generation of Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval",
 EMNLP 2025: the positive is summarised with respect to the query, in the query's language; a new query is written from
@@ -99,11 +99,13 @@ LABEL = re.compile(
 
 
 class Config(chat_settings.Settings):
-    """The endpoint's settings, and how long a query may be."""
+    """Settings of the endpoint, and the longest query."""
 
-    max_query_chars: int = Field(default=300, ge=1, description="a longer query counts as unreadable")
+    max_query_chars: int = Field(
+        default=300, ge=1, description="most characters of a query; a longer one is unreadable"
+    )
     untuned: str | None = Field(
-        default=None, description="the model that `model` was tuned from, which the ablation without tuning asks"
+        default=None, description="the model before tuning, which the ablation without tuning asks"
     )
 
 

@@ -1,4 +1,4 @@
-"""No generation: queries short of negatives stay short; for the ablation without top-up."""
+"""No generation: groups with too few negatives stay as they are. For the ablation without top-up."""
 
 from __future__ import annotations
 

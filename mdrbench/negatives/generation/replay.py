@@ -1,4 +1,4 @@
-"""Recorded summaries and queries, read from generations-LANG-SPLIT.jsonl files.
+"""Recorded summaries and queries from generations-LANG-SPLIT.jsonl files.
 
 A line holds ``qid``, the docid of the ``reference`` positive that was summarised, the ``summary`` and the ``query``
 written from it (both null if there was no readable answer). The packaged sample's are read by default.
@@ -27,10 +27,13 @@ KEYS: dict[str, jsonl.Types] = {"qid": str, "reference": str, "summary": (str, t
 
 
 class Config(MemberConfig):
-    """The folder of the generations. ``missing``: a query without one is left out (``unreadable``) or stops the run."""
+    """The folder of the generations.
 
-    folder: str | None = Field(default=None, description="folder of the files; None: the packaged sample's")
-    split: str = Field(default="train", description="split in the files' names")
+    ``missing``: leave out a query without a generation (``unreadable``), or stop (``error``).
+    """
+
+    folder: str | None = Field(default=None, description="folder of the files; None: those of the packaged sample")
+    split: str = Field(default="train", description="split in the names of the files")
     missing: Literal["unreadable", "error"] = "error"
 
 

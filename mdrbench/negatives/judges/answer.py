@@ -1,4 +1,4 @@
-"""Whether the passage contains a known answer of the query: grade 2 or 0 (DPR, Karpukhin et al. 2020).
+"""Grade 2 if the passage contains a known answer of the query, else 0 (DPR, Karpukhin et al. 2020).
 
 Answers come from ``answers-LANG-SPLIT.jsonl`` (``qid`` and a list ``answers``) or ``.tsv`` (qid and answers, separated
 by tabs). Both sides are brought to NFKC, case folded, and lose their format characters (zero-width joiners). As in DPR
@@ -28,15 +28,17 @@ from mdrbench.negatives.recorded_answers import Recorded
 
 
 class Config(MemberConfig):
-    """The folder of the answers, and how passages are searched for them.
+    """The folder of the answers, and how a passage is searched for them.
 
-    ``missing``: passages of a query without known answers get no grade (``unreadable``), or the run stops (``error``).
+    ``missing``: give passages of a query without known answers no grade (``unreadable``), or stop (``error``).
     """
 
     folder: str = Field(description="folder of answers-LANG-SPLIT.jsonl or .tsv files")
-    split: str = Field(default="train", description="split in the files' names")
+    split: str = Field(default="train", description="split in the names of the files")
     missing: Literal["unreadable", "error"] = "unreadable"
-    substring: tuple[str, ...] = Field(default=("ja", "th", "zh"), description="languages compared as strings")
+    substring: tuple[str, ...] = Field(
+        default=("ja", "th", "zh"), description="languages that are compared as strings, not as tokens"
+    )
 
 
 class AnswerJudge:

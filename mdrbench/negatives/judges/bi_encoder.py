@@ -1,4 +1,4 @@
-"""A strong encoder as teacher: the cosine of query and passage, cut into grades, by itself or against the positive's.
+"""A strong encoder as teacher. Two cut-offs turn its cosine, alone or relative to the positive's, into a grade.
 
 With ``relative_to_reference`` the cut-offs are fractions of the cosine of query and reference positive: the
 positive-aware filter of NV-Retriever (Moreira et al. 2024, TopK-PercPos, 0.95), here with a teacher's cosines. Any
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 
 class Config(MemberConfig):
-    """The encoder with its settings, and the cut-offs: fractions of the positive's cosine, or cosines."""
+    """The encoder with its settings, and the cut-offs: fractions of the cosine of the positive, or cosines."""
 
     encoder: EncoderMember
     relative_to_reference: bool = True
-    cutoffs: Cutoffs = Field(default=(0.95, 1.0), description="[low, high]: below low is grade 0, below high 1, else 2")
-    title_separator: str = Field(default=" ", description="what joins title and text")
+    cutoffs: Cutoffs = Field(
+        default=(0.95, 1.0), description="[low, high]: a score below low is grade 0, below high grade 1, else grade 2"
+    )
+    title_separator: str = Field(default=" ", description="text between title and text")
 
     @model_validator(mode="after")
     def _cosines_are_the_models_own(self) -> Config:

@@ -1,4 +1,4 @@
-"""A cross-encoder's score of query and passage, cut into grades; the reference positive is not looked at.
+"""A cross-encoder scores query and passage, and two cut-offs turn the score into a grade. The reference is not used.
 
 As teachers that filter mined negatives in RocketQA (Qu et al. 2021) and in sentence-transformers'
 ``mine_hard_negatives``. The model is one that sentence-transformers' ``CrossEncoder`` reads and that gives one score: a
@@ -41,12 +41,12 @@ class Config(MemberConfig):
     model: str = Field(description="hub repository or a local folder")
     revision: str | None = Field(default=None, description="commit, tag or branch on the hub")
     source: Literal["auto", "hub", "local"] = "auto"
-    cutoffs: Cutoffs = Field(description="[low, high]: below low is grade 0, below high 1, else 2")
+    cutoffs: Cutoffs = Field(description="[low, high]: a score below low is grade 0, below high grade 1, else grade 2")
     activation: Literal["sigmoid", "none"] = "sigmoid"
-    max_length: int = Field(default=512, ge=8, description="tokens kept of query and passage together")
-    title_separator: str = Field(default=" ", description="what joins title and text")
+    max_length: int = Field(default=512, ge=8, description="most tokens of query and passage together")
+    title_separator: str = Field(default=" ", description="text between title and text")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: int = Field(default=32, ge=1, description="pairs of a batch; halved when memory runs out")
+    batch_size: int = Field(default=32, ge=1, description="pairs per batch; halved if memory runs out")
 
 
 class CrossEncoderJudge:

@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible endpoint: two criteria, graded with the positive as reference.
+"""A language model behind an OpenAI-compatible endpoint grades two criteria, with the positive as reference.
 
 The criteria, information accuracy and information completeness, and the use of the positive are those of Huang et al.,
 "Boosting Data Utilization for Multilingual Dense Retrieval", EMNLP 2025; the wording is ours (``docs/judging.md``).
@@ -95,15 +95,15 @@ FORMATS: dict[str, dict[str, Any] | None] = {
 
 
 class Config(chat_settings.Settings):
-    """The endpoint's settings, and how it is asked for verdicts.
+    """Settings of the endpoint, and how it is asked for verdicts.
 
-    ``response_format``: ``json_schema`` holds servers with guided decoding to the form, ``json_object`` to JSON;
-    ``text`` for servers that know neither. ``votes``: each criterion's grade is the one given most often, of equally
-    frequent ones the highest; a verdict needs more than half of the votes to be readable.
+    ``response_format``: ``json_schema`` makes servers with guided decoding keep to the form, ``json_object`` to JSON.
+    Use ``text`` for servers that have neither. ``votes``: each criterion gets its most frequent grade, and the highest
+    of equally frequent grades. More than half of the votes must be readable.
     """
 
     response_format: Literal["text", "json_object", "json_schema"] = "json_object"
-    votes: int = Field(default=1, ge=1, description="answers for each pair, each with its own seed")
+    votes: int = Field(default=1, ge=1, description="answers per pair, each with its own seed")
 
     @model_validator(mode="after")
     def _votes_differ(self) -> Config:

@@ -1,4 +1,4 @@
-"""No judge: every candidate stays; for the ablation without judging."""
+"""No judge: every candidate stays. For the ablation without judging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded verdicts, read from judgments-LANG-SPLIT.jsonl files: an annotator's, or another judge's.
+"""Recorded verdicts of an annotator or another judge, from judgments-LANG-SPLIT.jsonl files.
 
 A line holds ``qid``, ``docid``, the ``reference`` positive that the verdict was given with (a docid, or null),
 ``accuracy`` and ``completeness`` (0, 1 or 2; both null if there was no readable answer). The packaged sample's
@@ -36,14 +36,14 @@ KEYS: dict[str, jsonl.Types] = {
 
 
 class Config(MemberConfig):
-    """The folder of the verdicts, and how a pair without one is treated.
+    """The folder of the verdicts, and what happens to a pair without a verdict.
 
-    ``ungraded``: ``about-something-else`` gives such a pair grade 0, which is what the sample's files mean by leaving
-    it out; ``unreadable`` gives it no grade; ``error`` stops.
+    ``ungraded``: ``about-something-else`` gives the pair grade 0 (the sample's files leave such pairs out on purpose),
+    ``unreadable`` gives it no grade, ``error`` stops.
     """
 
-    folder: str | None = Field(default=None, description="folder of the files; None: the packaged sample's")
-    split: str = Field(default="train", description="split in the files' names")
+    folder: str | None = Field(default=None, description="folder of the files; None: those of the packaged sample")
+    split: str = Field(default="train", description="split in the names of the files")
     ungraded: Literal["about-something-else", "unreadable", "error"] = "error"
 
 

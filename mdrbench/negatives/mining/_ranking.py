@@ -21,8 +21,8 @@ class RankingConfig(MemberConfig):
     positive that was retrieved costs a negative.
     """
 
-    k: int = Field(default=30, ge=1, description="negatives kept for each query at most")
-    depth: int = Field(default=100, ge=1, le=10_000, description="hits of the ranking that are looked at")
+    k: int = Field(default=30, ge=1, description="most negatives per query")
+    depth: int = Field(default=100, ge=1, le=10_000, description="hits of the ranking that may become negatives")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -13,7 +13,7 @@ from mdrbench.negatives.mining._ranking import Finite, Ranking, RankingConfig
 
 
 class Config(RankingConfig):
-    """``t``: the score that a negative must stay below."""
+    """``t``: negatives score below it."""
 
     t: Finite = 0.6
 

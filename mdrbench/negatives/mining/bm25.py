@@ -1,4 +1,4 @@
-"""BM25 negatives: the k best-ranked passages of BM25 that are not positives, whatever the recipe's own retriever.
+"""BM25 negatives: the k best-ranked passages of BM25 that are not positives, for any retriever of the recipe.
 
 The classical choice of DPR (Karpukhin et al., EMNLP 2020). BM25 has its default settings, so that recipes share its
 index and its run.
@@ -12,7 +12,7 @@ from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
 
 
 class Config(RankingConfig):
-    """``k`` negatives out of the first ``depth`` hits of BM25."""
+    """``k`` negatives among the first ``depth`` hits of BM25."""
 
 
 class BM25Negatives(Ranking[Config]):

@@ -1,4 +1,4 @@
-"""Ensemble candidates: all of the top of a ranking by several encoders' weighted cosines, to be judged afterwards.
+"""Ensemble candidates: the best hits by the weighted cosines of several encoders, which a judge then grades.
 
 Stage 1 of Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval" (EMNLP 2025): the
 ensemble's top 40 without the positives are candidates; a judge then takes out the false negatives. There is no cap
@@ -16,12 +16,12 @@ from mdrbench.core.types import Hit
 
 
 class Config(MemberConfig):
-    """``of``, ``weights`` and ``projection`` are the retriever ensemble's, whose ranking this takes."""
+    """``of``, ``weights`` and ``projection`` are those of the retriever ``ensemble``, whose ranking is mined."""
 
     of: RetrieverMembers = Field(min_length=1, description="label -> dense retriever, or names of recipes")
     weights: dict[str, Any] | None = None
     projection: dict[str, Any] | None = None
-    depth: int = Field(default=40, ge=1, le=10_000, description="hits of the ensemble's ranking that become candidates")
+    depth: int = Field(default=40, ge=1, le=10_000, description="best hits of the ensemble, which become candidates")
 
     @model_validator(mode="after")
     def _suits_the_retriever(self) -> Config:

@@ -15,7 +15,7 @@ from mdrbench.negatives.mining._ranking import PositiveConfig, Ranking, known
 
 
 class Config(PositiveConfig):
-    """``m``: how far below the positive's score a negative must be."""
+    """``m``: negatives score more than ``m`` below the positive."""
 
     m: float = Field(default=0.15, ge=0, allow_inf_nan=False)
 

@@ -16,7 +16,7 @@ from mdrbench.negatives.mining._ranking import PositiveConfig, Ranking, known
 
 
 class Config(PositiveConfig):
-    """``p``: the share of the positive's score that a negative must stay below."""
+    """``p``: negatives score below this share of the positive's score."""
 
     p: float = Field(default=0.90, gt=0, le=1)
 

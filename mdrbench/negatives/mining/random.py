@@ -1,4 +1,4 @@
-"""Random negatives: passages drawn uniformly from the corpus, as a control.
+"""Random negatives: passages that are drawn uniformly from the corpus, as a control.
 
 The seed is the recipe's. More are drawn than kept, since a positive may be among them.
 """
@@ -13,9 +13,9 @@ from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
 
 
 class Config(RankingConfig):
-    """``k`` negatives out of ``depth`` passages drawn for each query."""
+    """``k`` negatives among ``depth`` passages that are drawn for each query."""
 
-    depth: int = Field(default=40, ge=1, le=10_000, description="passages drawn for each query")
+    depth: int = Field(default=40, ge=1, le=10_000, description="passages that are drawn per query")
 
 
 class RandomNegatives(Ranking[Config]):

@@ -14,9 +14,9 @@ from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
 
 
 class Config(RankingConfig):
-    """``n`` is counted among the candidates, positives already taken out."""
+    """``n`` counts candidates, after positives are removed."""
 
-    n: int = Field(default=10, ge=0, description="candidates skipped at the top")
+    n: int = Field(default=10, ge=0, description="best-ranked candidates that are skipped")
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Config:

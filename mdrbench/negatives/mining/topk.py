@@ -12,7 +12,7 @@ from mdrbench.negatives.mining._ranking import Ranking, RankingConfig
 
 
 class Config(RankingConfig):
-    """``k`` negatives out of the first ``depth`` hits."""
+    """``k`` negatives among the first ``depth`` hits."""
 
 
 class TopK(Ranking[Config]):

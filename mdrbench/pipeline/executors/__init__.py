@@ -1,1 +1,1 @@
-"""Where steps run: one file each (see :mod:`mdrbench.core.registry`)."""
+"""Executors, which run the steps of a plan. One file for each (see :mod:`mdrbench.core.registry`)."""

@@ -1,7 +1,6 @@
-"""This machine, step after step in this process.
+"""Run the steps on this machine, one after another, in this process.
 
-The steps themselves use all cores (Lucene's indexing and search threads, torch's kernels), so running two at once would
-gain little and double the memory.
+A step uses all cores (threads of Lucene, kernels of torch). Two steps at once would gain little and double the memory.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from mdrbench.pipeline.runner import Event, Listener, run_step
 
 
 class Local:
-    """Runs steps in the order given; a step whose input failed is skipped."""
+    """Runs steps in the given order. A step whose input failed is skipped."""
 
     spec = Spec(NoSettings, version=1)
 

@@ -1,7 +1,7 @@
-"""A Ray cluster (``pip install 'mdrbench[ray]'``): independent steps side by side, on as many machines as it has.
+"""A Ray cluster (``pip install 'mdrbench[ray]'``): run independent steps in parallel, on all of its machines.
 
-``RAY_ADDRESS`` names the cluster; without it Ray starts one on this machine. All machines must see the data and the
-artifact store under the same paths, on a file system with working ``flock``. Each step asks for one CPU.
+``RAY_ADDRESS`` names the cluster. Without it, Ray starts a cluster on this machine. All machines must see the data and
+the artifact store under the same paths, on a file system with a working ``flock``. Each step takes one CPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mdrbench.pipeline.runner import Event, Listener, run_step
 
 
 class RayCluster:
-    """Submits all steps at once, each after those it needs; news comes when a step is over."""
+    """Submits all steps at once. Ray starts a step when its inputs are ready."""
 
     spec = Spec(NoSettings, version=1)
 
@@ -25,11 +25,11 @@ class RayCluster:
         pass
 
     def run(self, steps: list[Step], root: Path, listen: Listener) -> Iterator[tuple[Step, Exception | None]]:
-        """Yield each step with None when it is done, or with the error that stopped it or one before it."""
+        """Yield each step with None when it is done, or with the error that stopped it or one of its inputs."""
         try:
             import ray
         except ImportError:
-            raise SetupError("Ray is not installed", mend="`pip install 'mdrbench[ray]'`") from None
+            raise SetupError("Ray is not installed.", mend="run `pip install 'mdrbench[ray]'`") from None
         if not steps:
             return
         if not ray.is_initialized():
@@ -52,7 +52,7 @@ class RayCluster:
 def _run_remotely(
     step: Step, root: Path, *before: tuple[float, Exception | None, bool]
 ) -> tuple[float, Exception | None, bool]:
-    """Seconds, the error if any, and whether the step was skipped because one before it failed."""
+    """Return seconds, the error or None, and whether the step was skipped because an input failed."""
     for _, error, _ in before:
         if error is not None:
             return 0.0, error, True

@@ -47,21 +47,22 @@ def groups_step(recipe: Recipe, planner: Planner) -> Step:
     return _NegativesPlanner(recipe, recipe.negatives, planner).groups()
 
 
-def plan_agreement(recipe: Recipe, planner: Planner, pairs: int) -> Step:
-    """Plan the step that compares the recipe's judge with the qrels on at most ``pairs`` judged pairs."""
+def plan_agreement(recipe: Recipe, planner: Planner, pairs: int, split: str = SPLIT) -> Step:
+    """Plan the step that compares the recipe's judge with the qrels of a split on at most ``pairs`` judged pairs."""
     if recipe.negatives is None or not recipe.negatives.judges:
         raise UsageError(f"'{recipe.name}' has no judge", mend="give it one: --set negatives.judge.name=...")
-    return _NegativesPlanner(recipe, recipe.negatives, planner).agreement(pairs)
+    return _NegativesPlanner(recipe, recipe.negatives, planner, split).agreement(pairs)
 
 
 class _NegativesPlanner:
-    def __init__(self, recipe: Recipe, section: Negatives, base: Planner):
+    def __init__(self, recipe: Recipe, section: Negatives, base: Planner, split: str = SPLIT):
         self.recipe = recipe
         self.section = section
         self.base = base
+        self.split = split
         self.miner: Miner = section.mining.build()
         self.ranked = self.miner.retriever(recipe.mined_retriever)
-        self.sources = {**base.corpus_sources, **base.split_sources(SPLIT)}
+        self.sources = {**base.corpus_sources, **base.split_sources(split)}
 
     def groups(self) -> Step:
         """Plan the last step, and all steps before it."""
@@ -77,17 +78,17 @@ class _NegativesPlanner:
         return self.section.size if last else None
 
     def _mine(self) -> Step:
-        inputs = {"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref}
+        inputs = {"corpus": self.base.corpus().ref, "topics": self.base.topics(self.split).ref}
         if self.ranked is None:
             inputs["run"] = self._draw(self.miner.depth).ref
         else:
-            inputs["run"] = self.base.ranking(self.ranked, SPLIT, self.miner.depth).ref
+            inputs["run"] = self.base.ranking(self.ranked, self.split, self.miner.depth).ref
             if self.miner.reference is not None:
                 inputs["positives"] = self._positives(self.ranked).ref
         return self.base.add(
             "mine",
             {
-                "split": SPLIT,
+                "split": self.split,
                 "miner": described(self.section.mining),
                 "judged_zeros": self.section.judged_zeros,
                 "size": self._size(last=not (self.section.judges or self.section.generates)),
@@ -100,9 +101,9 @@ class _NegativesPlanner:
     def _draw(self, depth: int) -> Step:
         return self.base.add(
             "draw",
-            {"split": SPLIT, "depth": depth, "seed": self.recipe.seed},
+            {"split": self.split, "depth": depth, "seed": self.recipe.seed},
             sources=self.sources,
-            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref},
+            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(self.split).ref},
         )
 
     def _positives(self, retriever: Member) -> Step:
@@ -115,15 +116,15 @@ class _NegativesPlanner:
             )
         return self.base.add(
             "positives",
-            {**self.base.conventions(retriever), "split": SPLIT},
+            {**self.base.conventions(retriever), "split": self.split},
             members={"retriever": retriever},
-            sources=self.base.split_sources(SPLIT),
-            inputs={"topics": self.base.topics(SPLIT).ref, **inputs},
+            sources=self.base.split_sources(self.split),
+            inputs={"topics": self.base.topics(self.split).ref, **inputs},
         )
 
     def _judging(self) -> dict[str, Any]:
         return {
-            "split": SPLIT,
+            "split": self.split,
             "judge": described(self.section.judge),
             "reference": self.section.reference,
             "keep": self.section.keep,
@@ -143,13 +144,13 @@ class _NegativesPlanner:
         size = {"size": self.section.size}
         generate = self.base.add(
             "generate",
-            {"split": SPLIT, **size, "generator": described(self.section.generation)},
+            {"split": self.split, **size, "generator": described(self.section.generation)},
             members={"generator": self.section.generation},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "groups": groups.ref},
         )
         retriever = self.ranked or self.recipe.mined_retriever
-        run = self.base.ranking(retriever, SPLIT, max(self.miner.depth, self.section.size), generated=generate)
+        run = self.base.ranking(retriever, self.split, max(self.miner.depth, self.section.size), generated=generate)
         return self.base.add(
             "top_up",
             {**self._judging(), **size, "judged_zeros": self.section.judged_zeros},
@@ -170,5 +171,5 @@ class _NegativesPlanner:
             {**self._judging(), "pairs": pairs, "seed": self.recipe.seed},
             members={"judge": self.section.judge},
             sources=self.sources,
-            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref},
+            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(self.split).ref},
         )

@@ -31,7 +31,7 @@ VERSIONS = {
     "judge": 1,
     "generate": 1,
     "top_up": 1,
-    "agreement": 1,
+    "agreement": 2,
     "pair": 1,
     "label": 1,
     "train": 2,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.core.atomic_files import text_file
-from mdrbench.core.errors import StepError
+from mdrbench.core.errors import DataError, StepError
 from mdrbench.core.texts import text_digest
 from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Topics, TrainingGroup
 from mdrbench.formats import groups as group_files
@@ -136,7 +136,7 @@ def top_up(job: Job) -> dict[str, Any]:
 
 
 def agreement(job: Job) -> dict[str, Any]:
-    """Compare the judge with the qrels on a sample of judged pairs; a positive's reference is another positive."""
+    """Compare the judge with the qrels on a sample of judged pairs."""
     found = _sampled(job)
     judging = _judging(job, _texts_of(job, found))
     verdicts = judging.ask(groups.everything(found), _counted(job, found))
@@ -147,25 +147,35 @@ def agreement(job: Job) -> dict[str, Any]:
 def _sampled(job: Job) -> list[TrainingGroup]:
     """Draw judged pairs at random and arrange them as groups, with the passages to judge as negatives.
 
-    The reference of a query is one of its positives. The judge is not asked about the reference, so a query whose only
-    judged passage is that positive gives no pair.
+    If the judge sees a reference, it is the query's first positive. The judge is not asked about the reference, so a
+    query gives no pair if it has no positive, or if that positive is its only judged passage.
+
+    Raises:
+        DataError: no query gives a pair.
     """
     import numpy as np
 
     from mdrbench.core.types import Negative
 
-    pairs, references = [], {}
-    for qid, judged in job.qrels().items():
-        if wanted := groups.positives(judged):
-            references[qid] = wanted[0]
-            pairs += [(qid, docid) for docid in judged if docid != wanted[0]]
+    qrels = job.qrels()
+    shown = {qid: groups.positives(judged)[:1] if job.params["reference"] else () for qid, judged in qrels.items()}
+    pairs = [
+        (qid, docid)
+        for qid, judged in qrels.items()
+        for docid in judged
+        if docid not in shown[qid] and (shown[qid] or not job.params["reference"])
+    ]
+    if not pairs:
+        mend = "judge without a reference: --set negatives.reference=false" if job.params["reference"] else ""
+        message = f"The split '{job.params['split']}' of '{job.scope}' has no judged pair to ask the judge about."
+        raise DataError(message, mend=mend or "give a split with judgments")
     rng = np.random.default_rng([job.params["seed"], *job.scope.encode()])
     chosen = sorted(rng.permutation(len(pairs))[: job.params["pairs"]].tolist())
     by_qid: dict[str, list[str]] = {}
     for qid, docid in (pairs[n] for n in chosen):
         by_qid.setdefault(qid, []).append(docid)
     return [
-        TrainingGroup(qid, (references[qid],), tuple(Negative(docid, 0.0, "mined", True) for docid in docids))
+        TrainingGroup(qid, shown[qid], tuple(Negative(docid, 0.0, "mined", True) for docid in docids))
         for qid, docids in by_qid.items()
     ]
 

@@ -41,34 +41,34 @@ CACHED_TOKENS = 512
 
 
 class Config(MemberConfig):
-    """The model and its conventions, as its authors trained it.
+    """The model and its conventions, which must be those of its training.
 
-    A convention that is left out (None) is taken from the model's folder, and the result spells it out.
+    A convention that is left out (None) comes from the model's folder. The result names it.
     ``precision``: ``auto`` is bf16 where the device computes in it (GPUs, CPUs with AVX512-BF16 or AMX) and fp32
     elsewhere; bf16 emulated by a CPU is many times slower than fp32. The result states the precision that was used.
     """
 
     model: str = Field(description="short name, hub repository, or a local folder")
-    revision: str | None = Field(default=None, description="commit on the hub; None: the one pinned for a short name")
+    revision: str | None = Field(default=None, description="commit on the hub; None: the pinned commit of a short name")
     source: Literal["auto", "hub", "pypi", "local"] = "auto"
     pooling: Pooling | None = None
-    normalize: bool | None = Field(default=None, description="whether embeddings get length 1")
+    normalize: bool | None = Field(default=None, description="scale embeddings to length 1")
     query_prefix: str | None = None
     passage_prefix: str | None = None
     query_length: int | None = Field(
-        default=None, ge=1, description="tokens kept of a query, prefix and special tokens included"
+        default=None, ge=1, description="most tokens of a query, with prefix and special tokens"
     )
     passage_length: int | None = Field(
-        default=None, ge=1, description="tokens kept of a passage, prefix and special tokens included"
+        default=None, ge=1, description="most tokens of a passage, with prefix and special tokens"
     )
     overrides_model: tuple[Override, ...] = Field(
-        default=(), description="settings in which the recipe deliberately differs from the model's own files"
+        default=(), description="settings that differ from the model's own files on purpose"
     )
     trust_remote_code: str | None = Field(
-        default=None, description="revision of the model whose own Python code may run; None: no such code runs"
+        default=None, description="revision of the model whose Python code may run; None: no code of a model runs"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_tokens: int = Field(default=8192, ge=1, description="tokens of a batch, padding included")
+    batch_tokens: int = Field(default=8192, ge=1, description="tokens per batch, with padding")
 
 
 class Transformer:

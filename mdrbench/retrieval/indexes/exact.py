@@ -1,4 +1,4 @@
-"""Exact search over the shards themselves: nothing is built, memory holds one block."""
+"""Exact search over the shards on disk. Nothing is built, and one block at a time is in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""faiss HNSW: a navigable small-world graph over the embeddings, with exact scores for what it visits.
+"""faiss HNSW: a navigable small-world graph over the embeddings, with exact scores of the visited vectors.
 
 Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 graphs", TPAMI 2018. Embeddings lie on disk as float16, so storing them as float16 loses nothing and halves the memory.
@@ -26,13 +26,15 @@ DETERMINISTIC_SINCE = (1, 15, 1)
 
 
 class Config(MemberConfig):
-    """Parameters of the graph and of the walk through it."""
+    """Parameters of the graph and of the search in it."""
 
-    m: int = Field(default=32, ge=2, le=512, description="links of a vector (twice as many on the ground level)")
-    ef_construction: int = Field(default=200, ge=1, description="candidates kept while a vector is linked")
-    ef_search: int = Field(default=128, ge=1, description="candidates kept while searching; at least the depth")
+    m: int = Field(default=32, ge=2, le=512, description="links per vector (twice as many on the lowest level)")
+    ef_construction: int = Field(default=200, ge=1, description="candidates that are kept while a vector is linked")
+    ef_search: int = Field(
+        default=128, ge=1, description="candidates that are kept during a search; at least the depth"
+    )
     storage: Literal["float16", "float32"] = "float16"
-    seed: int = Field(default=42, ge=0, lt=2**31, description="of the random levels of vectors")
+    seed: int = Field(default=42, ge=0, lt=2**31, description="seed of the random levels of vectors")
 
 
 class Hnsw:

@@ -1,4 +1,4 @@
-"""faiss IVF-PQ: inverted lists of product-quantised residuals, optionally re-ranked exactly from the shards.
+"""faiss IVF-PQ: inverted lists of product-quantised residuals. The best hits can be re-ranked exactly from the shards.
 
 Vectors are assigned to ``nlist`` cells by spherical k-means; a search visits ``nprobe`` cells and scores codes of m *
 nbits / 8 bytes per vector (Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011).
@@ -38,17 +38,21 @@ PAIRS = 16_384
 
 
 class Config(MemberConfig):
-    """``nlist`` is by default 4 times the square root of the number of vectors, as in faiss' guidelines.
+    """``nlist`` is by default 4 times the square root of the number of vectors, as faiss' guidelines say.
 
-    It is not more than the training sample can support. The facts state the number.
+    A small training sample lowers it. The facts of the step have the number.
     """
 
-    nlist: int | None = Field(default=None, ge=1, description="cells; None: 4 times the root of the number of vectors")
-    m: int = Field(default=64, ge=1, description="sub-vectors of a code; must divide the embeddings' width")
-    nbits: int = Field(default=8, ge=4, le=8, description="bits of a sub-vector's code")
-    nprobe: int = Field(default=32, ge=1, description="cells visited by a query")
-    refine: int = Field(default=4, ge=0, description="re-rank this many times depth exactly; 0: scores of the codes")
-    training_sample: int = Field(default=262_144, ge=1, description="vectors drawn to train on, at most")
+    nlist: int | None = Field(
+        default=None, ge=1, description="number of cells; None: 4 times the square root of the number of vectors"
+    )
+    m: int = Field(default=64, ge=1, description="sub-vectors per code; must divide the width of the embeddings")
+    nbits: int = Field(default=8, ge=4, le=8, description="bits per sub-vector")
+    nprobe: int = Field(default=32, ge=1, description="cells that a query visits")
+    refine: int = Field(
+        default=4, ge=0, description="re-rank this many times `depth` exactly; 0: keep the scores of the codes"
+    )
+    training_sample: int = Field(default=262_144, ge=1, description="most vectors to train on")
     seed: int = Field(default=42, ge=0, lt=2**31)
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""BM25 with Lucene through pyserini, the analyzer of each language as in Pyserini's MIRACL regressions.
+"""BM25 with Lucene through pyserini, with the analyzers of Pyserini's MIRACL regressions.
 
 A passage is indexed as title, separator and text in one field. Anserini chooses the analyzer of a language; Swahili and
 Yoruba are split at white space. A language with subtags (``zh-tw``) has the analyzer of its language. A language that
@@ -42,14 +42,15 @@ MOST_TERMS = 2**20
 class Config(MemberConfig):
     """Parameters of BM25 and of the text that is indexed.
 
-    ``thai``: ``lucene`` is Lucene's ThaiAnalyzer, which works only on a full JDK; ``pythainlp`` segments with
-    pythainlp's dictionary-based ``newmm`` and then does what ThaiAnalyzer does (lower case, decimal digits, Lucene's
-    Thai stop words); ``auto`` takes Lucene if ``JAVA_HOME`` names a JDK 21 or newer. The result states the choice.
+    ``thai``: ``lucene`` is Lucene's ThaiAnalyzer, which needs a full JDK. ``pythainlp`` segments with the
+    dictionary-based ``newmm`` of pythainlp, and then does the same as ThaiAnalyzer: lower case, decimal digits,
+    Lucene's Thai stop words. ``auto`` takes Lucene if ``JAVA_HOME`` names a JDK 21 or newer. The result names the
+    choice.
     """
 
-    k1: float = Field(default=0.9, ge=0, description="term-frequency saturation")
+    k1: float = Field(default=0.9, ge=0, description="saturation of the term frequency")
     b: float = Field(default=0.4, ge=0, le=1, description="length normalisation")
-    title_separator: str = Field(default="\n", description="what joins title and text")
+    title_separator: str = Field(default="\n", description="text between title and text")
     thai: Literal["auto", "lucene", "pythainlp"] = "auto"
 
 

@@ -38,8 +38,10 @@ class Config(MemberConfig):
     index: IndexMember = Field(
         default={"name": "exact"}, validate_default=True, description="how the embeddings are searched"
     )
-    title_separator: str = Field(default=" ", description="what joins title and text")
-    shard_size: int = Field(default=16_384, ge=1, description="passages of a shard, which an interruption can cost")
+    title_separator: str = Field(default=" ", description="text between title and text")
+    shard_size: int = Field(
+        default=16_384, ge=1, description="passages per shard; an interruption costs at most one shard"
+    )
 
 
 class Dense:

@@ -37,7 +37,9 @@ class Config(MemberConfig):
     """``of``: label -> dense retriever; a recipe file may give a recipe's name, or a list of names."""
 
     of: RetrieverMembers = Field(min_length=1)
-    weights: dict[str, Weight] | None = Field(default=None, description="by label; None: equal weights that sum to 1")
+    weights: dict[str, Weight] | None = Field(
+        default=None, description="label -> weight; None: equal weights with sum 1"
+    )
     projection: Projection | None = None
 
     @model_validator(mode="after")

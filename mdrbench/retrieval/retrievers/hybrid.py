@@ -1,4 +1,4 @@
-"""Hybrid: fuses the runs of several retrievers, by interpolation of raw scores or by reciprocal rank.
+"""Hybrid: fuses the runs of several retrievers by interpolated raw scores or by reciprocal ranks.
 
 Pyserini's MIRACL hybrids interpolate with ``alpha`` 0.5 over 1,000 raw-scored hits of BM25 and of mDPR. Each part is
 indexed and searched as it would be alone, so its artifacts are shared with its own recipe.
@@ -21,9 +21,11 @@ class Config(MemberConfig):
 
     of: RetrieverMembers = Field(min_length=2)
     fusion: Literal["interpolation", "reciprocal-rank"] = "interpolation"
-    alpha: float = Field(default=0.5, ge=0, le=1, description="weight of the first part; the second has 1 - alpha")
+    alpha: float = Field(
+        default=0.5, ge=0, le=1, description="weight of the first part; the second part gets 1 - alpha"
+    )
     rrf_k: int = Field(default=60, ge=0, description="the k of reciprocal rank fusion")
-    depth: int = Field(default=1000, ge=1, le=10_000, description="hits taken from each part")
+    depth: int = Field(default=1000, ge=1, le=10_000, description="hits that are taken from each part")
 
     @model_validator(mode="after")
     def _two_for_alpha(self) -> Config:

@@ -1,4 +1,4 @@
-"""Two fastText classifiers of English text, DBpedia-14 and Yahoo-Answers-10, mapped onto the twelve domains.
+"""Two fastText classifiers of English text, DBpedia-14 and Yahoo-Answers-10, with a mapping of classes to domains.
 
 As in Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval" (EMNLP 2025): the Yahoo label counts
 if it has a domain, else the DBpedia label, else the domain is Others. The models (Joulin et al., "Bag of Tricks for
@@ -76,10 +76,10 @@ class Config(MemberConfig):
     Computers & Internet and OfficeHolder to Business & Finance, for example.
     """
 
-    dbpedia: Path = Field(description="dbpedia.bin or dbpedia.ftz")
-    yahoo: Path = Field(description="yahoo_answers.bin or yahoo_answers.ftz")
-    mapping: dict[str, str | None] = Field(default={}, description="changes: class -> domain")
-    title_separator: str = Field(default=" ", description="what joins title and text")
+    dbpedia: Path = Field(description="path of dbpedia.bin or dbpedia.ftz")
+    yahoo: Path = Field(description="path of yahoo_answers.bin or yahoo_answers.ftz")
+    mapping: dict[str, str | None] = Field(default={}, description="changes of the mapping: class -> domain")
+    title_separator: str = Field(default=" ", description="text between title and text")
 
     @field_validator("mapping")
     @classmethod

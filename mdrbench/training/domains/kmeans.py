@@ -1,4 +1,4 @@
-"""k-means over all languages' passages in the embedding space of the recipe's own encoder; clusters have no names.
+"""k-means over the passages of all languages, in the embedding space of the recipe's encoder. Clusters have no names.
 
 Spherical k-means of faiss, seeded: the same embeddings give the same clusters. ``cluster-0`` is the largest.
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class Config(_embedding.EmbeddingConfig):
-    """``centre`` subtracts the mean of all passages, or of each language's passages, before clustering: without it,
-    clusters follow languages rather than subjects."""
+    """``centre`` subtracts the mean of all passages, or of each language's passages, before clustering. Without it,
+    clusters follow languages and not subjects."""
 
-    k: int = Field(default=len(DOMAINS), ge=1, description="clusters")
+    k: int = Field(default=len(DOMAINS), ge=1, description="number of clusters")
     iterations: int = Field(default=25, ge=1)
-    tries: int = Field(default=5, ge=1, description="starts; the result with the lowest distortion is taken")
+    tries: int = Field(default=5, ge=1, description="number of starts; the result with the lowest distortion counts")
     seed: int = Field(default=42, ge=0, lt=2**31)
     centre: _embedding.Centre = "language"
-    title_separator: str = Field(default=" ", description="what joins title and text")
+    title_separator: str = Field(default=" ", description="text between title and text")
 
 
 class KMeans:

@@ -1,4 +1,4 @@
-"""Nearest description: the domain whose one-sentence description has the highest cosine with the passage.
+"""The domain whose one-sentence description has the highest cosine with the passage.
 
 Works in every language that the recipe's own encoder knows, without labelled data. The twelve domains are those of
 Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval" (EMNLP 2025), who find them with classifiers
@@ -40,7 +40,7 @@ DESCRIPTIONS = {
 
 
 class Config(_embedding.EmbeddingConfig):
-    """The descriptions (name of a domain -> sentence; yours replace all twelve), and how passages are compared.
+    """The descriptions (domain -> sentence), and how passages are compared. Your descriptions replace all twelve.
 
     ``centre`` subtracts the mean of all passages, or of each language's passages, from the passages, and the mean of
     the descriptions from the descriptions. Without it, the domain next to the common part of all texts attracts most of
@@ -52,7 +52,7 @@ class Config(_embedding.EmbeddingConfig):
         default=DESCRIPTIONS, min_length=2, description="domain -> one sentence about it"
     )
     centre: _embedding.Centre = "all"
-    title_separator: str = Field(default=" ", description="what joins title and text")
+    title_separator: str = Field(default=" ", description="text between title and text")
 
     @field_validator("descriptions")
     @classmethod

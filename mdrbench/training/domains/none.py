@@ -1,4 +1,4 @@
-"""No domains: every example is in the same one; for the ablation without domain balance."""
+"""No domains: all examples are in one domain. For the ablation without domain balance."""
 
 from __future__ import annotations
 

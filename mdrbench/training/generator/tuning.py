@@ -56,18 +56,22 @@ class Config(BaseModel):
     model: str = Field(description="hub repository or a local folder")
     revision: str | None = Field(default=None, description="commit, tag or branch on the hub")
     source: Literal["auto", "hub", "local"] = "auto"
-    rank: Literal[8, 16, 32, 64, 128, 256] = Field(default=8, description="of the LoRA matrices, as vLLM serves them")
+    rank: Literal[8, 16, 32, 64, 128, 256] = Field(
+        default=8, description="rank of the LoRA matrices; vLLM serves these ranks"
+    )
     alpha: float = Field(default=16, gt=0, description="LoRA's scale is alpha / rank; not given in the paper")
-    dropout: float = Field(default=0.05, ge=0, lt=1, description="before the LoRA matrices; not given in the paper")
+    dropout: float = Field(
+        default=0.05, ge=0, lt=1, description="dropout before the LoRA matrices; not given in the paper"
+    )
     epochs: int = Field(default=5, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
-    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps")
-    batch_size: int = Field(default=32, ge=1, description="examples of a step; not given in the paper")
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
+    batch_size: int = Field(default=32, ge=1, description="examples per step; not given in the paper")
     max_length: int = Field(default=1024, ge=8, description="tokens; longer examples are left out and counted")
     max_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    micro_batch: int = Field(default=4, ge=1, description="examples that go through the model at once")
+    micro_batch: int = Field(default=4, ge=1, description="examples that pass through the model at once")
     save_every: int = Field(default=100, ge=1, description="steps between checkpoints")
 
 

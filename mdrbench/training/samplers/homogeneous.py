@@ -1,4 +1,4 @@
-"""Batches of one language; languages and domains are drawn evenly, so small ones are seen as often as large ones.
+"""Batches of one language. Languages and domains are drawn evenly, so small ones come as often as large ones.
 
 The batches of Huang et al., "Boosting Data Utilization for Multilingual Dense Retrieval" (EMNLP 2025). Nothing is
 left to chance: languages come in shuffled rounds, and so do the domains of a language and the examples of a domain in a
@@ -24,8 +24,8 @@ Share = Literal["uniform", "proportional"]
 
 
 class Config(MemberConfig):
-    """``uniform`` gives every language, or every domain of a language, the same share; ``proportional`` its share
-    of the examples. ``same_language: false`` fills each batch from all languages, in the same shares.
+    """``uniform`` gives every language, or every domain of a language, the same share. ``proportional`` gives each its
+    share of the examples. ``same_language: false`` fills each batch from all languages, in the same shares.
     """
 
     same_language: bool = True
