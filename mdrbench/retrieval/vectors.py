@@ -208,25 +208,45 @@ def rows(folder: Path, wanted: np.ndarray) -> np.ndarray:
 
 def top(folder: Path, queries: np.ndarray, depth: int, *, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
     """Search exactly: :func:`best_of` over the embeddings of a folder."""
-    return best_of(blocks(folder, block), queries, depth)
+    return best_of(lambda: blocks(folder, block), queries, depth)
 
 
-def best_of(passages: Iterable[np.ndarray], queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def best_of(
+    passages: Callable[[], Iterable[np.ndarray]], queries: np.ndarray, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return scores (float32) and rows (int64, corpus order) of each query's best passages, both (queries, <= depth).
 
-    Memory holds one block of passages, its scores and the best so far, never the index. Once ``depth`` passages are
-    known, only scores above the worst of them matter. The result does not depend on the size of the blocks, except
-    among equal scores at the last rank.
+    Among equal scores the first row comes first, at the last rank too, so the result does not depend on the size of the
+    blocks. Memory holds one block of passages, its scores and the best so far, never the index.
 
     Args:
-        passages: blocks of embeddings in corpus order, float32, shape (passages, dim), all but the last of one size.
+        passages: gives the blocks of embeddings in corpus order, float32, shape (passages, dim), all but the last of
+            one size. It is called again only if :data:`SPARE` further passages tie with a query's last hit.
         queries: float32, shape (queries, dim).
         depth: hits per query.
     """
+    import numpy as np
+
+    kept = depth + SPARE
+    while True:
+        scores, rows = _largest(passages(), queries, kept)
+        if scores.shape[1] < kept or (scores[:, -1] < scores[:, depth - 1]).all():
+            break
+        kept *= 4
+    order = np.lexsort((rows, -scores), axis=1)[:, :depth]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+SPARE = 24
+"""Hits that are kept beyond the depth: they show whether others tie with the last hit."""
+
+
+def _largest(passages: Iterable[np.ndarray], queries: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``kept`` largest inner products in descending order and their rows; equals come in any order."""
     import torch
 
     asked = torch.from_numpy(queries)
-    best = _Best(len(queries), depth)
+    best = _Best(len(queries), kept)
     buffer = torch.empty(len(queries), 0)
     first = 0
     for block in passages:

@@ -126,3 +126,12 @@ def test_the_advice_for_numbers_that_are_not_finite_fits_the_precision(tmp_path,
     with pytest.raises(StepError, match=f"embedding of 'd3' is not finite in {precision}") as error:
         vectors.write_shard(tmp_path, 0, [f"d{i}" for i in range(1000)], matrix, precision)
     assert mend in error.value.mend
+
+
+@pytest.mark.parametrize("block", [64, 300, 1000])
+def test_of_equal_scores_at_the_last_rank_the_first_passages_of_the_corpus_are_the_hits(tmp_path, block):
+    same = np.ones((1000, 4), np.float16)
+    same[:3] = 2
+    write(tmp_path, same, [400, 600])
+    _, rows = vectors.top(tmp_path, np.ones((2, 4), np.float32), 50, block=block)
+    assert rows.tolist() == [list(range(50))] * 2

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Exact:
     """See :class:`mdrbench.retrieval.indexes.VectorIndex`."""
 
-    spec = Spec(NoSettings, version=1)
+    spec = Spec(NoSettings, version=2)
     exact = True
     built = False
 

@@ -47,7 +47,13 @@ class Config(MemberConfig):
 class Dense:
     """See :class:`mdrbench.retrieval.retrievers.Retriever`."""
 
-    spec = Spec(Config, version=1, run_only=("shard_size",), search_only=("index", "index_settings"), resumable=True)
+    spec = Spec(
+        Config,
+        version=1,
+        run_only=("shard_size",),
+        search_only=("index", "index_version", "index_settings"),
+        resumable=True,
+    )
 
     def __init__(self, config: Config):
         self.config = config
@@ -77,6 +83,7 @@ class Dense:
             "stored_as": "float16",
             "similarity": "inner product",
             "index": index.pop("index"),
+            "index_version": self.config.index.spec.version,
             "index_settings": index,
         }
 

@@ -55,7 +55,7 @@ class Config(MemberConfig):
 class Ensemble:
     """A retriever that combines indexes: ``search`` gets the parts' indexes by label, and there is no ``index``."""
 
-    spec = Spec(Config, version=1, combines="indexes")
+    spec = Spec(Config, version=2, combines="indexes")
 
     def __init__(self, config: Config):
         self.config = config
@@ -82,7 +82,7 @@ class Ensemble:
 
     def search(self, lang: str, indexes: dict[str, Path], topics: Topics, depth: int) -> Run:
         """Search all topics exactly, in one pass over the parts' embeddings."""
-        scores, rows = vectors.best_of(self._passages(indexes), self._queries(topics), depth)
+        scores, rows = vectors.best_of(lambda: self._passages(indexes), self._queries(topics), depth)
         return vectors.hits(next(iter(indexes.values())), topics, scores, rows)
 
     def score(self, lang: str, indexes: dict[str, Path], topics: Topics, wanted: dict[str, list[str]]) -> Scores:
