@@ -20,6 +20,7 @@ from mdrbench.pipeline.plan import RecipePlan, plan_recipe
 from mdrbench.pipeline.plan.negatives import SPLIT as TRAIN
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.recipe import Recipe
+from mdrbench.recipe.schema import Training
 from mdrbench.results import Result
 
 
@@ -102,7 +103,16 @@ def plan_all(
     if fetch:
         for loaded in inputs.recipes:
             loaded.retriever.build().prepare(console.say)
+            if loaded.training is not None:
+                prepare_training(loaded.training)
     return [plan_recipe(loaded, inputs.dataset, inputs.languages, split, store, overrides) for loaded in inputs.recipes]
+
+
+def prepare_training(training: Training) -> None:
+    """Fetch and check what a training needs beside its encoder: the models of domains and teacher."""
+    training.domains.build().prepare(console.say)
+    if training.teacher is not None:
+        training.teacher.build().prepare(console.say)
 
 
 def prepare_negatives(recipe: Recipe) -> None:

@@ -228,20 +228,31 @@ def everything(groups: list[TrainingGroup]) -> dict[str, tuple[TrainingGroup, li
 
 
 def judge(
-    groups: list[TrainingGroup], judging: Judging, size: int | None, progress: Callable[[int], None]
+    groups: list[TrainingGroup],
+    judging: Judging,
+    size: int | None,
+    progress: Callable[[int], None],
+    *,
+    relabel: bool = False,
 ) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
     """Take out the negatives that the judge does not let stay.
 
+    Args:
+        relabel: whether those of grade 2 that the qrels do not judge become positives, behind the known ones.
+
     Returns:
         Groups, all verdicts, and counts: ``candidates``, ``eliminated`` and its ``eliminated_share``, ``grades`` of
-        all verdicts, ``unreadable``.
+        all verdicts, ``unreadable``; with ``relabel`` also ``relabelled``.
     """
     verdicts = judging.ask(everything(groups), progress)
     kept = []
+    relabelled = 0
     for group in groups:
         graded = [(n, verdicts[group.qid][n.docid]) for n in group.negatives]
         stay = [n._replace(grade=verdict.grade) for n, verdict in graded if judging.keep(verdict)]
-        kept.append(group._replace(negatives=tuple(stay)))
+        more = [n.docid for n, verdict in graded if relabel and verdict.grade == 2 and not n.judged]
+        relabelled += len(more)
+        kept.append(group._replace(positives=(*group.positives, *more), negatives=tuple(stay)))
     grades = Counter(str(verdict.grade) for by_docid in verdicts.values() for verdict in by_docid.values())
     candidates = sum(len(group.negatives) for group in groups)
     eliminated = candidates - sum(len(group.negatives) for group in kept)
@@ -253,6 +264,7 @@ def judge(
         "eliminated_share": eliminated / candidates if candidates else 0.0,
         "grades": {grade: n for grade, n in sorted(grades.items()) if grade != "None"},
         "unreadable": grades["None"],
+        **({"relabelled": relabelled} if relabel else {}),
     }
     return kept, verdicts, counts
 

@@ -69,6 +69,9 @@ class Negatives(MemberConfig):
         default="irrelevant", description="grades that stay: only 0 (the paper's text), or 0 and 1 (its appendix)"
     )
     unreadable: Literal["drop", "keep"] = Field(default="drop", description="candidates without a readable verdict")
+    relabel: Literal["relevant"] | None = Field(
+        default=None, description="`relevant`: candidates of grade 2 become positives of the query (Thakur et al. 2025)"
+    )
     generation: Annotated[Member, Part("generation")] = Field(
         default=NONE, validate_default=True, description="a member of the family generation"
     )
@@ -101,6 +104,9 @@ class Training(Settings):
     )
     sampler: Annotated[Member, Part("samplers", default="homogeneous")] = Field(
         default={}, validate_default=True, description="a member of the family samplers"
+    )
+    teacher: RetrieverMember | None = Field(
+        default=None, description="a dense retriever whose scores `distillation` and `mask_margin` use"
     )
     weights: Weights = Weights()
     batch_size: int = Field(default=24, ge=2, description="queries per step")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mdrbench.core.errors import DataError
 from mdrbench.core.texts import text_digest
 from mdrbench.training import EncoderSettings, Key, Material
+from mdrbench.training.curriculum import allowed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,8 +50,11 @@ class Batch(NamedTuple):
 class Examples:
     """The training groups of all languages, by language and qid."""
 
-    def __init__(self, data: dict[str, Material], negatives: int, seed: int):
+    def __init__(
+        self, data: dict[str, Material], negatives: int, seed: int, curriculum: float | None = None, steps: int = 0
+    ):
         self._negatives, self._seed = negatives, seed
+        self._curriculum, self._steps = curriculum, steps
         self.groups = {(lang, group.qid): group for lang, material in data.items() for group in material.groups}
         self._texts = {
             (lang, docid): text_digest(text)
@@ -75,7 +79,10 @@ class Examples:
             group = self.groups[key]
             dice = random.Random(f"{self._seed}\0{step}\0{key[0]}\0{key[1]}\0{times[key]}")
             times[key] += 1
-            chosen = dice.sample(group.negatives, min(self._negatives, len(group.negatives)))
+            offered = group.negatives
+            if self._curriculum is not None:
+                offered = tuple(allowed(offered, step, self._steps, self._curriculum))
+            chosen = dice.sample(offered, min(self._negatives, len(offered)))
             targets.append(len(passages))
             docids = (dice.choice(group.positives), *(negative.docid for negative in chosen))
             passages.extend((key[0], docid) for docid in docids)

@@ -1,7 +1,7 @@
 """How often a training shows its queries: least, median, most, never, and the effective sample.
 
-The effective sample is Kish's: (sum of n)^2 / sum of n^2 over the queries, n times each. It is the number of queries that
-would bring as much if each came equally often. A sampler that fills many steps with few queries has a small one.
+The effective sample is Kish's: (sum of n)^2 / sum of n^2 over the queries, n times each. It is the number of queries
+that would bring as much if each came equally often. A sampler that fills many steps with few queries has a small one.
 """
 
 from __future__ import annotations

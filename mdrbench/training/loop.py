@@ -31,11 +31,14 @@ from mdrbench.core.errors import StepError
 from mdrbench.core.locks import file_lock
 from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
+from mdrbench.training.distillation import distilled
 from mdrbench.training.dropout import text_seed
 from mdrbench.training.exposure import exposure
-from mdrbench.training.losses import contrastive
+from mdrbench.training.losses import contrastive, similarities
+from mdrbench.training.masking import masked
 from mdrbench.training.parts import Parts, Weights, accelerator_of
 from mdrbench.training.settings import Settings, rate
+from mdrbench.training.teacher import Teacher
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, float], None]
@@ -51,6 +54,7 @@ def train(
     batches: Batches,
     weights: Weights = None,
     *,
+    teacher: Teacher | None = None,
     out: Path,
     base: str | None = None,
     say: Say = lambda text: None,
@@ -64,6 +68,7 @@ def train(
             ``settings.validation`` and ``settings.seed`` are kept for validation.
         batches: of the other queries.
         weights: of each query, by (language, qid); 1 if None.
+        teacher: gives the scores for ``settings.distillation`` and ``settings.mask_margin``.
         base: the model's name on the card; the folder's name if None.
         progress: called by the first process after each step with steps done, steps in all and the loss.
 
@@ -81,7 +86,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     lock = file_lock(out / ".lock", on_wait=lambda: say(f"another process trains into {out}; waiting"))
     with lock if first else nullcontext():
-        parts = Parts(accelerator, precision, settings, model_folder, encoder, data, batches, weights)
+        parts = Parts(accelerator, precision, settings, model_folder, encoder, data, batches, weights, teacher)
         accelerator.wait_for_everyone()
         if (facts := _finished(out, parts.identity)) is None:
             trained = _Loop(parts).train(
@@ -207,14 +212,23 @@ class _Loop:
         return torch.zeros(0, self.encoder.model.config.hidden_size, device=self.accelerator.device)
 
     def _loss(self, batch: Batch, weighted: bool) -> caching.Loss:
-        """Return the loss of the whole batch as a function of this process's embeddings of queries and passages."""
+        """Return the loss of the whole batch as a function of this process's embeddings of queries and passages.
+
+        A validation is not ``weighted``: it has no weights and no teacher.
+        """
         import torch
 
         device, settings = self.accelerator.device, self.settings
         shares = batch.shares(self.accelerator.num_processes)
         rank = self.accelerator.process_index
         targets = torch.tensor(batch.targets, device=device)
-        ignored = torch.from_numpy(self.parts.examples.ignored(batch)).to(device)
+        left_out, scores = self.parts.examples.ignored(batch), None
+        if weighted and self.parts.teacher is not None:
+            taught = self.parts.teacher.scores(batch.keys, batch.passages)
+            if settings.mask_margin is not None:
+                left_out |= masked(taught, batch.targets, settings.mask_margin)
+            scores = torch.from_numpy(taught).to(device)
+        ignored = torch.from_numpy(left_out).to(device)
         chosen = {}
         if weighted and self.parts.weights:
             values = torch.tensor([self.parts.weights[key] for key in batch.keys], device=device)
@@ -224,7 +238,7 @@ class _Loop:
         def loss(embeddings: list[torch.Tensor]) -> torch.Tensor:
             sizes = [[part.stop - part.start for part in side] for side in zip(*shares, strict=True)]
             queries, passages = (processes.joint(own, size, rank) for own, size in zip(embeddings, sizes, strict=True))
-            return contrastive(
+            value = contrastive(
                 queries,
                 passages,
                 targets,
@@ -233,6 +247,13 @@ class _Loop:
                 similarity=settings.similarity,
                 **chosen,
             )
+            if scores is None or (taught_by := settings.distillation) is None:
+                return value
+            found = similarities(queries, passages, settings.similarity)
+            taught_loss = distilled(
+                found, scores, targets, ignored, settings=taught_by, temperature=settings.temperature
+            )
+            return (1 - taught_by.weight) * value + taught_by.weight * taught_loss
 
         return loss
 

@@ -39,14 +39,21 @@ def contrastive(
         example_weights: (B,): factors of the queries' losses, applied before the mean over B.
     """
     import torch
-    from torch.nn.functional import cross_entropy, normalize, one_hot
+    from torch.nn.functional import cross_entropy, one_hot
 
-    queries, passages = queries.float(), passages.float()
-    if similarity == "cosine":
-        queries, passages = normalize(queries, dim=-1), normalize(passages, dim=-1)
-    logits = queries @ passages.T / temperature  # (B, P)
+    logits = similarities(queries, passages, similarity) / temperature  # (B, P)
     if negative_weights is not None:
         own = one_hot(targets, len(passages)).bool()
         logits = logits + torch.where(own, 0.0, negative_weights.log())
     losses = cross_entropy(logits.masked_fill(ignored, float("-inf")), targets, reduction="none")  # (B,)
     return (losses if example_weights is None else losses * example_weights).mean()
+
+
+def similarities(queries: torch.Tensor, passages: torch.Tensor, similarity: str) -> torch.Tensor:
+    """Return the similarities (B, P) of queries (B, dim) and passages (P, dim), float32."""
+    from torch.nn.functional import normalize
+
+    queries, passages = queries.float(), passages.float()
+    if similarity == "cosine":
+        queries, passages = normalize(queries, dim=-1), normalize(passages, dim=-1)
+    return queries @ passages.T

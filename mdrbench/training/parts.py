@@ -18,7 +18,8 @@ from mdrbench.hub import loading
 from mdrbench.training import Batches, EncoderSettings, Key, Material, held_out
 from mdrbench.training.data import Examples, tokens, weights_of
 from mdrbench.training.model import Encoder
-from mdrbench.training.settings import RUN_ONLY, Settings
+from mdrbench.training.settings import Settings, keyed
+from mdrbench.training.teacher import Teacher
 
 Weights = Callable[[Key], float] | Mapping[Key, float] | None
 
@@ -54,12 +55,14 @@ class Parts:
         data: dict[str, Material],
         batches: Batches,
         weights: Weights,
+        teacher: Teacher | None = None,
     ):
         import torch
 
         start = time.perf_counter()
         self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
-        self.examples = Examples(data, settings.negatives, settings.seed)
+        self.teacher = _needed(teacher, settings)
+        self.examples = Examples(data, settings.negatives, settings.seed, settings.curriculum, batches.count())
         self.held_out = held_out(self.examples.groups, settings.validation, settings.seed)
         self.trained = [key for key in self.examples.groups if key not in self.held_out]
         self.weights = _weights(weights, self.trained)
@@ -87,7 +90,7 @@ class Parts:
         self.identity = key_of(
             {
                 "version": VERSION,
-                "settings": settings.model_dump(mode="json", exclude=set(RUN_ONLY)),
+                "settings": keyed(settings),
                 "encoder": self.conventions,
                 "precision": precision,
                 "model": [[p.name, file_sha256(p)] for p in _model_files(model_folder)],
@@ -95,6 +98,7 @@ class Parts:
                 "groups": _sha256(sorted(self.examples.groups.items())),
                 "weights": _sha256(sorted(self.weights.items())),
                 "batches": batch_identity,
+                **({} if self.teacher is None else {"teacher": self.teacher.sha256()}),
             }
         )
 
@@ -143,6 +147,14 @@ class Parts:
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "versions": {name: environment.package_version(name) for name in ("torch", "transformers", "accelerate")},
         }
+
+
+def _needed(teacher: Teacher | None, settings: Settings) -> Teacher | None:
+    """Return the teacher if a setting uses it; raise a UsageError if one does and there is none."""
+    users = [name for name in ("distillation", "mask_margin") if getattr(settings, name) is not None]
+    if users and teacher is None:
+        raise UsageError(f"training.{users[0]} needs a teacher", mend="name a dense retriever under training.teacher")
+    return teacher if users else None
 
 
 def _weights(weights: Weights, keys: Iterable[Key]) -> dict[Key, float]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mdrbench.core.members import MemberConfig
+from mdrbench.training.distillation import Distillation
 
 RUN_ONLY = ("micro_batch", "gradient_checkpointing", "save_every", "keep", "log_every", "tensorboard")
 """Settings that cannot change what is learned, beyond the rounding of floating point."""
+
+ADDED = ("distillation", "mask_margin", "curriculum")
+"""Settings that came later and change nothing where they are None; they are in no key then."""
 
 
 class Settings(MemberConfig):
@@ -37,6 +41,13 @@ class Settings(MemberConfig):
     patience: int = Field(
         default=0, ge=0, description="stop after this many validations without a lower loss; 0: never"
     )
+    distillation: Distillation | None = Field(default=None, description="learn the scores of `teacher`")
+    mask_margin: float | None = Field(
+        default=None, ge=0, description="leave out negatives that `teacher` scores above the positive less this margin"
+    )
+    curriculum: float | None = Field(
+        default=None, gt=0, le=1, description="share of each query's negatives, easiest, that the first step may draw"
+    )
     seed: int = 0
     micro_batch: int = Field(
         default=0, ge=0, description="texts that pass through the model at once (gradient caching); 0: the whole batch"
@@ -57,3 +68,9 @@ def rate(step: int, steps: int, settings: Settings) -> float:
     if settings.decay == "cosine":
         return 0.5 * (1 - math.cos(math.pi * left))
     return left if settings.decay == "linear" else 1.0
+
+
+def keyed(settings: Settings) -> dict[str, Any]:
+    """Return the settings that can change what is learned, as JSON."""
+    data = settings.model_dump(mode="json", include=set(Settings.model_fields), exclude=set(RUN_ONLY))
+    return {key: value for key, value in data.items() if key not in ADDED or value is not None}

@@ -129,6 +129,16 @@ def test_what_stays_after_judging(grades, unreadable, kept):
     assert counts["eliminated_share"] == pytest.approx(1 - sum(map(len, docids(left).values())) / 5)
 
 
+def test_judged_false_negatives_can_become_positives_unless_people_judged_them():
+    groups, _ = mined(k=10)
+    left, _, counts = negatives.judge(groups, judging(Judge(n0=1, n1=2, z1=2)), None, lambda n: None, relabel=True)
+    assert left[0].positives == (*groups[0].positives, "n1")
+    assert "n1" not in docids(left)["q1"]
+    assert counts["relabelled"] == sum("n1" in group.positives for group in left)
+    _, _, plain = negatives.judge(groups, judging(Judge(n1=2)), None, lambda n: None)
+    assert "relabelled" not in plain
+
+
 def test_a_judge_that_answers_for_another_passage_is_an_error():
     class Confused(Judge):
         def judge(self, pairs, progress):

@@ -19,12 +19,16 @@ from mdrbench.formats import trec
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.training import checkpoints, weighting
 
-TEXT = """
+ENCODER = (
+    "{{name: transformer, model: {model}, pooling: mean, normalize: true, query_length: 16, passage_length: 32, "
+    "precision: fp32}}"
+)
+TEXT = f"""
 summary: trained
-retriever: {{name: dense, encoder: {{name: transformer, model: {model}, pooling: mean, normalize: true,
-  query_length: 16, passage_length: 32, precision: fp32}}}}
-negatives: {{mining: {{name: random, k: 4, depth: 8}}}}
-training: {{steps: 4, batch_size: 4, negatives: 2, learning_rate: 0.01, domains: {{name: none}}, precision: fp32}}
+retriever: {{{{name: dense, encoder: {ENCODER}}}}}
+negatives: {{{{mining: {{{{name: random, k: 4, depth: 8}}}}}}}}
+training: {{{{steps: 4, batch_size: 4, negatives: 2, learning_rate: 0.01, domains: {{{{name: none}}}},
+  precision: fp32}}}}
 """
 
 
@@ -86,6 +90,24 @@ def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, t
     [(other, _)], _ = run_plans([untrained], store, tmp_path / "other", "mdrbench run", quiet=True)
     run = "trained/sw-dev.run.trec.gz"
     assert trec.read_run(path.parent / run) != trec.read_run(other.parent / run)
+
+
+def test_a_teacher_is_embedded_once_and_its_scores_change_what_is_learned(tmp_path, store, tiny_model):
+    taught = ["training.distillation={loss: kl, weight: 1.0}", "training.mask_margin=0.1"]
+    teacher = ["training.teacher={name: dense, encoder: " + ENCODER.format(model=tiny_model) + "}"]
+    plain = planned(load(tmp_path, tiny_model), store)
+    assert "en teach" not in stages(plain)
+    plan = planned(load(tmp_path, tiny_model, *taught, *teacher), store)
+    assert stages(plan).count("en teach") == 1
+    again = planned(load(tmp_path, tiny_model, *taught, *teacher, "training.seed=5"), store)
+    assert {s.key for s in plan.steps() if s.stage == "teach"} == {s.key for s in again.steps() if s.stage == "teach"}
+    [(_, result)], error = run_plans([plan], store, tmp_path / "results", "mdrbench run trained", quiet=True)
+    assert error is None
+    [training] = result.trainings.values()
+    assert training.facts["settings"]["distillation"]["weight"] == 1.0
+    bm25 = load(tmp_path, tiny_model, *taught, "training.teacher={name: bm25}")
+    with pytest.raises(UsageError, match=r"training\.teacher is 'bm25'"):
+        planned(bm25, store)
 
 
 def lines(path) -> list[dict]:

@@ -17,6 +17,7 @@ from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.members import Member
 from mdrbench.training.samplers import Example, distribution
 from mdrbench.training.samplers._batches import Rounds
+from mdrbench.training.samplers.diverse import quotas
 
 CONFIGS = [
     {"name": "uniform"},
@@ -26,6 +27,9 @@ CONFIGS = [
     {"name": "homogeneous", "languages": "proportional", "domains": "proportional"},
     {"name": "homogeneous", "same_language": False},
     {"name": "homogeneous", "same_language": False, "languages": "proportional"},
+    {"name": "diverse"},
+    {"name": "diverse", "languages": 0.0, "domains": 0.5, "repeats": 3},
+    {"name": "diverse", "same_language": False, "languages": 0.5, "repeats": 2},
 ]
 samplers = st.sampled_from(CONFIGS).map(lambda config: Member.of("samplers", config).build())
 
@@ -107,6 +111,35 @@ def test_seeds_and_epochs_differ(config):
     examples = plain({(lang, domain): 12 for lang in ("en", "sw") for domain in "abc"})
     runs = [list(sampler.batches(examples, 6, seed, epoch)) for seed, epoch in ((1, 0), (1, 1), (2, 0))]
     assert all(a != b for a, b in combinations(runs, 2))
+
+
+def test_diverse_shows_each_query_once_with_every_domain_in_every_batch():
+    examples = plain({("fi", "a"): 40, ("fi", "b"): 16, ("fi", "c"): 8, ("sw", "a"): 32})
+    sampler = Member.of("samplers", {"name": "diverse"}).build()
+    batches = list(sampler.batches(examples, 16, 3, 0))
+    assert sorted(i for batch in batches for i in batch) == list(range(96))
+    assert [examples[batch[0]].lang for batch in batches].count("sw") == 2
+    for batch in batches:
+        domains = Counter(examples[i].domain for i in batch)
+        if examples[batch[0]].lang == "fi":
+            assert (9 <= domains["a"] <= 11, 3 <= domains["b"] <= 5, 1 <= domains["c"] <= 3) == (True, True, True)
+
+
+def test_diverse_exponents_smooth_languages_and_domains_and_repeats_are_capped():
+    examples = plain({("fi", "a"): 80, ("fi", "b"): 16, ("sw", "a"): 8})
+    counted = Counter()
+    for batch in (
+        Member.of("samplers", {"name": "diverse", "languages": 0.0, "domains": 0.0, "repeats": 3})
+        .build()
+        .batches(examples, 8, 3, 0)
+    ):
+        counted.update(batch)
+    cells = Counter()
+    for i, n in counted.items():
+        cells[examples[i].lang, examples[i].domain] += n
+    assert max(counted.values()) == 3
+    assert cells == {("sw", "a"): 24, ("fi", "a"): 40, ("fi", "b"): 40}  # sw at its cap, the rest evenly by domain
+    assert quotas({"big": 90, "small": 10}, 60, 0.5, {"big": 90, "small": 10}) == {"big": 50, "small": 10}
 
 
 @given(st.integers(1, 60), st.integers(1, 9), seeds, epochs)

@@ -134,7 +134,11 @@ class _NegativesPlanner:
     def _judge(self, mined: Step) -> Step:
         return self.base.add(
             "judge",
-            {**self._judging(), "size": self._size(last=not self.section.generates)},
+            {
+                **self._judging(),
+                "size": self._size(last=not self.section.generates),
+                **({"relabel": self.section.relabel} if self.section.relabel else {}),
+            },
             members={"judge": self.section.judge},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "groups": mined.ref},

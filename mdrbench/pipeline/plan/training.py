@@ -7,9 +7,9 @@ from typing import Any
 from mdrbench.core.errors import UsageError
 from mdrbench.pipeline.plan.negatives import SPLIT, groups_step
 from mdrbench.pipeline.plan.planner import Planner, described
-from mdrbench.pipeline.plan.steps import Step, step
+from mdrbench.pipeline.plan.steps import Ref, Step, step
 from mdrbench.recipe.schema import Recipe, Training
-from mdrbench.training.settings import RUN_ONLY, Settings
+from mdrbench.training.settings import Settings, keyed
 
 
 def plan_training(
@@ -45,7 +45,7 @@ def plan_training(
         _training_params(recipe, training),
         members={"retriever": recipe.retriever, "sampler": training.sampler},
         run_only={"loop": _loop(training), "processes": training.processes},
-        inputs={"label": label.ref, **by_role},
+        inputs={"label": label.ref, **by_role, **_taught(training, planners)},
         resumable=True,
     )
     return groups, [label, train]
@@ -76,10 +76,37 @@ def _training_params(recipe: Recipe, training: Training) -> dict[str, Any]:
         "epochs": training.epochs,
         "steps": training.steps,
         "queries_per_language": training.queries_per_language,
-        "loop": {key: value for key, value in _loop(training).items() if key not in RUN_ONLY},
+        "loop": keyed(training),
     }
 
 
 def _untrained(recipe: Recipe) -> dict[str, Any]:
     """Return the settings of the untrained retriever, and the conventions that name its weights."""
     return {"retriever": recipe.retriever.keyed, "conventions": recipe.retriever.build().conventions("all")}
+
+
+def _taught(training: Training, planners: dict[str, Planner]) -> dict[str, Ref]:
+    """Plan the teacher's embeddings in every language, by role; nothing without a teacher.
+
+    Raises:
+        UsageError: the teacher is not a dense retriever.
+    """
+    teacher = training.teacher
+    if teacher is None:
+        return {}
+    if teacher.name != "dense":
+        raise UsageError(
+            f"training.teacher is '{teacher.name}'", mend="name a dense retriever: its embeddings score every pair"
+        )
+    found: dict[str, Ref] = {}
+    for lang, planner in planners.items():
+        index = planner.index(teacher)
+        teach = planner.add(
+            "teach",
+            {**planner.conventions(teacher), "split": SPLIT},
+            members={"retriever": teacher},
+            sources=planner.split_sources(SPLIT),
+            inputs={"topics": planner.topics(SPLIT).ref},
+        )
+        found |= {f"teacher {lang}": index.ref, f"taught {lang}": teach.ref}
+    return found

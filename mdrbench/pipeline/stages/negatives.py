@@ -74,7 +74,9 @@ def judge(job: Job) -> dict[str, Any]:
     """Ask the judge about every mined negative, and remove the negatives that it finds relevant."""
     found = _groups(job)
     judging = _judging(job, _texts_of(job, found))
-    kept, verdicts, counts = groups.judge(found, judging, job.params["size"], _counted(job, found))
+    kept, verdicts, counts = groups.judge(
+        found, judging, job.params["size"], _counted(job, found), relabel=job.params.get("relabel") is not None
+    )
     group_files.write(job.out / "groups.jsonl.gz", kept)
     _write_verdicts(job.out, verdicts)
     return {**counts, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job)}

@@ -12,10 +12,12 @@ from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives.groups import positives as positives_of
 from mdrbench.pipeline.plan.steps import Job
+from mdrbench.retrieval import vectors
 from mdrbench.training import Key, Material, held_out, weighting
 from mdrbench.training.domains import Labeller
 from mdrbench.training.samplers import Sampler
 from mdrbench.training.settings import Settings
+from mdrbench.training.teacher import Embeddings, Rows
 
 
 def pair(job: Job) -> dict[str, Any]:
@@ -44,6 +46,16 @@ def label(job: Job) -> dict[str, Any]:
                 row = {"lang": lang, "qid": group.qid, "domain": domain}
                 file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
     return labeller.facts()
+
+
+def teach(job: Job) -> dict[str, Any]:
+    """Embed the training topics of a language with the teacher."""
+    import numpy as np
+
+    topics = job.topics()
+    retriever = job.build("retriever")
+    np.save(job.out / "queries.npy", retriever.encode(topics).astype(np.float16))
+    return {"queries": len(topics), **retriever.encoder.facts()}
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -77,6 +89,7 @@ def train_alone(job: Job) -> dict[str, Any]:
         material,
         batches,
         weighting.weights(seen, **job.params["weights"]),
+        teacher=_teacher(job, material),
         out=job.out,
         base=encoder.files.name,
         progress=lambda step, steps, loss: job.progress(step, steps),
@@ -111,6 +124,27 @@ def _groups(job: Job) -> Iterator[tuple[str, list[TrainingGroup]]]:
     for role, path in job.inputs.items():
         if role.startswith("groups "):
             yield role.partition(" ")[2], list(group_files.read(path / "groups.jsonl.gz"))
+
+
+def _teacher(job: Job, material: dict[str, Material]) -> Embeddings | None:
+    """Read the teacher's embeddings of all training queries and of the groups' passages; None without a teacher."""
+    import numpy as np
+
+    if not any(role.startswith("taught ") for role in job.inputs):
+        return None
+    names: tuple[list[Key], list[Key]] = [], []
+    parts: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    for lang, one in material.items():
+        topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
+        names[0].extend((lang, qid) for qid in topics)
+        parts[0].append(np.load(job.inputs[f"taught {lang}"] / "queries.npy"))
+        folder = job.inputs[f"teacher {lang}"] / "index"
+        at = vectors.rows_of(folder, set(one.passages))
+        docids = sorted(at, key=lambda docid: at[docid])
+        names[1].extend((lang, docid) for docid in docids)
+        parts[1].append(vectors.rows(folder, np.array([at[docid] for docid in docids], dtype=np.int64)))
+    sides = zip(names, parts, strict=True)
+    return Embeddings(*(Rows({name: i for i, name in enumerate(own)}, np.concatenate(found)) for own, found in sides))
 
 
 def _material(job: Job, lang: str, groups: list[TrainingGroup], separator: str) -> Material:
