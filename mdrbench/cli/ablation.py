@@ -38,6 +38,12 @@ NoMift = Annotated[bool, typer.Option("--no-mift", help="The generator without i
 NoSameLanguage = Annotated[bool, typer.Option("--no-same-language", help="Batches mix languages.")]
 NoDomainBalance = Annotated[bool, typer.Option("--no-domain-balance", help="Domains are as frequent as in the data.")]
 NoWeights = Annotated[bool, typer.Option("--no-weights", help="All queries have the same weight.")]
+NoDistillation = Annotated[bool, typer.Option("--no-distillation", help="Without learning a teacher's scores.")]
+NoMasking = Annotated[bool, typer.Option("--no-masking", help="The teacher masks no in-batch negatives.")]
+NoCurriculum = Annotated[
+    bool, typer.Option("--no-curriculum", help="All hard negatives are drawn from the first step.")
+]
+NoRelabelling = Annotated[bool, typer.Option("--no-relabelling", help="Judged false negatives are only dropped.")]
 StageOff = Annotated[
     Optional[list[int]],
     typer.Option(min=1, max=3, help="Replace this stage of the method with its plain counterpart. Repeatable."),
@@ -75,6 +81,10 @@ def ablate(
     no_same_language: NoSameLanguage = False,
     no_domain_balance: NoDomainBalance = False,
     no_weights: NoWeights = False,
+    no_distillation: NoDistillation = False,
+    no_masking: NoMasking = False,
+    no_curriculum: NoCurriculum = False,
+    no_relabelling: NoRelabelling = False,
     stage_off: StageOff = None,
     everything: Everything = False,
     vary: Vary = None,
@@ -103,6 +113,8 @@ def ablate(
         **{"training": no_training, "hard-neg": no_hard_neg, "ensemble": no_ensemble},
         **{"judge": no_judge, "reference": no_reference, "generation": no_generation, "mift": no_mift},
         **{"same-language": no_same_language, "domain-balance": no_domain_balance, "weights": no_weights},
+        **{"distillation": no_distillation, "masking": no_masking},
+        **{"curriculum": no_curriculum, "relabelling": no_relabelling},
         **{f"stage-{number}": True for number in stage_off or ()},
     }
     parts = [slug for slug, given in flags.items() if given]

@@ -15,6 +15,12 @@ def experiment(
     name: Annotated[str, typer.Argument(help="A shipped experiment, such as lab, or a YAML file.")],
     status: Annotated[bool, typer.Option("--status", help="Print which cells are in. Run nothing.")] = False,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many cells [default: all].")] = None,
+    page: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Make the tables of a Markdown page again, between its marks `experiment NAME`. Run nothing."
+        ),
+    ] = None,
     results: Results = Path("results"),
     cache: Cache = None,
     quiet: Quiet = False,
@@ -27,12 +33,15 @@ def experiment(
     Example: mdrbench experiment lab --status
     """
     from mdrbench.commands import experiment as experiments
+    from mdrbench.core.atomic_files import write_atomically
 
     declared = experiments.load(name)
     found = experiments.cells(declared, results)
     missing = [cell for cell in found if cell.made is None]
     made: list[str] = []
-    if not status:
+    if page is not None:
+        write_atomically(page, experiments.with_tables(page.read_text(encoding="utf-8"), results))
+    elif not status:
         for cell, path in experiments.fill(declared, missing[:limit], open_store(cache), results, quiet):
             made.append(str(path))
             print(f"{cell.system}, seed {cell.seed}: written {path}", flush=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from mdrbench.cli import tables
-from mdrbench.commands.experiment import Cell, Experiment
-
-MEASURES = ("nDCG@10", "Recall@100")
+from mdrbench.commands.experiment import MEASURES, Cell, Experiment
 
 
 def print_cells(experiment: Experiment, cells: list[Cell]) -> None:

@@ -8,9 +8,11 @@ the next call continues there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 
 from pydantic import Field, ValidationError
 
@@ -157,3 +159,65 @@ def _make(experiment: Experiment, cell: Cell, store: Store, root: Path, quiet: b
         changes = "".join(f" --set {item}" for item in cell.overrides)
         command = f"mdrbench run {name} --data {experiment.data} --langs {langs}{changes}"
         return write_result.write(plan, outcome.artifacts, root, command)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+TABLE = re.compile(r"(?P<begin><!-- experiment (?P<name>\S+) -->\n).*?(?P<end><!-- end of experiment -->)", re.DOTALL)
+"""The places of a page that hold an experiment's table."""
+
+MEASURES = ("nDCG@10", "Recall@100")
+
+
+def markdown(experiment: Experiment, found: list[Cell]) -> str:
+    """Return a table of the systems that have cells: means over seeds, the seeds' standard deviation, languages.
+
+    A sentence behind it names the cells that are missing.
+    """
+    by_system: dict[str, list[Cell]] = {}
+    for cell in found:
+        by_system.setdefault(cell.system, []).append(cell)
+    languages = experiment.languages
+    lines = [
+        f"| system | seeds | {MEASURES[0]} | sd of seeds | {MEASURES[1]} | {' | '.join(languages)} |",
+        f"|---|{'---|' * (4 + len(languages))}",
+    ]
+    missing = []
+    for system, cells_ in by_system.items():
+        made = [cell.made for cell in cells_ if cell.made is not None]
+        lacking = [str(cell.seed) for cell in cells_ if cell.made is None]
+        if lacking:
+            missing.append(f"`{system}` (seeds {', '.join(lacking)})")
+        if made:
+            lines.append(_row(system, made, languages))
+    state = f"Not run: {'; '.join(missing)}." if missing else "All cells are in."
+    return "\n".join([*lines, "", state, ""])
+
+
+def _row(system: str, made: list[Result], languages: tuple[str, ...]) -> str:
+    """Return a system's row; the average is over the experiment's languages, whatever else a result holds."""
+    values = {
+        name: [[result.languages[lang].scores[name].value for lang in languages] for result in made]
+        for name in MEASURES
+    }
+    first, second = ([fmean(by_language) for by_language in values[name]] for name in MEASURES)
+    spread = short(stdev(first)) if len(first) > 1 else "-"
+    each = [short(fmean(column)) for column in zip(*values[MEASURES[0]], strict=True)]
+    return (
+        f"| {system} | {len(made)} | {short(fmean(first))} | {spread} | {short(fmean(second))} | {' | '.join(each)} |"
+    )
+
+
+def short(value: float) -> str:
+    """Return a score with four digits and no leading zero."""
+    return f"{value:.4f}".removeprefix("0")
+
+
+def with_tables(page: str, root: Path) -> str:
+    """Return a page with the tables of its experiments made again from the results in ``root``."""
+
+    def made(place: re.Match[str]) -> str:
+        experiment = load(place["name"])
+        return f"{place['begin']}{markdown(experiment, cells(experiment, root))}{place['end']}"
+
+    return TABLE.sub(made, page)

@@ -161,6 +161,20 @@ def test_all_of_the_sample_recipe():
     assert base.names[0].parts == ("stage-1", "stage-2", "stage-3")
 
 
+@pytest.mark.parametrize(
+    ("part", "given", "expected"),
+    [
+        ("distillation", "training.distillation.weight=0.5", "training.distillation=null"),
+        ("masking", "training.mask_margin=0.1", "training.mask_margin=null"),
+        ("curriculum", "training.curriculum=0.5", "training.curriculum=null"),
+        ("relabelling", "negatives.relabel=relevant", "negatives.relabel=null"),
+    ],
+)
+def test_parts_beyond_the_method_are_removed_and_not_missed(part, given, expected):
+    assert overrides(part, given=(given,)) == [expected]
+    assert part not in choose("boosted-sample", [], everything=True).absent
+
+
 @pytest.mark.parametrize("name", ["boosted", "boosted-sample", "boosted-me5-small-6l", "naive", "bm25"])
 def test_nothing_that_a_recipe_lacks_is_a_variant(name):
     complete = recipe.load(name)

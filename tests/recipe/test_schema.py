@@ -19,6 +19,9 @@ STRATEGIES = ("absolute", "bm25", "in-batch", "margin-pos", "perc-pos", "random"
 GOOD = "summary: mine\nretriever: {name: bm25, k1: 1.2}\n"
 
 
+LAB = ("bm25", "boosted", "boosted-plus", "in-batch", "margin-pos", "perc-pos", "random", "zero-shot")
+
+
 def test_every_shipped_recipe_loads():
     names = list(registry.recipe_files())
     assert names == [
@@ -27,11 +30,14 @@ def test_every_shipped_recipe_loads():
         "bm25-mdpr-hybrid",
         "boosted",
         *(f"boosted-{name}" for name in ("mbert", "mdpr", "me5-large", "me5-small", "me5-small-6l", "sample")),
+        "lab",
+        *(f"lab-{name}" for name in LAB),
         "mcontriever",
         "mdpr",
         "me5-base",
         "me5-large",
         "me5-small",
+        "me5-small-64",
         "naive",
         *(f"naive-{name}" for name in ("absolute", "bm25", "in-batch", "margin-pos")),
         "naive-me5-small-6l",

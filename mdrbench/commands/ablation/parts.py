@@ -30,12 +30,14 @@ class Part:
         why_absent: why a recipe lacks the part; None if it has the part.
         overrides: the settings without the part, as ``--set`` items. A mapping that is replaced is given as a whole.
         within: the parts that include this part.
+        beyond: whether it is beyond the boosted method, so that a recipe without it is not said to lack it.
     """
 
     label: str
     why_absent: WhyAbsent
     overrides: Callable[[Recipe], list[str]]
     within: tuple[str, ...] = ()
+    beyond: bool = False
 
 
 def _of_training(why: Callable[[Training], str | None]) -> WhyAbsent:
@@ -153,6 +155,26 @@ def _no_weights(training: Training) -> str | None:
     return "all its queries have the same weight" if training.weights.mode == "none" else None
 
 
+@_of_training
+def _no_distillation(training: Training) -> str | None:
+    return None if training.distillation else "it learns from no teacher"
+
+
+@_of_training
+def _no_masking(training: Training) -> str | None:
+    return None if training.mask_margin is not None else "no teacher masks its in-batch negatives"
+
+
+@_of_training
+def _no_curriculum(training: Training) -> str | None:
+    return None if training.curriculum is not None else "its negatives are drawn without a curriculum"
+
+
+@_of_negatives
+def _no_relabelling(negatives: Negatives) -> str | None:
+    return None if negatives.relabel else "its judged false negatives are dropped only"
+
+
 @_of_negatives
 def _no_stage_1(negatives: Negatives) -> str | None:
     plain = negatives.mining.name == "topk" and not combined_ranking(negatives) and not negatives.judges
@@ -202,6 +224,16 @@ PARTS: dict[str, Part] = {
         "without balanced domains", _no_domain_balance, lambda complete: ["training.sampler.domains=proportional"]
     ),
     "weights": Part("without weights", _no_weights, lambda complete: NO_WEIGHTS),
+    "distillation": Part(
+        "without distillation", _no_distillation, lambda complete: ["training.distillation=null"], beyond=True
+    ),
+    "masking": Part("without masking", _no_masking, lambda complete: ["training.mask_margin=null"], beyond=True),
+    "curriculum": Part(
+        "without the curriculum", _no_curriculum, lambda complete: ["training.curriculum=null"], beyond=True
+    ),
+    "relabelling": Part(
+        "without relabelling", _no_relabelling, lambda complete: ["negatives.relabel=null"], beyond=True
+    ),
     "stage-1": Part("without stage 1", _no_stage_1, _without_stage_1),
     "stage-2": Part("without stage 2", _no_generation, lambda complete: NO_GENERATION),
     "stage-3": Part("without stage 3", _no_stage_3, lambda complete: ["training.sampler={name: uniform}", *NO_WEIGHTS]),

@@ -147,7 +147,7 @@ class _Chosen:
             kind: Kind = "stage" if slug in STAGES else "part"
             if why is None and not self.add(Name(part.label, kind, (slug,)), part.overrides(one)):
                 why = "its removal changes nothing"
-            if why is not None:
+            if why is not None and not part.beyond:
                 self.absent[slug] = why
         present = [slug for slug in STAGES if slug not in self.absent]
         for count in range(len(present) + 1) if present else ():

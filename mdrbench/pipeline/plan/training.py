@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mdrbench.core.errors import UsageError
+from mdrbench.core.types import Example
+from mdrbench.formats import trec
+from mdrbench.negatives.groups import positives
 from mdrbench.pipeline.plan.negatives import SPLIT, groups_step
 from mdrbench.pipeline.plan.planner import Planner, described
 from mdrbench.pipeline.plan.steps import Ref, Step, step
 from mdrbench.recipe.schema import Recipe, Training
+from mdrbench.training import held_out
 from mdrbench.training.settings import Settings, keyed
 
 
@@ -22,11 +26,13 @@ def plan_training(
 
     Raises:
         UsageError: the recipe's retriever is not a dense one.
+        DataError: the queries and their positives cannot fill a batch.
     """
     if recipe.retriever.name != "dense":
         raise UsageError(
             f"'{recipe.name}' trains, but its retriever is '{recipe.retriever.name}'", mend="train a dense retriever"
         )
+    check_batches(training, planners)
     groups = {lang: _groups(recipe, planner) for lang, planner in planners.items()}
     dataset = next(iter(planners.values())).dataset
     by_role = {f"groups {lang}": step.ref for lang, step in groups.items()}
@@ -49,6 +55,25 @@ def plan_training(
         resumable=True,
     )
     return groups, [label, train]
+
+
+def check_batches(training: Training, planners: dict[str, Planner]) -> None:
+    """Check before anything is mined or judged that batches can be filled.
+
+    Topics and positives decide that: queries with a positive in common cannot share a batch. Domains play no part.
+
+    Raises:
+        DataError: they cannot; the mend names a batch size that works.
+    """
+    examples = []
+    for lang, planner in planners.items():
+        topics = trec.read_topics(planner.dataset.topics_file(lang, SPLIT))
+        qrels = trec.read_qrels(planner.dataset.qrels_file(lang, SPLIT))
+        found = [Example(lang, qid, "", wanted) for qid in topics if (wanted := positives(qrels.get(qid, {})))]
+        examples += found[: training.queries_per_language]
+    apart = held_out(((e.lang, e.qid) for e in examples), training.validation, training.seed)
+    seen = [example for example in examples if (example.lang, example.qid) not in apart]
+    training.sampler.build().count(seen, training.batch_size)
 
 
 def _groups(recipe: Recipe, planner: Planner) -> Step:
