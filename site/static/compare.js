@@ -1,4 +1,4 @@
-// Compares any two systems of a collection from the files in data/, and opens topics that a link leads to.
+// Compares any two systems of a data set from the files in data/, and opens the topic that a link leads to.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -68,7 +68,7 @@
     }
     return front * (f - 1);
   };
-  const pairedT = (differences) => { // two-sided p of Student's paired t test; 1 or 0 where no difference varies
+  const pairedT = (differences) => { // two-sided p of Student's paired t test; 1 or 0 if all differences are equal
     const n = differences.length, average = mean(differences);
     const variance = differences.reduce((sum, d) => sum + (d - average) ** 2, 0) / (n - 1);
     if (!(variance > 1e-18)) return Math.abs(average) < 1e-12 ? 1 : 0;
@@ -84,7 +84,7 @@
   };
 
   // -- comparing --------------------------------------------------------------------------------------------------------------
-  /** Rows of the languages both have; with topic-level scores where both have them of the same topics. */
+  /** Rows of the languages that both have, with topic-level scores if both have them for the same topics. */
   const compare = async (all, a, b, measure) => {
     const one = all.systems[a], other = all.systems[b];
     const langs = all.order.filter((lang) => lang in (one.means[measure] ?? {}) && lang in (other.means[measure] ?? {}));
@@ -193,8 +193,8 @@
     return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences by language" },
       element("table", { class: "stuck tests" }, element("thead", {}, head), element("tbody", {}, ...body)),
       element("p", { class: "quiet legend" }, found.tested.length
-        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here; a topic is a tie where they agree. * p below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over the languages; mdrbench compare adds the randomisation test.`
-        : `${measure}. No tests: ${found.one.measured && found.other.measured ? "the two were not scored on the same topics to the same depth, or keep no topic-level scores" : "published figures come without topic-level scores"}.`));
+        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. * p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over the languages; mdrbench compare adds the randomisation test.`
+        : `${measure}. No tests: ${found.one.measured && found.other.measured ? "the two have no topic-level scores on the same topics and to the same depth" : "published figures have no topic-level scores"}.`));
   };
 
   const moved = async (all, found) => {
@@ -235,7 +235,7 @@
     const said = $("said"), place = $("compared");
     if (!found.rows.length) {
       if (mine !== turn) return;
-      said.textContent = `The two share no language with ${measure}.`;
+      said.textContent = `No language has ${measure} for both systems.`;
       place.replaceChildren();
       return;
     }
@@ -243,14 +243,14 @@
     const count = found.rows.length === 1 ? "1 language" : `${found.rows.length} languages`;
     const ahead = found.rows.filter((row) => row.difference > 0).length, behind = found.rows.filter((row) => row.difference < 0).length;
     const real = found.rows.filter((row) => row.real).length;
-    const words = `A, ${names[0]}, is ahead in ${ahead} and B, ${names[1]}, in ${behind} of ${count}.`;
+    const words = `A (${names[0]}) is better in ${ahead} and B (${names[1]}) in ${behind} of ${count}.`;
     const parts = [figureGrid(all, found, measure, words), element("h2", {}, "By language"), table(all, found, measure), await moved(all, found)];
     if (mine !== turn) return;
     said.textContent = `Average of ${count}: ${measure} ${fixed(mean(found.rows.map((r) => r.a)))} against ${fixed(mean(found.rows.map((r) => r.b)))}, a difference of ${signed(average)}. ${words}`
       + (found.tested.length ? ` ${real} of ${found.tested.length} tested differences ${real === 1 ? "is" : "are"} significant.` : "");
     const page = [a, b].sort().join("--") + ".html";
-    if (all.pairs.includes(page)) parts.unshift(element("p", {}, element("a", { href: page }, "This pair has a page with the topics behind the difference")));
-    else if (found.one.measured !== found.other.measured) parts.unshift(element("p", { class: "note" }, "One is measured here, the other is as published: versions, depths and judgments may differ, and nothing can be tested."));
+    if (all.pairs.includes(page)) parts.unshift(element("p", {}, element("a", { href: page }, "Page of this pair, with the topics that make the difference")));
+    else if (found.one.measured !== found.other.measured) parts.unshift(element("p", { class: "note" }, "One system is measured here and the other is a published figure. Versions, depths and judgments may differ, and no test is possible."));
     place.replaceChildren(...parts.filter(Boolean));
   };
   const figureGrid = (all, found, measure, words) => {
@@ -286,7 +286,7 @@
       if ($("measure").value !== all.measures[0]) state.set("m", $("measure").value);
       history.replaceState(null, "", `#${state}`);
     };
-    const offer = () => { // only measures that both have in some language can be chosen
+    const offer = () => { // offer only measures that both have in a common language
       for (const option of $("measure").options) option.disabled = !share($("a").value, $("b").value, option.value);
     };
     const changed = () => { note(); offer(); show(all); };

@@ -1,4 +1,4 @@
-// Leaderboards: sort, filter, a view that lives in the address, and the view as a file. The page is whole without it.
+// Leaderboards: sort, filter, keep the view in the address, and save it as a file. The page works without this script.
 "use strict";
 (() => {
   const table = document.querySelector("table.ranking");
@@ -21,7 +21,7 @@
   const ofRows = selects.filter((s) => !["script", "resources"].includes(s.name));
   const ofColumns = selects.filter((s) => ["script", "resources"].includes(s.name));
   const averaged = new Set(table.dataset.averaged.split(","));          // languages of the widest average
-  let sort = null;                                                    // { key, up } or null: as the page came
+  let sort = null;                                                    // { key, up }, or null for the order of the page
 
   const value = (row, key) => {
     const v = row.cells[column.get(key)].dataset.v;
@@ -38,7 +38,7 @@
     return words.every((word) => text.includes(word)) && ofRows.every((s) => !s.value || row.dataset[s.name] === s.value);
   }
 
-  // With languages hidden, the averages are those of the shown that the printed average covers, ranked within each group.
+  // If languages are hidden, averages cover the shown languages of the printed average, and are ranked in each group.
   function averages(shown) {
     const within = shown.filter((code) => averaged.has(code)), meant = within.length ? within : shown;
     const partial = shown.length < codes.length && shown.length > 0;
@@ -82,7 +82,7 @@
         order = [...order].sort((a, b) => {
           if (sort.key === "system") return direction * name.get(a).localeCompare(name.get(b), "en");
           const x = value(a, sort.key), y = value(b, sort.key);
-          if (x === null || y === null) return (x === null) - (y === null);       // what has no score stays below
+          if (x === null || y === null) return (x === null) - (y === null);       // rows without a score stay at the end
           return direction * (x - y);
         });
       }
@@ -112,7 +112,7 @@
     const filtered = count < rows.length || hidden.length > 0;
     form.querySelector(".pick summary span").textContent = hidden.length ? `${shown.length} of ${codes.length}` : "all";
     state.hidden = !filtered;
-    state.textContent = filtered ? `${count} of ${rows.length} rows, ${shown.length} of ${codes.length} languages. Ranks, letters and colours of a language are those among all systems.` : "";
+    state.textContent = filtered ? `${count} of ${rows.length} rows, ${shown.length} of ${codes.length} languages. Ranks, letters and colours of a language compare all systems.` : "";
     const label = document.querySelector(".downloads span");
     label.textContent = filtered || sort ? label.dataset.view : label.dataset.whole;
     if (remember) write();
@@ -205,7 +205,7 @@
 
   function download(event) {
     const link = event.currentTarget, label = document.querySelector(".downloads span");
-    if (label.textContent === label.dataset.whole) return;                        // the whole table is a file already
+    if (label.textContent === label.dataset.whole) return;                        // a file of the whole table exists
     event.preventDefault();
     const file = URL.createObjectURL(new Blob([writers[link.dataset.kind](view())], { type: "text/plain;charset=utf-8" }));
     const anchor = document.createElement("a");
@@ -225,7 +225,7 @@
     head.append(button);
     head.addEventListener("click", (event) => {
       if (event.target.closest("a")) return;
-      const key = head.dataset.key, first = key === "system";                     // names from a, scores from the best
+      const key = head.dataset.key, first = key === "system";                     // names from A, scores from the best
       if (!sort || sort.key !== key) sort = { key, up: first };
       else if (sort.up === first) sort = { key, up: !first };
       else sort = null;

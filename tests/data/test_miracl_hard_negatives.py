@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from support.hub_server import FakeHub
@@ -11,6 +12,7 @@ from support.models import save_bag_of_words, save_words_recipe
 from support.parquet_pools import front_matter, put_language
 from support.project import PROJECT, WIKI16
 
+from mdrbench.commands.mteb.results import TASKS
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Passage
 from mdrbench.data.access import open_dataset
@@ -132,6 +134,16 @@ def test_a_result_names_the_pool_and_stands_with_mtebs_figures_for_it(hub, cli, 
     assert (result.dataset, result.evaluated.corpus_variant) == ("miracl-hard-negatives", "hard-negatives")
     assert collection_name(result) == "miracl-hard-negatives"
     assert cli("verify", "--data", "miracl-hard-negatives", env=environment(hub, tmp_path)).returncode == 0
+
+
+def test_results_are_grouped_with_mtebs_figures_for_version_1_alone():
+    def collection(dataset: str, variant: str) -> str:
+        return collection_name(SimpleNamespace(dataset=dataset, evaluated=SimpleNamespace(corpus_variant=variant)))
+
+    ours = collection("miracl-hard-negatives", open_dataset("miracl-hard-negatives").corpus_variant)
+    assert ours == collection(*TASKS["MIRACLRetrievalHardNegatives"])
+    assert ours != collection(*TASKS["MIRACLRetrievalHardNegatives.v2"])
+    assert ours != collection(*TASKS["MIRACLRetrieval"])
 
 
 def test_every_pool_has_a_card_that_says_it_was_never_fetched_here():

@@ -45,7 +45,7 @@ def choose(page, a: str, b: str) -> None:
 def test_two_systems_are_picked_and_their_numbers_and_charts_appear(open_page, root):
     page = open_page(COMPARE)
     choose(page, "three", "one")
-    page.locator("#said", has_text="A, three, is ahead in 4").wait_for()
+    page.locator("#said", has_text="A (three) is better in 4").wait_for()
     expected = comparison.compare(
         root / "results/sample/three.json", root / "results/sample/one.json", "nDCG@10", top=3, seed=1
     )
@@ -102,7 +102,7 @@ def test_an_address_of_a_system_that_is_not_there_shows_another(open_page):
 def test_published_systems_are_compared_by_their_cells_alone(open_page):
     page = open_page("miracl/compare/index.html")
     page.locator("#compared .tests").wait_for()
-    assert "No tests: published figures come without topic-level scores" in page.locator("#compared").inner_text()
+    assert "No tests: published figures have no topic-level scores" in page.locator("#compared").inner_text()
     assert page.locator("#compared svg").count() == 1
 
 

@@ -1,1 +1,1 @@
-"""Helpers that several test modules use: made-up results, local servers, tiny models, folders in MIRACL's layout."""
+"""Helpers of several test modules: made-up results, local servers, tiny models, folders in MIRACL's layout."""

@@ -9,9 +9,9 @@ CHROMIUM_ARGUMENTS = (
 
 
 def axe_violations(page, rules: list[str] | None = None) -> dict[str, str]:
-    """What axe calls serious or critical on a page with all its details open: rule -> the first element's HTML.
+    """Return what axe finds serious or critical on a page with all details open: rule -> HTML of the first element.
 
-    ``rules`` are those to try; all of them where it is None.
+    ``rules``: the rules to check; None: all.
     """
     from axe_playwright_python.sync_playwright import Axe
 

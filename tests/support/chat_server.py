@@ -1,4 +1,4 @@
-"""A language model's endpoint on this machine: the OpenAI chat-completions protocol, with a script for every reply."""
+"""An endpoint of a language model on this machine: the OpenAI chat-completions protocol, with scripted replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.hub_server import Answering, serving
 
 
 class Reply(dict):
-    """How one request is answered.
+    """The answer to one request.
 
     Keys, all optional: ``text`` of the answer, ``finish``, ``usage`` (False leaves it out); ``status`` with ``error``
     (the message), ``code`` and ``headers``; ``seconds`` to take; ``body`` in place of a completion (bytes); ``cut``
@@ -26,7 +26,7 @@ class ChatServer:
     """Answers every request by ``respond(request body)``, which returns a :class:`Reply` or the text of one.
 
     Attributes:
-        models: what is served and listed; None: the list is not offered (404), and every model is served.
+        models: the models that are served and listed; None: no list (404), and every model is served.
         key: the key that is wanted; None: none.
         script: replies for the next requests, before ``respond`` is asked; oldest first.
         requests: the bodies of all requests for completions, as they came.

@@ -1,4 +1,4 @@
-"""Measured results written on the spot, with run and topic files, for the tests of pages that compare systems."""
+"""Write measured results with run and topic files, for the tests of pages that compare systems."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sample() -> MiraclFolder:
 
 
 def record(root: Path, name: str, skill: float, langs=("ar", "fi"), data: MiraclFolder | None = None, **system) -> Path:
-    """A system that adds ``skill`` to the random score of each positive; the same name gives the same numbers."""
+    """Write a system that adds ``skill`` to the random score of each positive. The same name gives the same numbers."""
     data = data or sample()
     path = root / data.name / f"{name}.json"
     languages = {lang: _language(path, data, lang, skill) for lang in langs}
@@ -86,7 +86,7 @@ def _cell(values: list[float]) -> Cell:
 
 
 class Html(HTMLParser):
-    """All tags with their attributes, all words, and the rows of every table."""
+    """Collects all tags with their attributes, all words, and the rows of all tables."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -115,5 +115,5 @@ class Html(HTMLParser):
 
     @property
     def rows(self) -> list[list[str]]:
-        """The words of every cell of every row."""
+        """Return the words of each cell of each row."""
         return [[" ".join(cell.split()) for cell in row] for row in self._rows]

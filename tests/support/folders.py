@@ -1,4 +1,4 @@
-"""Data sets in MIRACL's layout, written on the spot."""
+"""Write data sets in MIRACL's layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PASSAGES = [
 
 
 class FolderMaker:
-    """Writes a data set in MIRACL's layout; every part can be replaced by raw bytes to spoil it."""
+    """Writes a data set in MIRACL's layout. Raw bytes can replace each part, to spoil it."""
 
     def __init__(self, root: Path):
         self.root = root

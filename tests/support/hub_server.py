@@ -1,4 +1,4 @@
-"""A hub on this machine: resolve URLs, redirects to a content network elsewhere, gating, and faults on demand."""
+"""A hub on this machine: resolve URLs, redirects to a content network, gated repositories, and faults on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Sends every HEAD and GET to ``answer``, which a subclass has, and says nothing on standard error."""
+    """Sends each HEAD and GET to ``answer`` of a subclass, without messages on standard error."""
 
     protocol_version = "HTTP/1.1"
 
@@ -42,12 +42,12 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request, client_address):
-        """A client that hangs up is no news."""
+        """Ignore clients that hang up."""
 
 
 @contextmanager
 def serving(*handlers: type[BaseHTTPRequestHandler]):
-    """Serve each handler on a port of its own while the block runs; yields their URLs."""
+    """Serve each handler on its own port while the block runs, and yield the URLs."""
     servers = [_Server(("127.0.0.1", 0), handler) for handler in handlers]
     threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in servers]
     for thread in threads:
@@ -62,7 +62,7 @@ def serving(*handlers: type[BaseHTTPRequestHandler]):
 
 
 class Request(NamedTuple):
-    """One request as it came: ``at`` is hub or cdn, ``path`` the file's path in its repository."""
+    """A request. ``at`` is hub or cdn, ``path`` the path of the file in its repository."""
 
     at: str
     method: str
@@ -72,7 +72,7 @@ class Request(NamedTuple):
 
 
 class FakeHub:
-    """Holds repositories; answers as the hub does: LFS files from a CDN, small ones through ``/api/resolve-cache``.
+    """Holds repositories and answers as the hub does: LFS files from a CDN, small files through ``/api/resolve-cache``.
 
     Attributes:
         commits: repository -> full commit that its answers name.
@@ -95,7 +95,7 @@ class FakeHub:
         self.commits.setdefault(repo, hashlib.sha1(repo.encode()).hexdigest())
 
     def bodies(self) -> list[Request]:
-        """The requests for bytes."""
+        """Return the requests for bytes."""
         return [r for r in self.log if r.method == "GET" and not (r.at == "hub" and self.large(r.path))]
 
     @staticmethod
@@ -172,7 +172,7 @@ class _Handler(Answering):
         return self.json(self.tree(files, "".join(f"{part}/" for part in folder)))
 
     def tree(self, files: dict[str, bytes], inside: str) -> list[dict]:
-        """The files in a folder and, unless asked to recurse, the names of its folders."""
+        """Return the files of a folder, and the names of its folders unless ``recursive`` is set."""
         below = {path: body for path, body in files.items() if path.startswith(inside)}
         if "recursive=true" in self.path.lower():
             return [self.entry(path, body) for path, body in below.items()]
@@ -185,7 +185,7 @@ class _Handler(Answering):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def entry(self, path: str, body: bytes) -> dict:
-        """A file as the tree of a repository shows it."""
+        """Return a file as an entry of a repository's tree."""
         blob = hashlib.sha1(f"blob {len(body)}\0".encode() + body).hexdigest()
         sha256 = hashlib.sha256(body).hexdigest()
         large = {"lfs": {"oid": sha256, "size": len(body), "pointerSize": 130}} if self.fake.large(path) else {}
@@ -210,7 +210,7 @@ class _Handler(Answering):
         return self.serve(path, body, {**commit, "ETag": f'W/"{blob}"'})
 
     def serve(self, path: str, body: bytes, headers: dict[str, str]):
-        """The bytes, or a range of them, or one of the faults."""
+        """Answer with the bytes, a range of them, or a fault."""
         if self.command == "HEAD":
             return self.reply(200, headers, body)
         fault = self.fake.fault(path, ("429", "503", "truncate", "corrupt", "refuse-range"))

@@ -72,7 +72,7 @@ def commands(program: str) -> list[Command]:
 
 
 def inline_commands() -> list[tuple[str, list[str]]]:
-    """Return the commands that stand in running text as ``mdrbench ...``: page, words after ``mdrbench``."""
+    """Return the commands in running text (``mdrbench ...``): page, and the words after ``mdrbench``."""
     found = []
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

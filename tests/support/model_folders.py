@@ -1,4 +1,4 @@
-"""Model folders of the tests' own: copies of a tiny model with something changed."""
+"""Copies of a tiny model with a change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def edit_weights(folder: Path, change) -> None:
 
 
 def describe(folder: Path, *layers: str, pooling: str = "mean", **described) -> None:
-    """Write the files of sentence-transformers: ``layers`` follow the Transformer, each in a folder of its own."""
+    """Write the files of sentence-transformers. ``layers`` follow the Transformer, each in its own folder."""
     rows = [{"idx": 0, "name": "0", "path": "", "type": f"{ST}Transformer"}]
     for number, kind in enumerate(layers, 1):
         rows.append({"idx": number, "name": str(number), "path": f"{number}_{kind}", "type": f"{ST}{kind}"})
@@ -43,7 +43,7 @@ def describe(folder: Path, *layers: str, pooling: str = "mean", **described) -> 
 def add_dense(
     folder: Path, number: int, width: int, *, out: int, activation: str = "Tanh", pickled: bool = False
 ) -> None:
-    """A linear layer with random weights in ``N_Dense``."""
+    """Write a linear layer with random weights to ``N_Dense``."""
     import torch
     from safetensors.torch import save_file
 

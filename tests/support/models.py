@@ -1,4 +1,4 @@
-"""Tiny models of the tests' own."""
+"""Tiny models for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TEXTS = ["a lake", "the ringed seal of the largest lake in finland lives in fres
 
 
 def save_tokenizer(folder) -> int:
-    """A word-level tokenizer of the words below; how many it knows."""
+    """Save a word-level tokenizer of the words below, and return the size of its vocabulary."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -27,7 +27,7 @@ def save_tokenizer(folder) -> int:
 
 
 def save_bag_of_words(folder: Path, texts: Iterable[str], width: int = 256) -> Path:
-    """A checkpoint that averages random vectors of words, the most frequent ones left out: a rough retriever.
+    """Save a checkpoint that averages random word vectors, without the most frequent words: a rough retriever.
 
     Its vocabulary is that of ``texts``.
     """
@@ -57,7 +57,7 @@ def save_bag_of_words(folder: Path, texts: Iterable[str], width: int = 256) -> P
 
 
 def save_words_recipe(path: Path, model: Path) -> str:
-    """A recipe of that checkpoint, with prefixes: applied twice, or not at all, they would change every score."""
+    """Save a recipe of that checkpoint. A prefix that is applied twice, or not at all, changes every score."""
     encoder = {
         **{"name": "transformer", "model": str(model), "precision": "fp32", "pooling": "mean"},
         **{"normalize": True, "query_prefix": "query: ", "passage_prefix": "passage: "},

@@ -1,4 +1,4 @@
-"""Pools in the Parquet layout of mteb's retrieval tasks, put on a hub of the tests."""
+"""Put pools in the Parquet layout of mteb's retrieval tasks on a hub of the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PARTS = ("corpus", "queries", "qrels")
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as the bytes of a Parquet file."""
+    """Return rows as the bytes of a Parquet file."""
     import pyarrow
     from pyarrow import parquet as writer
 
@@ -21,7 +21,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 
 
 def front_matter(langs: list[str], split: str = "dev") -> bytes:
-    """The README of a repository that ``push_to_hub`` wrote, one configuration for each language and part."""
+    """Return a README as ``push_to_hub`` writes it, with a configuration for each language and part."""
     lines = ["---", "configs:"]
     for lang in langs:
         for part in PARTS:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 
 def planned_step(plan, stage: str, lang: str = "en"):
-    """The one step of a stage in a recipe's plan for a language."""
+    """Return the only step of a stage in a recipe's plan for a language."""
     (step,) = [step for step in plan.by_language[lang].steps if step.stage == stage]
     return step

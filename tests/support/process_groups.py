@@ -11,7 +11,7 @@ from support.project import PROJECT
 
 
 def start(world: int, words: list[str], **options) -> list[subprocess.Popen]:
-    """Processes of one group on this machine, as ``accelerate launch`` would start them."""
+    """Start the processes of one group on this machine, as ``accelerate launch`` does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

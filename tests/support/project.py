@@ -1,4 +1,4 @@
-"""Where the project lies, and the data sets beside it."""
+"""The folders of the project, and of the data sets beside it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LANGS = ("ar", "fi", "sw")
 
 @cache
 def recorded() -> Path:
-    """A folder with ``results`` and ``cache`` of the recipe ``quick`` on three languages of the sample."""
+    """Return a folder with ``results`` and ``cache`` of the recipe ``quick`` on three languages of the sample."""
     root = Path(tempfile.mkdtemp(prefix="mdrbench-trust-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     recipe = root / "quick.yaml"
@@ -45,7 +45,7 @@ def recorded() -> Path:
 
 
 def copied(folder: Path) -> Path:
-    """A copy of the results to spoil."""
+    """Copy the results, to spoil the copy."""
     return Path(shutil.copytree(recorded() / "results", folder / "results"))
 
 
@@ -54,7 +54,7 @@ def quick(root: Path) -> Path:
 
 
 def edit(path: Path, change: Callable[[dict], object], *, reseal: bool = True) -> None:
-    """Change a stored file as a hand would; with ``reseal`` as a forger would who computes the seal again."""
+    """Change a stored file. With ``reseal`` compute its seal again, as a forger would."""
     data = json.loads(path.read_text(encoding="utf-8"))
     change(data)
     if reseal and "seal" in data:
@@ -67,7 +67,7 @@ def kept(root: Path, lang: str, kind: str) -> Path:
 
 
 def rewrite(root: Path, lang: str, kind: str, change: Callable[[list[str]], list[str]], *, record: bool = True) -> None:
-    """Change the lines of a kept file; with ``record`` the result states the new bytes, as a careful forger would."""
+    """Change the lines of a stored file. With ``record`` put the new hash into the result, as a forger would."""
     path = kept(root, lang, kind)
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     path.write_bytes(gzip.compress("".join(f"{line}\n" for line in change(lines)).encode(), mtime=0))

@@ -6,7 +6,7 @@ from mdrbench.core.store import seal_of
 
 
 def sealed(data: dict) -> dict:
-    """A stored file's content in the current schema, with its seal."""
+    """Return the content of a stored file in the current schema, with its seal."""
     data = {name: value for name, value in data.items() if name != "seal"} | {"schema_version": 2}
     return {**data, "seal": seal_of(data)}
 

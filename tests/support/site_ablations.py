@@ -1,4 +1,4 @@
-"""Made-up ablations for the tests of the site: every kind of variant, in the real models."""
+"""Made-up ablations for the tests of the site, with every kind of variant."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class _Maker:
 
 
 def save(root: Path, one: Ablation) -> Path:
-    """Where `mdrbench ablate` stores it."""
+    """Write an ablation to the place where `mdrbench ablate` stores it."""
     path = root / one.dataset / ablation_results.FOLDER / f"{one.recipe}.json"
     ablation_results.write(path, one)
     return path

@@ -1,4 +1,4 @@
-"""Results to build a site from, pages rendered one kind at a time, and built pages read back."""
+"""Write results for a site, render pages one kind at a time, and read built pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.results import measured, sealed
 
 
 class Parsed(HTMLParser):
-    """The text of every table row, and all tags that were opened."""
+    """Collects the text of each table row, and all start tags."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -43,12 +43,12 @@ class Parsed(HTMLParser):
             self.rows[-1][-1] = " ".join(f"{self.rows[-1][-1]} {data}".split())
 
     def row(self, name: str) -> list[str]:
-        """The first row whose head begins so."""
+        """Return the first row whose head begins with ``name``."""
         return next(row for row in self.rows if row and row[0].startswith(name))
 
 
 def save(root: Path, data: dict, name: str = "mine", dataset: str = "tiny") -> Path:
-    """Write a result with its seal; data of another schema version stay as they are."""
+    """Write a result with its seal. Data of another schema version stay unchanged."""
     path = root / dataset / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     current = data.get("schema_version") == 1
@@ -57,7 +57,7 @@ def save(root: Path, data: dict, name: str = "mine", dataset: str = "tiny") -> P
 
 
 def save_topics(root: Path, name: str, lang: str, values: list[float], dataset: str = "tiny") -> dict:
-    """A topic file of nDCG@10 scores; its record for the result."""
+    """Write a topic file of nDCG@10 scores, and return its record for the result."""
     path = root / dataset / name / f"{lang}-dev.topics.tsv.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     scores = {f"q{i}": {"nDCG@10": value} for i, value in enumerate(values)}
@@ -66,12 +66,12 @@ def save_topics(root: Path, name: str, lang: str, values: list[float], dataset: 
 
 
 def model(root: Path, cache: Path, data: tuple[str, ...] = ()) -> SiteModel:
-    """Everything that a site of these results shows."""
+    """Return the model of a site of these results."""
     return load(root, data, Cache(cache))
 
 
 def rendered(root: Path, cache: Path, *makers, data: tuple[str, ...] = ()) -> dict[str, str]:
-    """Address -> text of all pages and assets that the makers yield."""
+    """Return address -> text of all pages and assets that the makers yield."""
     shown = model(root, cache, data)
     files = [file for maker in makers for file in maker(shown)]
     renderer = Renderer(registry.resource("site") / "templates", (file.path for file in files), Cache(cache))
@@ -81,7 +81,7 @@ def rendered(root: Path, cache: Path, *makers, data: tuple[str, ...] = ()) -> di
 
 
 def scored(name: str, values: dict[str, float], **changes) -> dict:
-    """A measured result with one nDCG@10 score a language; its average is over all its languages."""
+    """Return a measured result with one nDCG@10 score per language. Its average is over all its languages."""
     cells = {lang: {"scores": {"nDCG@10": {"value": value}}} for lang, value in values.items()}
     mean = {"nDCG@10": {"value": math.fsum(values.values()) / len(values)}}
     averages = [{"label": "x", "languages": list(values), "scores": mean}]
@@ -89,5 +89,5 @@ def scored(name: str, values: dict[str, float], **changes) -> dict:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """All files of a folder, by path."""
+    """Return the bytes of all files of a folder, by path."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -14,7 +14,7 @@ from support.site_pages import save
 
 
 def submitted(name: str, value: float, langs) -> dict:
-    """An outside system's result; with two of three languages it is incomplete."""
+    """Return the result of an outside system. With two of three languages it is incomplete."""
     cells = {lang: {"scores": {"nDCG@10": {"value": value}}} for lang in langs}
     return {
         "schema_version": 1, "kind": "measured", "dataset": "sample", "split": "dev",
@@ -33,7 +33,7 @@ def submitted(name: str, value: float, langs) -> dict:
 
 
 def make_site(folder: Path) -> Path:
-    """BM25 and a variant on the sample, an incomplete submission, 100 synthetic systems, the published figures."""
+    """Write BM25 and a variant, an incomplete submission, 100 synthetic systems and the published figures."""
     sys.path.insert(0, str(PROJECT / "benchmarks"))
     import report
 

@@ -1,4 +1,4 @@
-"""A made-up trained result with all that a system's page shows, and a reader of pages."""
+"""A made-up trained result for the page of a system, and a reader of pages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def language(lang: str, negatives: int = 140) -> dict:
 
 
 def trained(**changes) -> dict:
-    """A result of two languages; its log is written by :func:`save`."""
+    """Return a result of two languages. :func:`save` writes its log."""
     return measured(
         system={"name": "mine", "summary": "a trained system", "recipe": RECIPE, "recipe_digest": "1" * 64},
         evaluated={
@@ -82,7 +82,7 @@ def trained(**changes) -> dict:
 
 
 def save(root: Path, data: dict, log: list[dict] | None = None) -> Path:
-    """Write a result, with the log of its training where one is given."""
+    """Write a result, with the log of its training if there is one."""
     system = data["system"]
     name = f"variants/{system['name']}-{system['recipe_digest'][:10]}" if system.get("variant_of") else system["name"]
     path = root / data["dataset"] / f"{name}.json"
@@ -99,7 +99,7 @@ def save(root: Path, data: dict, log: list[dict] | None = None) -> Path:
 
 
 class Read(HTMLParser):
-    """A page's words, its table rows, its tags and the texts that definition lists give to a term."""
+    """Collects the words, table rows, tags and definition lists of a page."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -148,5 +148,5 @@ class Read(HTMLParser):
         return " ".join(self.words)
 
     def row(self, first: str) -> list[str]:
-        """The first row that begins so."""
+        """Return the first row that begins with ``first``."""
         return next(row for row in self.rows if row and row[0].startswith(first))

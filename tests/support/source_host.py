@@ -1,4 +1,4 @@
-"""A host of raw files on this machine: ranges, and faults on demand."""
+"""A host of raw files on this machine, with ranges and faults on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.hub_server import Answering, serving
 
 
 class SourceHost:
-    """Serves what ``read`` gives for a path, None for an unknown one.
+    """Serves the bytes that ``read`` returns for a path; it returns None for an unknown path.
 
     Attributes:
         faults: path -> faults, one for each GET, oldest first: 404, 429, 503, truncate, corrupt, refuse-range.
@@ -25,7 +25,7 @@ class SourceHost:
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        """Serve while the block runs; yields the address."""
+        """Serve while the block runs, and yield the address."""
         host = self
 
         class Handler(_Handler):

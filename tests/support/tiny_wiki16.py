@@ -1,4 +1,4 @@
-"""Source files of a wiki16 in one language, small enough to see the result."""
+"""Source files of a small wiki16 in one language."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LANG = "sw"
 
 
 def squad(articles: dict[str, list[tuple[str, list[tuple[str, str, str]]]]]) -> bytes:
-    """A file in SQuAD's format: title -> paragraphs, each a text with questions (id, question, answer)."""
+    """Return a file in SQuAD's format from title -> paragraphs, each a text with questions (id, question, answer)."""
     data = [
         {
             "title": title,
@@ -35,14 +35,14 @@ def squad(articles: dict[str, list[tuple[str, list[tuple[str, str, str]]]]]) -> 
 
 
 def prompt(passages: dict[str, str], question: str = "?") -> str:
-    """A line of NoMIRACL's prompts: docid -> ``title: text``."""
+    """Return a line of NoMIRACL's prompts from docid -> ``title: text``."""
     contexts = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(passages.values(), start=1))
     text = f"QUESTION:\n{question}\n\nCONTEXTS:\n{contexts}\n\nOUTPUT:\n"
     return json.dumps({"prompt": text, "docids": list(passages), "query_id": "1"})
 
 
 def default_files() -> dict[tuple[str, str], bytes]:
-    """Twelve articles of one paragraph and one question each, two MIRACL passages, one MIRACL topic."""
+    """Return twelve articles with one paragraph and one question each, two MIRACL passages and one MIRACL topic."""
     articles = {
         f"Ziwa {n}": [
             (f"Ziwa namba {n} lina kina cha mita {n * 7}.", [(f"q{n}", f"Kina cha ziwa {n}?", f"mita {n * 7}")])
@@ -61,7 +61,7 @@ def default_files() -> dict[tuple[str, str], bytes]:
 
 
 class TinyWiki16:
-    """Source files that stand in for the real ones while a test runs.
+    """Replaces the real source files while a test runs.
 
     Attributes:
         files: (source, path) -> bytes.
@@ -103,7 +103,7 @@ class TinyWiki16:
         self._list(content, rows)
 
     def read(self, local: str) -> bytes | None:
-        """What a host of raw files has under a path."""
+        """Return the bytes of a path, as a host of raw files serves them."""
         path = self.folder / local
         return path.read_bytes() if path.is_file() else None
 
@@ -116,7 +116,7 @@ class TinyWiki16:
 
 
 def clear_listings() -> None:
-    """Forget the listings that were read."""
+    """Clear the cached listings."""
     sources.source_files.cache_clear()
     sources.sources_of.cache_clear()
     content.content_files.cache_clear()

@@ -1,4 +1,4 @@
-"""A tiny training: material, batches, settings."""
+"""Material, batches and settings of a tiny training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = 8
 
 
 def material(seed: int, number: int) -> Material:
-    """Queries with a positive or two and one to six negatives."""
+    """Make queries with one or two positives and one to six negatives."""
     dice = random.Random(seed)
     queries = {f"q{i}": " ".join(dice.choices(WORDS, k=dice.randint(1, 5))) for i in range(number)}
     passages = {f"p{i}": " ".join(dice.choices(WORDS, k=dice.randint(1, 14))) for i in range(60)}
@@ -63,7 +63,7 @@ def conventions(folder, **changes) -> transformer.Config:
 
 
 def without_dropout(folder: Path, to: Path) -> Path:
-    """A copy of a model that drops nothing."""
+    """Copy a model without dropout."""
     shutil.copytree(folder, to)
     config = json.loads((to / "config.json").read_text())
     config |= {name: 0.0 for name in config if name == "dropout" or name.endswith(("_dropout", "dropout_prob"))}
