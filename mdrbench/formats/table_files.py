@@ -41,7 +41,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise SetupError("Parquet files need pyarrow.", mend="run `pip install pyarrow`") from None
+        raise SetupError("Parquet files need pyarrow.", mend="run `pip install 'mdrbench[data]'`") from None
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=BATCH):

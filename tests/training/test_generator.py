@@ -289,7 +289,7 @@ def test_without_peft_the_error_names_the_command(llama, file, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(SetupError) as caught:
         tune(config(llama), file, tmp_path / "out", silent)
-    assert caught.value.mend == "`pip install 'mdrbench[generator]'`"
+    assert caught.value.mend == "run `pip install 'mdrbench[generator]'`"
 
 
 def test_a_loss_that_is_no_number_stops_the_run(llama, file, tmp_path, monkeypatch):

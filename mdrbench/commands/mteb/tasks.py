@@ -34,7 +34,7 @@ def load_mteb() -> Any:
         import datasets
         import mteb
     except ImportError as error:
-        raise SetupError(f"mteb cannot be imported: {error}", mend="run `pip install 'mteb>=2.0'`") from None
+        raise SetupError(f"mteb cannot be imported: {error}", mend="run `pip install 'mdrbench[mteb]'`") from None
     datasets.disable_progress_bars()
     return mteb
 

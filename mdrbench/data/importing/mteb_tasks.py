@@ -42,7 +42,7 @@ def _task(name: str) -> Any:
         import datasets
         import mteb
     except ImportError:
-        raise SetupError("This import needs mteb.", mend="run `pip install mteb`") from None
+        raise SetupError("This import needs mteb.", mend="run `pip install 'mdrbench[mteb]'`") from None
     datasets.disable_progress_bars()
     try:
         return mteb.get_task(name)

@@ -65,7 +65,7 @@ MAPPING = {
 }
 """Class of either classifier -> domain, as the authors' released code has it; two of Yahoo's classes have none."""
 
-PACKAGE = "pip install fasttext-wheel, or mdrbench[fasttext]"
+PACKAGE = "run `pip install 'mdrbench[fasttext]'` (its wheels end at Python 3.11)"
 """With numpy 2 it predicts lists of texts only; fasttext-numpy2-wheel reads memory that it did not initialise."""
 
 

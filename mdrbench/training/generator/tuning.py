@@ -136,7 +136,7 @@ def _need_peft() -> None:
     try:
         import peft  # noqa: F401
     except ModuleNotFoundError:
-        raise SetupError("peft is not installed", mend="`pip install 'mdrbench[generator]'`") from None
+        raise SetupError("peft is not installed", mend="run `pip install 'mdrbench[generator]'`") from None
 
 
 def _settings(config: Config, base: models.LocalModel) -> dict[str, Any]:
