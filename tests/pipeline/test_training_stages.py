@@ -6,12 +6,13 @@ import gzip
 import json
 
 import pytest
+from support.folders import FolderMaker
 from support.training import without_dropout
 
 from mdrbench import recipe
 from mdrbench.commands.audit import verification
 from mdrbench.commands.run import run_plans, run_steps
-from mdrbench.core.errors import UsageError
+from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import Store
 from mdrbench.core.types import Example
 from mdrbench.data.access import open_dataset
@@ -157,6 +158,18 @@ def test_languages_trained_together_name_one_training_and_those_trained_apart_an
     [training] = together.trainings.values()
     assert training.languages == ["en", "sw"]
     assert [p.name for p in sorted((path.parent / "trained").glob("training-*"))] == [training.log.path.split("/")[1]]
+
+
+def test_positives_that_cannot_fill_a_batch_are_refused_before_anything_is_mined(tmp_path, store, tiny_model):
+    maker = FolderMaker(tmp_path / "shared")
+    maker.whole()
+    maker.corpus(passages=[{"docid": f"{n}#0", "title": "", "text": f"passage {n}"} for n in range(15)])
+    maker.split("topics", "".join(f"q{n}\tquestion {n}\n" for n in range(30)), split="train")
+    maker.split("qrels", "".join(f"q{n}\tQ0\t{n % 15}#0\t1\n" for n in range(30)), split="train")
+    loaded = load(tmp_path, tiny_model, "training.batch_size=16", "training.validation=0")
+    with pytest.raises(DataError, match="at most 15 can be together") as caught:
+        plan_recipe(loaded, maker.folder(), ["en"], "dev", store, [])
+    assert "training.batch_size to 15" in caught.value.mend
 
 
 def test_negatives_without_training_are_refused(tmp_path, store, tiny_model):
