@@ -223,7 +223,9 @@ def compare(
     *,
     results: Pathlike = "results",
     top: int = 10,
-    seed: int = PROTOCOL.seed,
+    test: str = PROTOCOL.test,
+    correction: str = PROTOCOL.correction,
+    one_seed: bool = False,
 ) -> Comparison:
     """Compare two results with paired tests, as ``mdrbench compare`` does.
 
@@ -233,11 +235,13 @@ def compare(
         measure: the measure to compare.
         results: folder of results, for names.
         top: how many of the topics that moved most are returned.
-        seed: seed of the randomisation test and of the bootstrap.
+        test: of each language: ``t``, ``randomisation`` or ``wilcoxon``; the last two count topics alone.
+        correction: over the languages: ``holm`` or ``benjamini-hochberg``.
+        one_seed: compare these two results alone, not all seeds that both have.
 
     Returns:
-        Per language the paired tests with Holm's correction, the difference of the averages with its interval, and
-        the topics that moved most.
+        Per language the paired tests with corrected p values, the difference of the averages with its interval, what
+        was counted, and the topics that moved most.
 
     Raises:
         UsageError: a name is unknown or ambiguous.
@@ -250,4 +254,4 @@ def compare(
 
     root = Path(results)
     path_a, path_b = (result_files.find(root, os.fspath(name)) for name in (a, b))
-    return comparison.compare(path_a, path_b, measure, top=top, seed=seed)
+    return comparison.compare(path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed)

@@ -81,13 +81,22 @@ def compare(
     b: Annotated[str, typer.Argument(help="The result to compare it with.")],
     measure: Annotated[str, typer.Option(help="The measure to compare.")] = "nDCG@10",
     top: Annotated[int, typer.Option(min=0, help="How many of the topics that moved most are listed.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of the randomisation test.")] = PROTOCOL.seed,
+    test: Annotated[
+        str, typer.Option(help="Test of each language: t, randomisation or wilcoxon; the last two count topics alone.")
+    ] = PROTOCOL.test,
+    correction: Annotated[
+        str, typer.Option(help="Correction over the languages: holm or benjamini-hochberg.")
+    ] = PROTOCOL.correction,
+    one_seed: Annotated[
+        bool, typer.Option("--one-seed", help="Compare these two results alone, not all seeds that both have.")
+    ] = False,
+    power: Annotated[bool, typer.Option("--power", help="Say which differences could have been found.")] = False,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
     """Compare two results with paired tests.
 
-    The tests are per language, with Holm's correction. The topics that moved most are listed.
+    Trained systems are compared over all seeds that both have. The topics that moved most are listed.
 
     Example: mdrbench compare sample/bm25 sample/me5-small
     """
@@ -95,17 +104,22 @@ def compare(
 
     from mdrbench import results as result_files
     from mdrbench.cli import tables
+    from mdrbench.core.errors import UsageError, did_you_mean
+    from mdrbench.evaluation import inference
     from mdrbench.results import comparison
 
     path_a, path_b = result_files.find(results, a), result_files.find(results, b)
-    compared = comparison.compare(path_a, path_b, measure, top=top, seed=seed)
+    for option, value, known in (("test", test, inference.TESTS), ("correction", correction, inference.CORRECTIONS)):
+        if value not in known:
+            raise UsageError(f"--{option} {value}: unknown", mend=did_you_mean(value, list(known)))
+    compared = comparison.compare(path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed)
     if as_json:
         rows = dataclasses.asdict(compared)
         for row in rows["languages"]:
             row["test"] = row["test"]._asdict()
-        print_json({**rows, "average": compared.average._asdict()})
+        print_json({**rows, "average": compared.average._asdict(), "detectable": compared.average.detectable()})
     else:
-        tables.print_comparison(tables.console(), compared)
+        tables.print_comparison(tables.console(), compared, power=power)
 
 
 def doctor(cache: Cache = None, as_json: AsJson = False) -> None:

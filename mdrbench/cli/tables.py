@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mdrbench.core.store import Store
+from mdrbench.evaluation import inference
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import Cell, Result
@@ -146,25 +147,48 @@ def print_plan(out: Console, rows: list[dict[str, Any]]) -> None:
     out.print(f"{len(missing)} of {len(rows)} steps to run, about {total} of artifacts")
 
 
-def print_comparison(out: Console, compared: Comparison) -> None:
-    """Print the tests of each language and the topics that moved most."""
-    columns = ["topics", compared.a, compared.b, "diff", "W/T/L", "t p", "t Holm", "rand. p", "rand. Holm"]
-    table = new_table(f"{compared.measure}: {compared.a} against {compared.b}", "", columns)
+def powers(compared: Comparison) -> list[str]:
+    """Say which difference of the averages these topics and seeds find, and how many seeds would find the one seen."""
+    mean, share = compared.average, f"{PROTOCOL.power:.0%}"
+    lines = [
+        f"finds: the smallest difference that these topics and seeds find in {share} of repetitions; in a language at "
+        f"{PROTOCOL.level:g} / {len(compared.languages)}, the strictest level of Holm's correction",
+        f"average: finds {mean.detectable():.4f}; seen {abs(mean.value):.4f}",
+    ]
+    if mean.seeds > 1:
+        needed = mean.seeds_needed()
+        found = f"{needed} seeds find it" if needed else "no number of seeds finds it: more topics are needed"
+        lines.append(f"a difference of {abs(mean.value):.4f} on these topics: {found} in {share} of repetitions")
+    return lines
+
+
+def print_comparison(out: Console, compared: Comparison, *, power: bool = False) -> None:
+    """Print the tests of each language and the topics that moved most; with ``power`` what could have been found."""
+    columns = ["topics", compared.a, compared.b, "diff", "95% interval", "W/T/L", "p", "corrected"]
+    table = new_table(f"{compared.measure}: {compared.a} against {compared.b}", "", columns + ["finds"] * power)
     for row in compared.languages:
         t = row.test
-        ps = [t.p_t, row.p_t_holm, t.p_randomisation, row.p_randomisation_holm]
-        mark = "*" if row.p_randomisation_holm < PROTOCOL.level else ""
         table.add_row(
-            f"{row.lang}{mark}", str(t.topics), f"{t.mean_a:.4f}", f"{t.mean_b:.4f}", f"{t.difference:+.4f}",
-            f"{t.wins}/{t.ties}/{t.losses}", *(f"{p:.4f}" for p in ps),
+            f"{row.lang}{'*' if row.significant else ''}", str(t.topics), f"{t.mean_a:.4f}", f"{t.mean_b:.4f}",
+            f"{t.difference:+.4f}", f"{t.low:+.4f}, {t.high:+.4f}", f"{t.wins}/{t.ties}/{t.losses}",
+            f"{t.p:.4f}", f"{row.p_corrected:.4f}", *[f"{t.detectable:.4f}"] * power,
         )  # fmt: skip
     out.print(table)
     mean = compared.average
+    spread = "" if mean.seeds_spread is None else f", sd of the paired seeds' differences {mean.seeds_spread:.4f}"
     out.print(
-        f"{compared.average_label}: {mean.value:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]   "
-        f"* randomisation p < {PROTOCOL.level:g} after {PROTOCOL.correction}'s correction over the languages",
+        f"{compared.average_label}: {mean.value:+.4f}{'*' if compared.average_significant else ''} "
+        f"[{mean.low:+.4f}, {mean.high:+.4f}], p {mean.p:.4f}{spread}",
         highlight=False,
-    )  # fmt: skip
+    )
+    out.print(
+        f"{compared.counted}\n* p < {PROTOCOL.level:g}. Languages: {inference.TESTS[compared.test]}; "
+        f"{inference.CORRECTIONS[compared.correction]} over {compared.family}",
+        highlight=False,
+    )
+    if power:
+        for line in powers(compared):
+            out.print(line, highlight=False)
     if compared.only_in_one:
         out.print(f"left out, because only one of the two has them: {', '.join(compared.only_in_one)}")
     if compared.moved:

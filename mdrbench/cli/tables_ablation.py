@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mdrbench.cli.tables import new_table
+from mdrbench.evaluation import inference
 from mdrbench.evaluation.statistics import PROTOCOL
 
 if TYPE_CHECKING:
@@ -29,9 +30,13 @@ def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
     for begin in range(0, len(ablation.languages), at_once):
         _print_languages(out, ablation, measure, ablation.languages[begin : begin + at_once])
     out.print(
-        f"* average: the interval leaves out 0; language: randomisation p < {ALPHA:g} after Holm's correction over the "
-        "languages of a variant", highlight=False, soft_wrap=True,
+        f"* p < {ALPHA:g} after {inference.CORRECTIONS[ablation.tested.correction]}. Families: "
+        f"{ablation.tested.language_family}; {ablation.tested.average_family}: "
+        + ", ".join(f"{name} ({len(labels)})" for name, labels in ablation.families.items()),
+        highlight=False, soft_wrap=True,
     )  # fmt: skip
+    for counted in dict.fromkeys(variant.paired_seeds for variant in ablation.variants):
+        out.print(inference.counted(counted), highlight=False, soft_wrap=True)
     for names in (ablation.complete.names, *(variant.names for variant in ablation.variants)):
         if len(names) > 1:
             first, *others = [name.label for name in names]
@@ -46,19 +51,20 @@ def _print_averages(out: Console, ablation: Ablation, measure: str, failed: dict
     title = f"{measure}: {ablation.recipe} and the effect of each part, on {ablation.dataset} ({ablation.split})"
     if ablation.overrides:
         title += f" --set {' '.join(ablation.overrides)}"
-    seeds = [f"sd of {ablation.seeds} seeds"] if ablation.seeds > 1 else []
+    seeds = [f"sd of {ablation.seeds} seeds", "sd of paired differences"] if ablation.seeds > 1 else []
     label = f"avg of {len(ablation.languages)}"
     table = new_table(title, "", [label, "difference", f"{ablation.tested.confidence:.0%} interval", *seeds])
 
     def spread(cell: Any) -> list[str]:
-        return ["" if cell.spread is None else f"{cell.spread:.4f}"] if ablation.seeds > 1 else []
+        spreads = [cell.spread, getattr(cell, "spread_of_difference", None)]
+        return ["" if one is None else f"{one:.4f}" for one in spreads] if ablation.seeds > 1 else []
 
     whole = ablation.complete.average[measure]
     table.add_row("complete", f"{whole.value:.4f}", "", f"{whole.low:.4f}, {whole.high:.4f}", *spread(whole))
     table.add_section()
     for variant in ablation.variants:
         cell = variant.average[measure]
-        mark = "*" if cell.low > 0 or cell.high < 0 else " "
+        mark = "*" if cell.starred else " "
         table.add_row(
             variant.label, f"{cell.score:.4f}", f"{cell.difference:+.4f}{mark}",
             f"{cell.low:+.4f}, {cell.high:+.4f}", *spread(cell),
@@ -78,7 +84,7 @@ def _print_languages(out: Console, ablation: Ablation, measure: str, langs: list
 
 
 def _difference(cell: Effect) -> str:
-    return f"{cell.difference:+.4f}{'*' if cell.p_holm is not None and cell.p_holm < ALPHA else ' '}"
+    return f"{cell.difference:+.4f}{'*' if cell.starred else ' '}"
 
 
 def print_explained(out: Console, rows: list[dict[str, Any]], absent: dict[str, str]) -> None:

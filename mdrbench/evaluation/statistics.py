@@ -1,10 +1,12 @@
-"""State the one protocol of the statistics; compute intervals, paired tests and Holm's correction."""
+"""State the one protocol of the statistics; compute bootstrap intervals of scores.
+
+Comparisons of systems are in :mod:`mdrbench.evaluation.inference`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mdrbench.core.errors import DataError
@@ -22,11 +24,15 @@ class Protocol:
 
     Attributes:
         confidence: coverage of intervals.
-        resamples: bootstrap resamples of an interval.
+        resamples: bootstrap resamples of the interval of a score.
         flips: random sign flips of a randomisation test, a multiple of 1,000.
         seed: of resamples and flips.
         level: a corrected p value below it is significant.
-        correction: for several languages or pairs of systems.
+        test: of a difference; a member of :data:`mdrbench.evaluation.inference.TESTS`.
+        correction: for the comparisons of a family; a member of :data:`mdrbench.evaluation.inference.CORRECTIONS`.
+        star_seeds: the fewest paired seeds of trained systems whose difference may get a star.
+        claim_seeds: the fewest of a difference that may be claimed in words.
+        power: the probability with which a detectable difference is found.
     """
 
     confidence: float = 0.95
@@ -34,7 +40,11 @@ class Protocol:
     flips: int = 10_000
     seed: int = 42
     level: float = 0.05
-    correction: str = "Holm"
+    test: str = "t"
+    correction: str = "holm"
+    star_seeds: int = 3
+    claim_seeds: int = 5
+    power: float = 0.8
 
 
 PROTOCOL = Protocol()
@@ -80,37 +90,9 @@ def bootstrap(groups: Sequence[Floats], *, confidence: float, resamples: int, se
     size = len(groups) * min(map(len, groups))
     at_edge = np.minimum(_away(groups), _away([1 - scores for scores in groups])) < FEWEST
     return [
-        interval._replace(**_ends(interval.value, size, confidence)) if edge else interval
+        interval._replace(**clopper_pearson(interval.value, size, confidence)) if edge else interval
         for interval, edge in zip(found, at_edge, strict=True)
     ]
-
-
-def bootstrap_differences(groups: Sequence[Floats], *, confidence: float, resamples: int, seed: int) -> list[Interval]:
-    """Do what :func:`bootstrap` does for differences of scores, which lie between -1 and 1.
-
-    The edge is no difference at all. Near it, gains and losses get the interval of Clopper and Pearson each, and the
-    two are combined as Zou and Donner (Statistics in Medicine, 2008) combine the intervals of a difference.
-
-    Args:
-        groups: one array a language, each of shape (topics, columns).
-
-    Returns:
-        One interval for each column.
-    """
-    import numpy as np
-
-    found = _percentiles(groups, confidence, resamples, seed)
-    size = len(groups) * min(map(len, groups))
-    at_edge = _away([np.abs(scores) for scores in groups]) < FEWEST
-    gains = np.mean([np.maximum(scores, 0).mean(axis=0) for scores in groups], axis=0)
-    losses = np.mean([np.maximum(-scores, 0).mean(axis=0) for scores in groups], axis=0)
-    for column in np.flatnonzero(at_edge):
-        gain, loss = (_ends(float(part[column]), size, confidence) for part in (gains, losses))
-        value = found[column].value
-        below = np.hypot(gains[column] - gain["low"], loss["high"] - losses[column])
-        above = np.hypot(gain["high"] - gains[column], losses[column] - loss["low"])
-        found[column] = Interval(value, float(value - below), float(value + above))
-    return found
 
 
 def _percentiles(groups: Sequence[Floats], confidence: float, resamples: int, seed: int) -> list[Interval]:
@@ -144,102 +126,13 @@ def _away(groups: Sequence[Floats]) -> Floats:
     return counts
 
 
-def _ends(mean: float, size: int, confidence: float) -> dict[str, float]:
+def clopper_pearson(mean: float, size: int, confidence: float) -> dict[str, float]:
     """Return Clopper and Pearson's ends for the mean of ``size`` scores between 0 and 1."""
-    from scipy.stats import beta
+    from scipy.special import betainccinv, betaincinv
 
     mean = min(max(mean, 0.0), 1.0)
     hits, misses, tail = size * mean, size * (1 - mean), (1 - confidence) / 2
     return {
-        "low": float(beta.ppf(tail, hits, misses + 1)) if mean > 0 else 0.0,
-        "high": float(beta.isf(tail, hits + 1, misses)) if mean < 1 else 1.0,
+        "low": float(betaincinv(hits, misses + 1, tail)) if mean > 0 else 0.0,
+        "high": float(betainccinv(hits + 1, misses, tail)) if mean < 1 else 1.0,
     }
-
-
-class PairedTest(NamedTuple):
-    """A against B over the same topics: means, their difference (A - B), topic counts and p values."""
-
-    topics: int
-    mean_a: float
-    mean_b: float
-    difference: float
-    wins: int
-    ties: int
-    losses: int
-    p_t: float
-    p_randomisation: float
-
-
-def paired_test(a: Floats, b: Floats, *, seed: int = PROTOCOL.seed, resamples: int = PROTOCOL.flips) -> PairedTest:
-    """Test per-topic scores of shape (topics,) with a paired t test and Fisher's randomisation test, two-sided.
-
-    The randomisation test flips the signs of the differences at random. Its p value counts the observed assignment
-    among the resampled ones, so it is never 0 (Smucker, Allan and Carterette, CIKM 2007; Phipson and Smyth 2010).
-    If all differences are equal, t is undefined: ``p_t`` is 1 if they are zero, otherwise the p value of the exact sign
-    test, 2^(1 - topics).
-
-    Raises:
-        DataError: fewer than two topics.
-    """
-    import numpy as np
-
-    d = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    if len(d) < 2:
-        raise DataError(f"a paired test needs two topics, but there are {len(d)}", mend="compare on more topics")
-    nonzero = d[d != 0]
-    batches = -(-resamples // 1000) * 1000
-    extreme = int((np.abs(_flipped(nonzero, seed, batches)) >= abs(nonzero.sum()) - 1e-12).sum())
-    p_r = (extreme + 1) / (batches + 1)
-    wins, losses = int((d > 0).sum()), int((d < 0).sum())
-    means = float(np.mean(a)), float(np.mean(b))
-    return PairedTest(len(d), *means, float(d.mean()), wins, len(d) - wins - losses, losses, _t_test(d), p_r)
-
-
-def _t_test(d: Floats) -> float:
-    """Return the two-sided p value of Student's t test of differences against 0.
-
-    The same as ``scipy.stats.ttest_1samp(d, 0)``, which takes 1 ms a call; the site makes thousands.
-    """
-    import numpy as np
-    from scipy.special import stdtr
-
-    if np.ptp(d) < EQUAL:
-        return 1.0 if abs(d[0]) < EQUAL else 2.0 ** (1 - len(d))
-    n = len(d)
-    t = d.mean() / np.sqrt(d.var() * (n / (n - 1)) / n)
-    return float(2 * stdtr(n - 1, -abs(t)))
-
-
-def _flipped(d: Floats, seed: int, resamples: int) -> Floats:
-    """Sum ``d`` with signs flipped at random, shape (resamples,); the sums of eight neighbours come from a table."""
-    import numpy as np
-
-    flips = _flips(seed, resamples, len(d))
-    padded = np.zeros((len(flips), 8))
-    padded.flat[: len(d)] = d
-    cases = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float64) * 2 - 1
-    total = np.zeros(resamples)
-    for case, sums in zip(flips, padded @ cases.T, strict=True):
-        total += sums.take(case)
-    return total
-
-
-@lru_cache(maxsize=32)
-def _flips(seed: int, resamples: int, topics: int) -> NDArray[np.uint8]:
-    """Draw the random bits of a randomisation test, eight topics a byte, shape (bytes, resamples)."""
-    import numpy as np
-
-    rng = np.random.default_rng(seed)
-    batches = range(0, resamples, 1000)
-    drawn = [np.packbits(rng.integers(0, 2, (1000, topics), dtype=np.int8).view(np.uint8), axis=1) for _ in batches]
-    return np.ascontiguousarray(np.concatenate(drawn).T)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return step-down adjusted p values that bound the family-wise error (Holm 1979), in the order given."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for step, index in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - step) * p_values[index]))
-        adjusted[index] = running
-    return adjusted

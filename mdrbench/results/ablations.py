@@ -26,6 +26,14 @@ FOLDER = "ablations"
 Kind = Literal["part", "stage", "cumulative", "sweep", "rival"]
 """Why a variant exists."""
 
+FAMILIES: dict[Kind, str] = {
+    "part": "parts and stages",
+    "stage": "parts and stages",
+    "cumulative": "steps",
+    "rival": "rivals",
+}
+"""The family of averages that a kind of variant belongs to; a sweep has a family for each key."""
+
 
 class Name(StrictModel):
     """What a variant is called. A recipe that is reached in several ways has several names."""
@@ -62,9 +70,13 @@ class Effect(StrictModel):
     difference: float
     low: float
     high: float
-    p: float | None = Field(default=None, description="paired randomisation test; an average has none")
-    p_holm: float | None = Field(default=None, description="corrected over the languages, as `mdrbench compare` does")
+    p: float = Field(description="of the test, over topics and paired seeds")
+    p_corrected: float = Field(description="over the family: for an average the variants of its kind, else languages")
+    starred: bool = Field(description="significant, over enough seeds")
     spread: float | None = Field(default=None, description="of an average: standard deviation of the score over seeds")
+    spread_of_difference: float | None = Field(
+        default=None, description="of an average: standard deviation of the paired seeds' differences"
+    )
 
 
 class Complete(StrictModel):
@@ -82,6 +94,7 @@ class Variant(StrictModel):
     names: list[Name] = Field(min_length=1)
     overrides: list[str] = Field(description="--set beyond those of the complete recipe; seeds are in the runs")
     runs: list[SeedRun] = Field(min_length=1)
+    paired_seeds: int | None = Field(default=None, description="seeds that its tests count; absent: nothing is trained")
     languages: dict[str, dict[str, Effect]] = Field(default_factory=dict, description="language -> measure -> effect")
     average: dict[str, Effect] = Field(default_factory=dict)
     command: str | None = Field(default=None, description="what made it, where that was not the ablation's command")
@@ -90,6 +103,12 @@ class Variant(StrictModel):
     def label(self) -> str:
         """The first of its names."""
         return self.names[0].label
+
+    @property
+    def family(self) -> str:
+        """The variants whose averages are corrected together: those of one kind, of a sweep those of one key."""
+        first = self.names[0]
+        return f"values of {first.key}" if first.kind == "sweep" else FAMILIES[first.kind]
 
 
 class Absent(StrictModel):
@@ -104,9 +123,14 @@ class Tested(StrictModel):
     """How intervals and p values were computed; the defaults are `mdrbench compare`'s."""
 
     confidence: float = PROTOCOL.confidence
-    resamples: int = PROTOCOL.resamples
-    randomisations: int = PROTOCOL.flips
+    resamples: int = Field(default=PROTOCOL.resamples, description="of the intervals of scores")
     seed: int = PROTOCOL.seed
+    test: str = PROTOCOL.test
+    correction: str = PROTOCOL.correction
+    star_seeds: int = Field(default=PROTOCOL.star_seeds, description="fewest paired seeds of a star")
+    claim_seeds: int = Field(default=PROTOCOL.claim_seeds, description="fewest paired seeds of a claim in words")
+    language_family: str = "the languages of one variant, by one measure"
+    average_family: str = "the averages of the variants of one family, by one measure"
 
 
 class Ablation(SealedModel):
@@ -123,6 +147,9 @@ class Ablation(SealedModel):
     tested: Tested = Tested()
     complete: Complete
     variants: list[Variant]
+    families: dict[str, list[str]] = Field(
+        default_factory=dict, description="families of averages that were corrected together -> labels of the variants"
+    )
     absent: list[Absent] = Field(default_factory=list)
     command: str = Field(description="the last command that made variants of it")
 

@@ -1,4 +1,4 @@
-"""Two results side by side: paired tests per language with Holm's correction, and the topics that moved most."""
+"""Two systems side by side: paired tests that count topics and seeds, and the topics that moved most."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import numpy as np
 from mdrbench import results
 from mdrbench.core.errors import DataError
 from mdrbench.core.types import Topics
-from mdrbench.evaluation import measures, statistics
-from mdrbench.evaluation.statistics import PROTOCOL, PairedTest
-from mdrbench.results import Result, kept
+from mdrbench.evaluation import inference, measures
+from mdrbench.evaluation.inference import Difference, PairedTest
+from mdrbench.evaluation.statistics import PROTOCOL
+from mdrbench.results import Result, kept, seeds
 
 Pair = tuple[np.ndarray, np.ndarray]
-"""Topic-level scores of A and B in one language, both of shape (topics,)."""
+"""Scores of A and B in one language: both of shape (topics,), or (seeds, topics) with paired seeds.
+
+A system that is not trained may have shape (1, topics) beside several seeds of the other.
+"""
 
 
 @dataclass(frozen=True)
 class Moved:
-    """One topic and its scores."""
+    """One topic and its scores, means over the seeds."""
 
     lang: str
     qid: str
@@ -32,85 +36,171 @@ class Moved:
 
 @dataclass(frozen=True)
 class LanguageComparison:
-    """A paired test with its corrected p values."""
+    """A paired test, its p value corrected over the languages, and whether the difference gets a star."""
 
     lang: str
     test: PairedTest
-    p_t_holm: float
-    p_randomisation_holm: float
+    p_corrected: float
+    significant: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A against B. ``average`` is the mean over languages of the differences, with its bootstrap interval."""
+    """A against B.
+
+    Attributes:
+        average: the mean over languages of A - B. It is a family of its own: nothing corrects it.
+        average_significant: whether the average gets a star.
+        seeds: how many paired seeds were counted; None if neither system is trained.
+        counted: what the seeds and topics allow to conclude, in words.
+        test: the test of the languages, a key of :data:`inference.TESTS`. The average always has ``t``.
+        family: the comparisons that are corrected together.
+        only_in_one: languages that only one of the two systems has.
+    """
 
     measure: str
     a: str
     b: str
     languages: list[LanguageComparison]
-    average: statistics.Interval
+    average: Difference
     average_label: str
+    average_significant: bool
+    seeds: int | None
+    counted: str
+    test: str
+    correction: str
+    family: str
     moved: list[Moved]
     only_in_one: list[str]
 
 
 def compare(
-    path_a: Path, path_b: Path, measure: str, *, top: int, seed: int, resamples: int = PROTOCOL.flips
+    path_a: Path,
+    path_b: Path,
+    measure: str,
+    *,
+    top: int,
+    test: str = PROTOCOL.test,
+    correction: str = PROTOCOL.correction,
+    one_seed: bool = False,
 ) -> Comparison:
-    """Compare two result files on the languages that both have.
+    """Compare two systems on the languages that both have, over all seeds that both have.
+
+    Args:
+        test: how each language is tested, a key of :data:`inference.TESTS`.
+        correction: for the languages, a key of :data:`inference.CORRECTIONS`.
+        one_seed: compare these two files alone; their other seeds are left out.
 
     Raises:
         DataError: other data sets, splits, corpora or judged topics; a topic file is missing or was changed.
+        UsageError: a test that counts topics alone, on several seeds.
     """
     a, b = results.read(path_a), results.read(path_b)
     shared = comparable(a, b, path_a, path_b, measure)
+    runs = [((path_a, a), (path_b, b))] if one_seed else paired_runs(path_a, a, path_b, b, shared, measure)
+    drawn = seeds.of(a) is not None or seeds.of(b) is not None
     scored, moved = {}, []
     for lang in shared:
-        scores_a, queries = topic_scores(path_a, a, lang)
-        scores_b, _ = topic_scores(path_b, b, lang)
-        if scores_a.keys() != scores_b.keys():
-            raise DataError(f"the two results judge different topics of '{lang}'", where=str(path_b))
-        x = np.array([scores_a[qid][measure] for qid in scores_a])
-        y = np.array([scores_b[qid][measure] for qid in scores_a])
-        scored[lang] = x, y
-        moved += [Moved(lang, qid, queries[qid], x[i], y[i]) for i, qid in enumerate(scores_a) if x[i] != y[i]]
+        sides, qids, queries = _scores(runs, lang, measure)
+        scored[lang] = sides
+        means = [side.mean(axis=0) for side in sides]
+        rows = zip(qids, *(mean.tolist() for mean in means), strict=True)
+        moved += [Moved(lang, qid, queries[qid], x, y) for qid, x, y in rows if x != y]
     moved.sort(key=lambda m: (-abs(m.a - m.b), m.lang, m.qid))
     names = [" ".join([result.system.name, *result.system.overrides]) for result in (a, b)]
     if names[0] == names[1]:
         names = [f"{name} ({mark})" for name, mark in zip(names, "AB", strict=True)]
+    counted = len(runs) if drawn else None
+    average = difference(scored.values())
     return Comparison(
         measure=measure,
         a=names[0],
         b=names[1],
-        languages=paired_tests(scored, seed=seed, resamples=resamples),
-        average=difference(scored.values(), seed=seed),
+        languages=paired_tests(scored, counted=counted, test=test, correction=correction),
+        average=average,
         average_label=results.average_label(shared),
+        average_significant=inference.starred(average.p, counted),
+        seeds=counted,
+        counted=inference.counted(counted),
+        test=test,
+        correction=correction,
+        family=f"the {len(shared)} languages of both systems by {measure}",
         moved=moved[:top],
         only_in_one=sorted(set(a.languages) ^ set(b.languages)),
     )
 
 
-def paired_tests(scored: Mapping[str, Pair], *, seed: int, resamples: int) -> list[LanguageComparison]:
-    """A paired test of each language's topic-level scores of A and B, Holm-corrected over the languages."""
-    tests = [statistics.paired_test(x, y, seed=seed, resamples=resamples) for x, y in scored.values()]
-    corrected_t = statistics.holm([test.p_t for test in tests])
-    corrected_r = statistics.holm([test.p_randomisation for test in tests])
-    return [LanguageComparison(*row) for row in zip(scored, tests, corrected_t, corrected_r, strict=True)]
+Run = tuple[Path, Result]
+"""A result file and its content."""
 
 
-def difference(scored: Iterable[Pair], *, seed: int) -> statistics.Interval:
-    """The mean over languages of A - B, with its interval over topics."""
-    [average] = differences([scored], seed=seed)
+def paired_runs(
+    path_a: Path, a: Result, path_b: Path, b: Result, langs: list[str], measure: str
+) -> list[tuple[Run, Run]]:
+    """Return the runs of both systems with the seeds of both, of all these languages; the two results in any case.
+
+    Two results of one recipe are compared as they are.
+    """
+    alone: list[tuple[Run, Run]] = [((path_a, a), (path_b, b))]
+    if seeds.identity(a) == seeds.identity(b):
+        return alone
+
+    def whole(path: Path, result: Result) -> dict[seeds.Seeds | None, Run]:
+        found = seeds.repeats(path, result)
+        return {s: run for s, run in found.items() if {*langs} <= {*run[1].languages}}
+
+    pairs = seeds.shared(whole(path_a, a), whole(path_b, b))
+    for (one, left), (other, right) in pairs:
+        comparable(left, right, one, other, measure)
+    return pairs or alone
+
+
+def _scores(runs: list[tuple[Run, Run]], lang: str, measure: str) -> tuple[Pair, list[str], Topics]:
+    """Return the scores of both systems in a language, each of shape (seeds, topics), the topics and their queries."""
+    read: dict[Path, tuple[measures.TopicScores, Topics]] = {}
+    for path, result in (run for pair in runs for run in pair):
+        if path not in read:
+            read[path] = topic_scores(path, result, lang)
+    first, queries = read[runs[0][0][0]]
+    for path, (scores, _) in read.items():
+        if scores.keys() != first.keys():
+            raise DataError(f"the two results judge different topics of '{lang}'", where=str(path))
+    sides = (np.array([[read[pair[side][0]][0][qid][measure] for qid in first] for pair in runs]) for side in (0, 1))
+    a, b = sides
+    return (a, b), list(first), queries
+
+
+def paired_tests(
+    scored: Mapping[str, Pair],
+    *,
+    counted: int | None = None,
+    test: str = PROTOCOL.test,
+    correction: str = PROTOCOL.correction,
+) -> list[LanguageComparison]:
+    """A paired test of each language's scores of A and B, corrected over the languages.
+
+    Args:
+        counted: the paired seeds of the scores; None if neither system is trained.
+    """
+    tests = [inference.paired_test(x, y, test=test, family=len(scored)) for x, y in scored.values()]
+    corrected = inference.corrected([test.p for test in tests], correction)
+    return [
+        LanguageComparison(lang, test, p, inference.starred(p, counted))
+        for lang, test, p in zip(scored, tests, corrected, strict=True)
+    ]
+
+
+def difference(scored: Iterable[Pair], *, confidence: float = PROTOCOL.confidence) -> Difference:
+    """The mean over languages of A - B, with its interval over topics and seeds."""
+    [average] = differences([scored], confidence=confidence)
     return average
 
 
-def differences(several: Iterable[Iterable[Pair]], *, seed: int) -> list[statistics.Interval]:
-    """:func:`difference` of each, all over as many topics; faster than one after the other."""
-    columns = [[x - y for x, y in scored] for scored in several]
-    groups = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]  # (topics, several) a language
-    return statistics.bootstrap_differences(
-        groups, confidence=PROTOCOL.confidence, resamples=PROTOCOL.resamples, seed=seed
-    )
+def differences(several: Iterable[Iterable[Pair]], *, confidence: float = PROTOCOL.confidence) -> list[Difference]:
+    """:func:`difference` of each, all over as many topics and seeds; faster than one after the other."""
+    columns = [[np.atleast_2d(x - y) for x, y in scored] for scored in several]
+    groups = [np.stack(column, axis=2) for column in zip(*columns, strict=True)]  # (seeds, topics, several) a language
+    return inference.differences(groups, confidence=confidence)
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

@@ -1,8 +1,8 @@
 """The numbers of an ablation, from the topic-level scores beside the results that it names.
 
-The statistics are those of ``mdrbench compare``: for each language a randomisation test paired by topic, Holm's
-correction over the languages of one variant and measure, bootstrap intervals of the differences. With several seeds a
-topic's score is its mean over the seeds.
+The statistics are those of ``mdrbench compare``: tests and intervals count topics and paired seeds
+(:mod:`mdrbench.evaluation.inference`). Two families are corrected: the languages of one variant and measure, and the
+averages of all variants of one kind.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdrbench import results
 from mdrbench.core import console
 from mdrbench.core.errors import DataError
-from mdrbench.evaluation import measures, statistics
-from mdrbench.results import comparison
+from mdrbench.evaluation import inference, measures, statistics
+from mdrbench.evaluation.inference import Difference
+from mdrbench.results import comparison, seeds
 from mdrbench.results.ablations import Ablation, Complete, Effect, Score, SeedRun, Variant, read
 from mdrbench.results.verified import Problem, Verified
 
@@ -28,11 +29,25 @@ CLOSE = 1e-9
 
 
 class _Scores(NamedTuple):
-    """One recipe's topic-level scores by language, (topics, measures), means over the seeds; averages of each seed."""
+    """One recipe's topic-level scores by language, of shape (seeds, topics, measures), and whether it is trained."""
 
     topics: dict[str, list[str]]
-    matrices: dict[str, np.ndarray]
-    averages: np.ndarray  # (seeds, measures)
+    stacks: dict[str, np.ndarray]
+    trained: bool
+
+    @property
+    def per_seed(self) -> np.ndarray:
+        """The average of each seed, of shape (seeds, measures)."""
+        import numpy as np
+
+        averages: np.ndarray = np.mean([stack.mean(axis=1) for stack in self.stacks.values()], axis=0)
+        return averages
+
+    def spread(self, names: tuple[str, ...]) -> dict[str, float | None]:
+        """The standard deviation of the average over the seeds, by measure."""
+        if len(self.per_seed) < 2:
+            return dict.fromkeys(names)
+        return dict(zip(names, self.per_seed.std(axis=0, ddof=1).tolist(), strict=True))
 
 
 def derive(found: Ablation, folder: Path) -> None:
@@ -42,29 +57,51 @@ def derive(found: Ablation, folder: Path) -> None:
         DataError: a result is missing, is another recipe's, or cannot be compared with the complete one.
     """
     names = tuple(found.measures)
-    settings = found.tested.model_dump(include={"confidence", "resamples", "seed"})
     complete = _scores(found, found.complete.runs, folder)
-    spread = _spread(complete, names)
     for lang in found.languages:
-        intervals = statistics.bootstrap([complete.matrices[lang]], **settings)
-        found.complete.languages[lang] = {n: Score(**i._asdict()) for n, i in zip(names, intervals, strict=True)}
-    intervals = statistics.bootstrap([complete.matrices[lang] for lang in found.languages], **settings)
-    found.complete.average = {n: Score(**i._asdict(), spread=spread[n]) for n, i in zip(names, intervals, strict=True)}
+        found.complete.languages[lang] = dict(zip(names, _of_complete(found, complete, [lang]), strict=True))
+    spread = complete.spread(names)
+    averages = _of_complete(found, complete, found.languages)
+    found.complete.average = {
+        name: score.model_copy(update={"spread": spread[name]}) for name, score in zip(names, averages, strict=True)
+    }
+    averaged = []
     for variant in found.variants:
         scores = _scores(found, variant.runs, folder)
         for lang in found.languages:
             if scores.topics[lang] != complete.topics[lang]:
                 raise DataError(f"'{variant.label}' judges other topics of '{lang}' than the complete recipe")
-        variant.languages, variant.average = _effects(found, scores, complete)
+        averaged.append(_effects(found, variant, scores, complete))
+    found.families = {}
+    for variant in found.variants:
+        found.families.setdefault(variant.family, []).append(variant.label)
+    for family in found.families:
+        members = [(v, effects) for v, effects in zip(found.variants, averaged, strict=True) if v.family == family]
+        for name in names:
+            corrected = inference.corrected([effects[name][1].p for _, effects in members], found.tested.correction)
+            for (variant, effects), p in zip(members, corrected, strict=True):
+                variant.average[name] = _effect(*effects[name], p, variant.paired_seeds)
+
+
+def _of_complete(found: Ablation, scores: _Scores, langs: list[str]) -> list[Score]:
+    """The complete recipe's average over languages, by measure, with intervals over topics and seeds."""
+    import numpy as np
+
+    settings = found.tested.model_dump(include={"confidence", "resamples", "seed"})
+    intervals = statistics.bootstrap([scores.stacks[lang].mean(axis=0) for lang in langs], **settings)
+    per_seed = np.mean([scores.stacks[lang].mean(axis=1) for lang in langs], axis=0)
+    widened = inference.with_seeds(intervals, per_seed, confidence=found.tested.confidence)
+    return [Score(**interval._asdict()) for interval in widened]
 
 
 def _scores(found: Ablation, runs: list[SeedRun], folder: Path) -> _Scores:
     first = folder / found.complete.runs[0].result
     complete = results.read(first, ("sealed",))
-    per_run = []
+    per_run, trained = [], False
     for run in runs:
         path = folder / run.result
         result = results.read(path, ("sealed",))
+        trained |= seeds.of(result) is not None
         if result.system.recipe_digest != run.digest:
             raise DataError(
                 f"is not of the recipe {run.digest[:10]} that the ablation names",
@@ -76,10 +113,10 @@ def _scores(found: Ablation, runs: list[SeedRun], folder: Path) -> _Scores:
         if lacking := [lang for lang in found.languages if lang not in shared]:
             raise DataError(f"lacks {', '.join(lacking)}", where=str(path), mend="run `mdrbench ablate` again")
         per_run.append({lang: comparison.topic_scores(path, result, lang)[0] for lang in found.languages})
-    return _means(per_run, found)
+    return _stacked(per_run, found, trained)
 
 
-def _means(per_run: list[dict[str, measures.TopicScores]], found: Ablation) -> _Scores:
+def _stacked(per_run: list[dict[str, measures.TopicScores]], found: Ablation, trained: bool) -> _Scores:
     import numpy as np
 
     names = tuple(found.measures)
@@ -89,40 +126,48 @@ def _means(per_run: list[dict[str, measures.TopicScores]], found: Ablation) -> _
         if any(list(one[lang]) != qids for one in per_run):
             raise DataError(f"the seeds judge different topics of '{lang}'", mend="run `mdrbench ablate` again")
         stacks[lang] = np.stack([measures.matrix(one[lang], names) for one in per_run])  # (seeds, topics, measures)
-    averages = np.mean([stack.mean(axis=1) for stack in stacks.values()], axis=0)
-    return _Scores(topics, {lang: stack.mean(axis=0) for lang, stack in stacks.items()}, averages)
+    return _Scores(topics, stacks, trained)
 
 
-def _spread(scores: _Scores, names: tuple[str, ...]) -> dict[str, float | None]:
-    if len(scores.averages) < 2:
-        return dict.fromkeys(names)
-    return dict(zip(names, scores.averages.std(axis=0, ddof=1).tolist(), strict=True))
+Averaged = tuple[float, Difference, "float | None"]
+"""Score, difference and spread of the score of an average, before the correction over its family."""
 
 
-def _effects(
-    found: Ablation, scores: _Scores, complete: _Scores
-) -> tuple[dict[str, dict[str, Effect]], dict[str, Effect]]:
-    names, tested = tuple(found.measures), found.tested
-    settings = tested.model_dump(include={"confidence", "resamples", "seed"})
-    differences = {lang: scores.matrices[lang] - complete.matrices[lang] for lang in found.languages}
-    ends = {lang: statistics.bootstrap_differences([differences[lang]], **settings) for lang in found.languages}
-    rows: dict[str, dict[str, Effect]] = {lang: {} for lang in found.languages}
+def _effects(found: Ablation, variant: Variant, scores: _Scores, complete: _Scores) -> dict[str, Averaged]:
+    """Write a variant's effects in each language; return its averages by measure."""
+    import numpy as np
+
+    names, settings = tuple(found.measures), {"confidence": found.tested.confidence}
+    gaps = {lang: scores.stacks[lang] - complete.stacks[lang] for lang in found.languages}
+    trained = scores.trained or complete.trained
+    variant.paired_seeds = len(next(iter(gaps.values()))) if trained else None
+    by_lang = {lang: inference.differences([gap], **settings) for lang, gap in gaps.items()}
+    variant.languages = {lang: {} for lang in found.languages}
     for at, name in enumerate(names):
-        both = {lang: (scores.matrices[lang][:, at], complete.matrices[lang][:, at]) for lang in found.languages}
-        for row in comparison.paired_tests(both, seed=tested.seed, resamples=tested.randomisations):
-            p, p_holm = row.test.p_randomisation, row.p_randomisation_holm
-            rows[row.lang][name] = _effect(row.test.mean_a, ends[row.lang][at], p=p, p_holm=p_holm)
-    spread = _spread(scores, names)
-    intervals = statistics.bootstrap_differences(list(differences.values()), **settings)
-    means = scores.averages.mean(axis=0).tolist()
-    return rows, {
-        name: _effect(mean, interval, spread=spread[name])
-        for name, mean, interval in zip(names, means, intervals, strict=True)
-    }
+        corrected = inference.corrected([by_lang[lang][at].p for lang in gaps], found.tested.correction)
+        for lang, p in zip(gaps, corrected, strict=True):
+            score = float(scores.stacks[lang][:, :, at].mean())
+            variant.languages[lang][name] = _effect(score, by_lang[lang][at], None, p, variant.paired_seeds)
+    means = np.mean(scores.per_seed, axis=0).tolist()
+    averages = inference.differences(list(gaps.values()), **settings)
+    spread = scores.spread(names)
+    return {name: (mean, gap, spread[name]) for name, mean, gap in zip(names, means, averages, strict=True)}
 
 
-def _effect(score: float, interval: statistics.Interval, **more: float | None) -> Effect:
-    return Effect(score=score, difference=interval.value, low=interval.low, high=interval.high, **more)
+def _effect(
+    score: float, gap: Difference, spread: float | None, p_corrected: float, paired_seeds: int | None
+) -> Effect:
+    return Effect(
+        score=score,
+        difference=gap.value,
+        low=gap.low,
+        high=gap.high,
+        p=gap.p,
+        p_corrected=p_corrected,
+        starred=inference.starred(p_corrected, paired_seeds),
+        spread=spread,
+        spread_of_difference=gap.seeds_spread,
+    )
 
 
 def verified(path: Path) -> Verified:
@@ -133,11 +178,15 @@ def verified(path: Path) -> Verified:
         derived = stored.model_copy(deep=True)
         for one in derived.entries:
             one.languages, one.average = {}, {}
+            if isinstance(one, Variant):
+                one.paired_seeds = None
         derive(derived, path.parent.parent)
     except DataError as error:
         file = console.shown(Path(error.where)) if error.where else console.shown(path)
         found.problems.append(Problem(file, error.message, mend=error.mend or ""))
         return found
+    if stored.families != derived.families:
+        found.problems.append(Problem(console.shown(path), "the families are not those of its variants"))
     for one, other in zip(stored.entries, derived.entries, strict=True):
         place = one.label if isinstance(one, Variant) else "complete"
         was, now = dict(_numbers(one)), dict(_numbers(other))
@@ -151,6 +200,8 @@ def verified(path: Path) -> Verified:
 
 
 def _numbers(one: Complete | Variant) -> Iterator[tuple[tuple[str, str, str], float]]:
+    if isinstance(one, Variant) and one.paired_seeds is not None:
+        yield ("", "", "paired seeds"), one.paired_seeds
     for lang, cells in [*one.languages.items(), ("average", one.average)]:
         for measure, cell in cells.items():
             for part, value in cell.model_dump(exclude_none=True).items():

@@ -193,7 +193,7 @@
     return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences by language" },
       element("table", { class: "stuck tests" }, element("thead", {}, head), element("tbody", {}, ...body)),
       element("p", { class: "quiet legend" }, found.tested.length
-        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. * p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over the languages; mdrbench compare adds the randomisation test.`
+        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. * p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over the languages.`
         : `${measure}. No tests: ${found.one.measured && found.other.measured ? "the two have no topic-level scores on the same topics and to the same depth" : "published figures have no topic-level scores"}.`));
   };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from support.project import PROJECT
@@ -399,14 +400,16 @@ def test_differences_are_those_of_compare(whole):
     for variant in ablated.found.variants:
         one = tiny.results / "sample" / variant.runs[0].result
         for measure in ("nDCG@10", "Recall@100"):
-            found = comparison.compare(one, complete, measure, top=0, seed=42)
+            found = comparison.compare(one, complete, measure, top=0)
             average = variant.average[measure]
-            assert (average.difference, average.low, average.high) == pytest.approx(found.average)
+            assert (average.difference, average.low, average.high, average.p) == pytest.approx(found.average[:4])
+            assert variant.paired_seeds == found.seeds
+            assert not average.starred  # one training each
             for row in found.languages:
                 cell = variant.languages[row.lang][measure]
                 assert cell.difference == pytest.approx(row.test.difference)
                 assert cell.score == pytest.approx(row.test.mean_a)
-                assert (cell.p, cell.p_holm) == (row.test.p_randomisation, row.p_randomisation_holm)
+                assert (cell.p, cell.p_corrected) == (row.test.p, row.p_corrected)
                 moved += cell.difference != 0
     assert moved
     result = results.read(complete)
@@ -466,6 +469,17 @@ def test_with_seeds_the_mean_of_a_topic_is_tested_and_the_spread_is_told(tiny):
     assert len(set(per_run)) > 1
     assert variant.average["nDCG@10"].score == pytest.approx(np.mean(per_run))
     assert variant.average["nDCG@10"].spread == pytest.approx(np.std(per_run, ddof=1))
+    by_file = [[results.read(ablated.path.parent.parent / run.result) for run in one.runs] for one in found.entries]
+    averages = np.array([[result.averages[0].scores["nDCG@10"].value for result in runs] for runs in by_file])
+    gaps = averages[1] - averages[0]
+    assert variant.average["nDCG@10"].spread_of_difference == pytest.approx(np.std(gaps, ddof=1))
+    both = [Path(ablated.path.parent.parent / one.runs[0].result) for one in (variant, found.complete)]
+    compared = comparison.compare(*both, "nDCG@10", top=0)  # finds the other seeds of both
+    assert compared.seeds == variant.paired_seeds == 3
+    assert compared.average.value == pytest.approx(variant.average["nDCG@10"].difference)
+    assert compared.average.p == pytest.approx(variant.average["nDCG@10"].p)
+    assert comparison.compare(*both, "nDCG@10", top=0, one_seed=True).seeds == 1
+    assert found.families == {"parts and stages": ["without weights"]}
     assert found.complete.average["nDCG@10"].spread is not None
     assert variant.languages["sw"]["nDCG@10"].spread is None
     more, _ = tiny.ablate(["training"], langs="sw", seeds=3, given=["training.steps=2"])

@@ -85,7 +85,7 @@ def swap_labels(data):
         (lambda d: d["variants"][2]["overrides"].append("seed=3"), "the overrides of its run are not its own"),
         (lambda d: d["variants"][2]["runs"][0].update(seed=7), "the seed is not the result's"),
         (lambda d: d.update(summary="better"), "summary is not the complete recipe's"),
-        (lambda d: d["tested"].update(randomisations=10), "tested is not how this mdrbench tests"),
+        (lambda d: d["tested"].update(resamples=10), "tested is not how this mdrbench tests"),
     ],
 )
 def test_a_contradiction_in_an_ablation_is_named_though_its_seal_was_computed_again(tmp_path, change, said):

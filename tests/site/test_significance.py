@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mdrbench.evaluation import statistics
+from mdrbench.evaluation import inference
 from mdrbench.site.model import letters, significance
 
 
@@ -45,7 +45,7 @@ def test_which_pairs_differ_is_holms_correction_over_all_pairs():
     rng = np.random.default_rng(3)
     p = p_values(rng.random((6, 25)) + np.linspace(0, 0.5, 6)[:, None])
     pairs = [(i, j) for i in range(6) for j in range(i + 1, 6)]
-    adjusted = statistics.holm([p[pair] for pair in pairs])
+    adjusted = inference.holm([p[pair] for pair in pairs])
     found = significance.differ(p)
     assert [bool(found[pair]) for pair in pairs] == [value < 0.05 for value in adjusted]
     assert 0 < sum(found[pair] for pair in pairs) < len(pairs)

@@ -84,11 +84,12 @@ class _Maker:
     def _effect(self, loss: float, tested: bool = False, spread: float = 0.012) -> Effect:
         difference = loss + self.dice.gauss(0, spread)
         half = self.dice.uniform(0.004, 0.009)
-        p = min(1.0, abs(0.002 / difference) ** 2) if tested else None
+        p = min(1.0, abs(0.002 / difference) ** 2) if tested else 0.0 if abs(difference) > half else 1.0
+        p_corrected = min(1.0, 3 * p)
         seeds = 0.0019 if self.seeds > 1 and not tested else None
         return Effect(
             score=0.706 + difference, difference=difference, low=difference - half, high=difference + half,
-            p=p, p_holm=min(1.0, 3 * p) if p is not None else None, spread=seeds,
+            p=p, p_corrected=p_corrected, starred=p_corrected < 0.05, spread=seeds,
         )  # fmt: skip
 
     def _runs(self, result: str) -> list[SeedRun]:

@@ -16,9 +16,7 @@ from mdrbench.commands.audit.check_report import CHANGEABLE, Finding, Report, Ro
 from mdrbench.commands.audit.references import Pair
 from mdrbench.core import console
 from mdrbench.core.errors import DataError
-from mdrbench.evaluation import statistics
 from mdrbench.evaluation.measures import TopicScores
-from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import Average, LanguageResult, Result, comparison, kept
 
 NOISE = 1e-9
@@ -159,7 +157,7 @@ class _Check:
             self.judge(lang, measure, earlier_score, later_score, confirmed, told, p)
 
     def p_values(self, measure: str, cells: dict[str, tuple[float, float]]) -> dict[str, float]:
-        """Return Holm-corrected p values of the randomisation test over the languages, if a difference needs one.
+        """Return p values of the paired t test, Holm-corrected over the languages, if a difference needs one.
 
         A language with fewer than two shared topics is not tested: the tolerance alone decides.
         """
@@ -168,8 +166,7 @@ class _Check:
             return {}
         both = {lang: self.paired(lang, measure) for lang in cells}
         both = {lang: scores for lang, scores in both.items() if len(scores[0]) > 1}
-        tests = comparison.paired_tests(both, seed=self.settings.seed, resamples=self.settings.resamples)
-        return {row.lang: row.p_randomisation_holm for row in tests}
+        return {row.lang: row.p_corrected for row in comparison.paired_tests(both)}
 
     def paired(self, lang: str, measure: str) -> tuple[Any, Any]:
         """Return scores now and before of the topics that both have, each of shape (topics,)."""
@@ -180,7 +177,7 @@ class _Check:
         return np.array([now[qid][measure] for qid in shared]), np.array([before[qid][measure] for qid in shared])
 
     def average(self, before: Average, now: Result) -> None:
-        """Compare the average over the same languages; with the test, its bootstrap interval must exclude no change."""
+        """Compare the average over the same languages; with the test, its interval must exclude no change."""
         found = next((one for one in now.averages if set(one.languages) == set(before.languages)), None)
         if found is None:
             if set(before.languages) == set(now.languages):
@@ -191,11 +188,9 @@ class _Check:
                 continue  # each language has said so
             confirmed, told = True, ""
             if self.settings.statistical and abs(found.scores[measure].value - cell.value) > NOISE:
-                groups = [(a - b)[:, None] for a, b in (self.paired(lang, measure) for lang in before.languages)]
                 confidence = 1 - self.settings.alpha
-                [ends] = statistics.bootstrap_differences(
-                    groups, confidence=confidence, resamples=PROTOCOL.resamples, seed=self.settings.seed
-                )
+                both = (self.paired(lang, measure) for lang in before.languages)
+                ends = comparison.difference(both, confidence=confidence)
                 confirmed = ends.high < 0 or ends.low > 0
                 told = f", {confidence:.0%} interval of the difference {ends.low:+.4f} to {ends.high:+.4f}"
             self.judge(before.label, measure, cell.value, found.scores[measure].value, confirmed, told, None)

@@ -27,7 +27,7 @@ class VariantEffect(NamedTuple):
     """One variant under one of its names, by one measure.
 
     Attributes:
-        worse, better: the languages whose corrected p value is below :data:`ALPHA`.
+        worse, better: the languages whose difference has a star.
         entry: the result of its first run.
     """
 
@@ -40,8 +40,8 @@ class VariantEffect(NamedTuple):
 
     @property
     def significant(self) -> bool:
-        """Whether the interval of the average difference excludes 0."""
-        return excludes_zero(self.effect)
+        """Whether the average difference gets a star."""
+        return self.effect.starred
 
 
 class CumulativeStep(NamedTuple):
@@ -125,7 +125,7 @@ class RecipeAblation:
         if name is None or effect is None:
             return None
         tested = {lang: cells[measure] for lang, cells in variant.languages.items() if measure in cells}
-        significant = [lang for lang, cell in tested.items() if cell.p_holm is not None and cell.p_holm < ALPHA]
+        significant = [lang for lang, cell in tested.items() if cell.starred]
         worse = [lang for lang in significant if tested[lang].difference < 0]
         better = [lang for lang in significant if lang not in worse]
         return VariantEffect(name, variant, effect, worse, better, self.entry(variant))
@@ -195,11 +195,6 @@ class RecipeAblation:
             )
             for variant in other.variants
         ]
-
-
-def excludes_zero(effect: Effect) -> bool:
-    """Whether an interval lies on one side of 0."""
-    return effect.low > 0 or effect.high < 0
 
 
 def as_number(text: str) -> float | None:

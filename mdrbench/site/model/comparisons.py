@@ -9,14 +9,15 @@ from typing import Any
 
 from mdrbench import results
 from mdrbench.core.errors import DataError
-from mdrbench.evaluation.statistics import PROTOCOL, Interval, PairedTest
-from mdrbench.results import comparison
+from mdrbench.evaluation.inference import Difference, PairedTest
+from mdrbench.evaluation.statistics import PROTOCOL
+from mdrbench.results import comparison, seeds
 from mdrbench.results.comparison import LanguageComparison, Moved
 from mdrbench.site.cache import Cache
 from mdrbench.site.model.collection import Collection, Entry
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
 
-FORMAT = 4
+FORMAT = 5
 """Raise it if the cached numbers change for the same topic-level scores."""
 
 ALL_PAIRS_OF = 8
@@ -49,9 +50,9 @@ class SystemComparison:
     b: Entry
     measure: str
     languages: list[LanguageComparison]
-    average: Interval
+    average: Difference
     average_label: str
-    macro: dict[str, tuple[float, float, Interval]]
+    macro: dict[str, tuple[float, float, Difference]]
     only_in_one: list[str]
     scores: SharedScores
 
@@ -62,7 +63,7 @@ class SystemComparison:
 
     def significant(self, sign: int) -> list[str]:
         """Return the languages in which A (``sign`` 1) or B (-1) is significantly better."""
-        rows = (row for row in self.languages if row.p_randomisation_holm < ALPHA)
+        rows = (row for row in self.languages if row.significant)
         return [row.lang for row in rows if row.test.difference * sign > 0]
 
     def moved(self, most: int, per_language: int = 0) -> list[Moved]:
@@ -157,13 +158,13 @@ def _comparison(
     collection: Collection, a: Entry, b: Entry, shared: SharedScores, numbers: dict[str, Any]
 ) -> SystemComparison:
     measure = collection.measures[0]
-    macro = {name: (x, y, Interval(*interval)) for name, x, y, interval in numbers["macro"]}
+    macro = {name: (x, y, Difference(*interval)) for name, x, y, interval in numbers["macro"]}
     return SystemComparison(
         collection=collection,
         a=a,
         b=b,
         measure=measure,
-        languages=[LanguageComparison(lang, PairedTest(*t), p, q) for lang, t, p, q in numbers["languages"]],
+        languages=[LanguageComparison(lang, PairedTest(*t), p, star) for lang, t, p, star in numbers["languages"]],
         average=macro[measure][2],
         average_label=results.average_label(list(shared)),
         macro=macro,
@@ -176,11 +177,11 @@ def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedScores]], measure: str) -
     """Compute for each pair the numbers of :func:`comparison.compare` and the averages of every measure, as JSON."""
     numbers: list[dict[str, Any]] = []
     columns: dict[tuple[int, ...], list[tuple[list[Any], list[comparison.Pair]]]] = {}
-    for a, _, shared in pairs:
+    for a, b, shared in pairs:
         tables = list(shared.values())
         scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in shared.items()}
-        tests = comparison.paired_tests(scored, seed=PROTOCOL.seed, resamples=PROTOCOL.flips)
-        languages = [[row.lang, list(row.test), row.p_t_holm, row.p_randomisation_holm] for row in tests]
+        tests = comparison.paired_tests(scored, counted=1 if seeds.of(a.result) or seeds.of(b.result) else None)
+        languages = [[row.lang, list(row.test), row.p_corrected, row.significant] for row in tests]
         macro = []
         for name in a.result.evaluated.measures:
             if all(name in x.measures and name in y.measures for x, y in tables):
@@ -190,7 +191,7 @@ def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedScores]], measure: str) -
                 columns.setdefault(tuple(len(x.qids) for x, _ in tables), []).append((macro[-1], column))
         numbers.append({"languages": languages, "macro": macro})
     for group in columns.values():  # intervals over as many topics share their resamples
-        intervals = comparison.differences([column for _, column in group], seed=PROTOCOL.seed)
+        intervals = comparison.differences([column for _, column in group])
         for (row, _), interval in zip(group, intervals, strict=True):
             row.append(list(interval))
     return numbers

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mdrbench.results import published
 from mdrbench.results.ablations import Ablation, Effect, Variant
-from mdrbench.site.model import ablations, number_format
+from mdrbench.site.model import number_format
 from mdrbench.site.model.ablations import ALPHA, RecipeAblation, VariantEffect
 from mdrbench.site.model.number_format import signed
 from mdrbench.site.model.site_model import SiteModel
@@ -133,16 +133,13 @@ def heat_map(recipe: RecipeAblation, measure: str) -> HeatMap | None:
     ]
     largest = max(abs(effect.difference) for row in effects for effect in row if effect)
     rows = [
-        (variant, [_cell(effect, largest, average=column == 0) for column, effect in enumerate(row)])
-        for variant, row in zip(variants, effects, strict=True)
+        (variant, [_cell(effect, largest) for effect in row]) for variant, row in zip(variants, effects, strict=True)
     ]
     return HeatMap(ablation.languages, rows, largest)
 
 
-def _cell(effect: Effect | None, largest: float, *, average: bool) -> HeatCell | None:
+def _cell(effect: Effect | None, largest: float) -> HeatCell | None:
     if effect is None:
         return None
     shade = round(SHADES * effect.difference / largest) if largest else 0
-    tested = effect.p_holm is not None and effect.p_holm < ALPHA
-    significant = ablations.excludes_zero(effect) if average else tested
-    return HeatCell(effect.difference, shade, significant, effect.p_holm)
+    return HeatCell(effect.difference, shade, effect.starred, effect.p_corrected)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mdrbench.results.comparison import LanguageComparison
 from mdrbench.site.model.collection import language_name
-from mdrbench.site.model.comparisons import ALPHA, SystemComparison
+from mdrbench.site.model.comparisons import SystemComparison
 from mdrbench.site.model.number_format import number, signed
 from mdrbench.site.pages.charts import COLOURS, DescribedChart, Scale
 
@@ -119,7 +119,7 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
             x(row.test.mean_a),
             x(row.test.mean_b),
             signed(row.test.difference),
-            row.p_randomisation_holm < ALPHA,
+            row.significant,
         )
         for at, row in enumerate(rows)
     ]
@@ -133,7 +133,7 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
         rows=[
             [
                 language_name(row.lang), number(row.test.mean_a), number(row.test.mean_b), signed(row.test.difference),
-                "yes" if row.p_randomisation_holm < ALPHA else "no",
+                "yes" if row.significant else "no",
             ]
             for row in rows
         ],

@@ -1,0 +1,91 @@
+"""Runs of one recipe with other seeds: the repeats of a system, by their seeds.
+
+Two results are repeats of each other if their recipes differ in ``seed`` and ``training.seed`` alone and they are of
+the same data set and split. Two systems are compared over the seeds that both have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from mdrbench import results
+from mdrbench.core.errors import DataError
+from mdrbench.results import Result
+
+NOT_SCORED = ("name", "summary", "extends", "published")
+"""Keys of a recipe that change no score."""
+
+T = TypeVar("T")
+
+
+class Seeds(NamedTuple):
+    """The seed of the recipe and that of its training."""
+
+    recipe: int
+    training: int
+
+
+def of(result: Result) -> Seeds | None:
+    """Return the seeds of a trained system; None if it trains nothing, so that no seed changes its scores.
+
+    Systems that were handed in as run files are what they are: they have no seeds.
+    """
+    recipe = result.system.recipe or {}
+    if not recipe.get("training"):
+        return None
+    return Seeds(int(recipe.get("seed", 0)), int(recipe["training"].get("seed", 0)))
+
+
+def identity(result: Result) -> str:
+    """Return what the repeats of a system share: everything of its recipe but the seeds, data set and split."""
+    recipe: dict[str, Any] = {k: v for k, v in (result.system.recipe or {}).items() if k not in (*NOT_SCORED, "seed")}
+    if recipe.get("training"):
+        recipe["training"] = {key: value for key, value in recipe["training"].items() if key != "seed"}
+    return json.dumps([result.dataset, result.split, recipe or result.system.name], sort_keys=True)
+
+
+def grouped(found: Iterable[tuple[T, Result]]) -> list[dict[Seeds | None, T]]:
+    """Group results that are repeats of each other: each group by seeds, in the order of the first of each.
+
+    Results that were handed in, and published ones, are groups of their own.
+    """
+    groups: dict[str, dict[Seeds | None, T]] = {}
+    for number, (item, result) in enumerate(found):
+        seeds = of(result)
+        key = identity(result) if seeds else str(number)
+        groups.setdefault(key, {}).setdefault(seeds, item)
+    return list(groups.values())
+
+
+def repeats(path: Path, result: Result) -> dict[Seeds | None, tuple[Path, Result]]:
+    """Return the runs of a result's recipe with all seeds that are stored beside it, itself included, by their seeds.
+
+    Files that cannot be read are left out: ``report`` and ``verify`` name them.
+    """
+    own = of(result)
+    if own is None:
+        return {None: (path, result)}
+    folder = path.parent.parent if path.parent.name == "variants" else path.parent
+    name, wanted = result.system.name, identity(result)
+    found: dict[Seeds | None, tuple[Path, Result]] = {own: (path, result)}
+    for other in sorted([*folder.glob(f"{name}*.json"), *(folder / "variants").glob(f"{name}*.json")]):
+        if other == path:
+            continue
+        try:
+            read = results.read(other)
+        except DataError:
+            continue
+        seeds = of(read)
+        if seeds is not None and identity(read) == wanted:
+            found.setdefault(seeds, (other, read))
+    return found
+
+
+def shared(a: dict[Seeds | None, T], b: dict[Seeds | None, T]) -> list[tuple[T, T]]:
+    """Pair the repeats of two systems by their seeds; what is not trained is paired with every repeat of the other."""
+    if None in a or None in b:
+        return [(a.get(None, one), b.get(None, one)) for one in (a if None in b else b).values()]
+    return [(a[seeds], b[seeds]) for seeds in sorted(s for s in a.keys() & b.keys() if s is not None)]
