@@ -31,7 +31,14 @@ NoEnsemble = Annotated[
 EnsembleWithout = Annotated[
     Optional[list[str]], typer.Option(help="Without this retriever of the ensemble. Repeatable: one variant each.")
 ]
-NoJudge = Annotated[bool, typer.Option("--no-judge", help="Without a judge: all candidates are kept.")]
+NoJudge = Annotated[bool, typer.Option("--no-judge", help="Without a judge: as many top candidates as it lets stay.")]
+PaperStage1 = Annotated[
+    bool,
+    typer.Option("--paper-stage-1", help="Without stage 1 as the paper: the top of one retriever leaves no gap to fill."),
+]
+PaperNoJudge = Annotated[
+    bool, typer.Option("--paper-no-judge", help="Without a judge as the paper: all candidates are kept.")
+]
 NoReference = Annotated[bool, typer.Option("--no-reference", help="The judge sees no positive passage.")]
 NoGeneration = Annotated[bool, typer.Option("--no-generation", help="Without negatives from generated queries.")]
 NoMift = Annotated[bool, typer.Option("--no-mift", help="The generator without its instruction tuning (MIFT).")]
@@ -75,6 +82,8 @@ def ablate(
     no_ensemble: NoEnsemble = False,
     ensemble_without: EnsembleWithout = None,
     no_judge: NoJudge = False,
+    paper_stage_1: PaperStage1 = False,
+    paper_no_judge: PaperNoJudge = False,
     no_reference: NoReference = False,
     no_generation: NoGeneration = False,
     no_mift: NoMift = False,
@@ -115,6 +124,7 @@ def ablate(
         **{"same-language": no_same_language, "domain-balance": no_domain_balance, "weights": no_weights},
         **{"distillation": no_distillation, "masking": no_masking},
         **{"curriculum": no_curriculum, "relabelling": no_relabelling},
+        **{"paper-stage-1": paper_stage_1, "paper-judge": paper_no_judge},
         **{f"stage-{number}": True for number in stage_off or ()},
     }
     parts = [slug for slug, given in flags.items() if given]

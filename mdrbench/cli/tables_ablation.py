@@ -37,6 +37,10 @@ def print_ablation(out: Console, ablated: Ablated, measure: str) -> None:
     )  # fmt: skip
     for counted in dict.fromkeys(variant.paired_seeds for variant in ablation.variants):
         out.print(inference.counted(counted), highlight=False, soft_wrap=True)
+    _print_counts(out, ablation)
+    for labels in ablation.alike:
+        said = f"warning: the same score on every topic: {', '.join(labels)}; one of them may do nothing"
+        out.print(Text(said, "bold yellow"), soft_wrap=True)
     for names in (ablation.complete.names, *(variant.names for variant in ablation.variants)):
         if len(names) > 1:
             first, *others = [name.label for name in names]
@@ -72,6 +76,17 @@ def _print_averages(out: Console, ablation: Ablation, measure: str, failed: dict
     for name in failed:
         table.add_row(name, "failed", "", "", *[""] * len(seeds))
     out.print(table)
+
+
+def _print_counts(out: Console, ablation: Ablation) -> None:
+    """Print what each recipe trains on: effective counts, summed over the languages."""
+    columns = ["queries", "mined", "judged", "dropped", "generated", "negatives", "passages a step"]
+    table = new_table("what each trains on", "", columns)
+    for one in ablation.entries:
+        if one.counts is not None:
+            table.add_row(ablation.label(one), *(f"{count:,}" for count in one.counts.model_dump().values()))
+    if table.row_count:
+        out.print(table)
 
 
 def _print_languages(out: Console, ablation: Ablation, measure: str, langs: list[str]) -> None:

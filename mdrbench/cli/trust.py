@@ -51,7 +51,6 @@ def check(
     alpha: Annotated[
         float, typer.Option(min=1e-6, max=0.5, help="Significance level after Holm's correction.")
     ] = PROTOCOL.level,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the randomisation test.")] = PROTOCOL.seed,
     allow_changed: Annotated[
         Optional[list[str]], typer.Option(help="What changed on purpose: recipe, conventions or data. Repeatable.")
     ] = None,
@@ -76,7 +75,6 @@ def check(
         tolerances=single,
         statistical=statistical,
         alpha=alpha,
-        seed=seed,
         allowed=check_report.parse_allowed(allow_changed or []),
         langs=frozenset(parse_langs(langs, [*ALL, *SURPRISE, *OTHERS]) if langs else ()),
     )

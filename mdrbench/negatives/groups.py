@@ -269,6 +269,17 @@ def judge(
     return kept, verdicts, counts
 
 
+def as_many(groups: list[TrainingGroup], counts: Mapping[str, int]) -> tuple[list[TrainingGroup], dict[str, int]]:
+    """Cut each group to as many of its first negatives as ``counts`` says.
+
+    Returns:
+        Groups; counts, with ``lacking``: negatives that were to be taken and that a group does not have.
+    """
+    cut = [group._replace(negatives=group.negatives[: counts[group.qid]]) for group in groups]
+    lacking = sum(counts[group.qid] - len(group.negatives) for group in cut)
+    return cut, {**_described(cut, None), "lacking": lacking}
+
+
 def short(groups: list[TrainingGroup], size: int) -> list[TrainingGroup]:
     """The groups with fewer than ``size`` negatives."""
     return [group for group in groups if len(group.negatives) < size]

@@ -187,7 +187,7 @@ def _step(entry: dict[str, Any], environments: dict[str, dict[str, Any]]) -> Ste
 
 def _negatives(groups: Artifact) -> dict[str, dict[str, Any]]:
     """Return the counts of the stages that made a language's training groups, by stage."""
-    stages = ("pair", "mine", "judge", "generate", "top_up")
+    stages = ("pair", "mine", "judge", "unjudged", "generate", "top_up")
     lineage = groups.manifest["lineage"]
     return {stage: lineage[stage]["facts"] for stage in stages if stage in lineage}
 

@@ -51,6 +51,18 @@ class Published(MemberConfig):
 NONE: Any = {"name": "none"}
 
 
+class Unjudged(MemberConfig):
+    """An ablation of the judge: as many top candidates of each query as the judge lets stay, without its verdicts."""
+
+    retriever: RetrieverMember | None = Field(
+        default=None, description="with `mining`: whose ranking the candidates are from; None: the recipe's own"
+    )
+    mining: Annotated[Member, Part("mining")] | None = Field(
+        default=None, description="which candidates of that ranking; None: those that the recipe mines"
+    )
+    judge_generated: bool = Field(default=True, description="whether passages of generated queries are still judged")
+
+
 class Negatives(MemberConfig):
     """Where hard negatives come from: mined from a ranking, judged, and topped up through generated queries."""
 
@@ -71,6 +83,9 @@ class Negatives(MemberConfig):
     unreadable: Literal["drop", "keep"] = Field(default="drop", description="candidates without a readable verdict")
     relabel: Literal["relevant"] | None = Field(
         default=None, description="`relevant`: candidates of grade 2 become positives of the query (Thakur et al. 2025)"
+    )
+    unjudged: Unjudged | None = Field(
+        default=None, description="an ablation: which candidates stand in place of those that the judge lets stay"
     )
     generation: Annotated[Member, Part("generation")] = Field(
         default=NONE, validate_default=True, description="a member of the family generation"
@@ -167,6 +182,8 @@ def _scored(recorded: dict[str, Any]) -> dict[str, Any]:
     data = keyed_parts(Recipe, {key: value for key, value in recorded.items() if key not in left_out})
     if "negatives" in data:
         data["negatives"] = keyed_parts(Negatives, data["negatives"])
+        if "unjudged" in data["negatives"]:
+            data["negatives"]["unjudged"] = keyed_parts(Unjudged, data["negatives"]["unjudged"])
     if "training" in data:
         training = {key: value for key, value in data["training"].items() if key not in (*RUN_ONLY, "processes")}
         data["training"] = keyed_parts(Training, training)

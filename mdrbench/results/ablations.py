@@ -79,11 +79,24 @@ class Effect(StrictModel):
     )
 
 
+class Counts(StrictModel):
+    """What a recipe trains on, summed over the languages of its first run: effective counts, not settings."""
+
+    queries: int = Field(description="training queries with a positive")
+    mined: int = Field(description="candidates before judging")
+    judged: int = Field(description="candidates that a judge was asked about")
+    dropped: int = Field(description="candidates that the judge took out, or that another choice left out")
+    generated: int = Field(description="negatives from generated queries")
+    negatives: int = Field(description="negatives of all queries in the end")
+    passages_a_step: int = Field(description="positives and hard negatives that a training step encodes")
+
+
 class Complete(StrictModel):
     """The complete recipe; ``names`` are those under which it is also a point of a sweep or a step."""
 
     names: list[Name] = Field(default_factory=list)
     runs: list[SeedRun] = Field(min_length=1)
+    counts: Counts | None = Field(default=None, description="absent: it trains nothing")
     languages: dict[str, dict[str, Score]] = Field(default_factory=dict, description="language -> measure -> score")
     average: dict[str, Score] = Field(default_factory=dict)
 
@@ -95,6 +108,7 @@ class Variant(StrictModel):
     overrides: list[str] = Field(description="--set beyond those of the complete recipe; seeds are in the runs")
     runs: list[SeedRun] = Field(min_length=1)
     paired_seeds: int | None = Field(default=None, description="seeds that its tests count; absent: nothing is trained")
+    counts: Counts | None = Field(default=None, description="absent: it trains nothing")
     languages: dict[str, dict[str, Effect]] = Field(default_factory=dict, description="language -> measure -> effect")
     average: dict[str, Effect] = Field(default_factory=dict)
     command: str | None = Field(default=None, description="what made it, where that was not the ablation's command")
@@ -150,8 +164,15 @@ class Ablation(SealedModel):
     families: dict[str, list[str]] = Field(
         default_factory=dict, description="families of averages that were corrected together -> labels of the variants"
     )
+    alike: list[list[str]] = Field(
+        default_factory=list, description="labels of recipes with the same score on every topic: one may do nothing"
+    )
     absent: list[Absent] = Field(default_factory=list)
     command: str = Field(description="the last command that made variants of it")
+
+    def label(self, one: Complete | Variant) -> str:
+        """``complete``, or the first name of a variant."""
+        return one.label if isinstance(one, Variant) else "complete"
 
     @property
     def entries(self) -> list[Complete | Variant]:

@@ -17,8 +17,8 @@ from mdrbench.core import console
 from mdrbench.core.errors import DataError
 from mdrbench.evaluation import inference, measures, statistics
 from mdrbench.evaluation.inference import Difference
-from mdrbench.results import comparison, seeds
-from mdrbench.results.ablations import Ablation, Complete, Effect, Score, SeedRun, Variant, read
+from mdrbench.results import Result, comparison, seeds
+from mdrbench.results.ablations import Ablation, Complete, Counts, Effect, Score, SeedRun, Variant, read
 from mdrbench.results.verified import Problem, Verified
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class _Scores(NamedTuple):
     topics: dict[str, list[str]]
     stacks: dict[str, np.ndarray]
     trained: bool
+    counts: Counts | None
 
     @property
     def per_seed(self) -> np.ndarray:
@@ -65,13 +66,17 @@ def derive(found: Ablation, folder: Path) -> None:
     found.complete.average = {
         name: score.model_copy(update={"spread": spread[name]}) for name, score in zip(names, averages, strict=True)
     }
-    averaged = []
+    found.complete.counts = complete.counts
+    averaged, every = [], [complete]
     for variant in found.variants:
         scores = _scores(found, variant.runs, folder)
         for lang in found.languages:
             if scores.topics[lang] != complete.topics[lang]:
                 raise DataError(f"'{variant.label}' judges other topics of '{lang}' than the complete recipe")
+        every.append(scores)
+        variant.counts = scores.counts
         averaged.append(_effects(found, variant, scores, complete))
+    found.alike = _alike([found.label(one) for one in found.entries], every)
     found.families = {}
     for variant in found.variants:
         found.families.setdefault(variant.family, []).append(variant.label)
@@ -81,6 +86,39 @@ def derive(found: Ablation, folder: Path) -> None:
             corrected = inference.corrected([effects[name][1].p for _, effects in members], found.tested.correction)
             for (variant, effects), p in zip(members, corrected, strict=True):
                 variant.average[name] = _effect(*effects[name], p, variant.paired_seeds)
+
+
+def _alike(labels: list[str], every: list[_Scores]) -> list[list[str]]:
+    """Group the labels of recipes that have the same score on every topic, with every seed."""
+    groups: dict[bytes, list[str]] = {}
+    for label, scores in zip(labels, every, strict=True):
+        groups.setdefault(b"".join(stack.tobytes() for stack in scores.stacks.values()), []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _counts(result: Result, langs: list[str]) -> Counts | None:
+    training = (result.system.recipe or {}).get("training")
+    if not training:
+        return None
+    stages = [result.languages[lang].negatives or {} for lang in langs]
+
+    def total(key: str, *names: str) -> int:
+        """Sum a count of the first of these stages that a language has."""
+        return sum(int(next((one[name] for name in names if name in one), {}).get(key, 0)) for one in stages)
+
+    mined, kept = total("negatives", "mine"), total("negatives", "unjudged", "judge", "mine")
+    of_judge = total("candidates", "judge")
+    batch, hard = training["batch_size"], training["negatives"] if (result.system.recipe or {}).get("negatives") else 0
+    last = ("top_up", "unjudged", "judge", "mine", "pair")
+    return Counts(
+        queries=total("queries", *last),
+        mined=mined,
+        judged=of_judge,
+        dropped=mined - kept,
+        generated=total("generated", "top_up"),
+        negatives=total("negatives", *last),
+        passages_a_step=batch * (1 + hard),
+    )
 
 
 def _of_complete(found: Ablation, scores: _Scores, langs: list[str]) -> list[Score]:
@@ -97,11 +135,12 @@ def _of_complete(found: Ablation, scores: _Scores, langs: list[str]) -> list[Sco
 def _scores(found: Ablation, runs: list[SeedRun], folder: Path) -> _Scores:
     first = folder / found.complete.runs[0].result
     complete = results.read(first, ("sealed",))
-    per_run, trained = [], False
+    per_run, trained, counts = [], False, None
     for run in runs:
         path = folder / run.result
         result = results.read(path, ("sealed",))
         trained |= seeds.of(result) is not None
+        counts = counts or _counts(result, found.languages)
         if result.system.recipe_digest != run.digest:
             raise DataError(
                 f"is not of the recipe {run.digest[:10]} that the ablation names",
@@ -113,10 +152,10 @@ def _scores(found: Ablation, runs: list[SeedRun], folder: Path) -> _Scores:
         if lacking := [lang for lang in found.languages if lang not in shared]:
             raise DataError(f"lacks {', '.join(lacking)}", where=str(path), mend="run `mdrbench ablate` again")
         per_run.append({lang: comparison.topic_scores(path, result, lang)[0] for lang in found.languages})
-    return _stacked(per_run, found, trained)
+    return _stacked(per_run, found, trained, counts)
 
 
-def _stacked(per_run: list[dict[str, measures.TopicScores]], found: Ablation, trained: bool) -> _Scores:
+def _stacked(per_run: list[dict[str, measures.TopicScores]], found: Ablation, trained: bool, counts: Counts | None) -> _Scores:
     import numpy as np
 
     names = tuple(found.measures)
@@ -126,7 +165,7 @@ def _stacked(per_run: list[dict[str, measures.TopicScores]], found: Ablation, tr
         if any(list(one[lang]) != qids for one in per_run):
             raise DataError(f"the seeds judge different topics of '{lang}'", mend="run `mdrbench ablate` again")
         stacks[lang] = np.stack([measures.matrix(one[lang], names) for one in per_run])  # (seeds, topics, measures)
-    return _Scores(topics, stacks, trained)
+    return _Scores(topics, stacks, trained, counts)
 
 
 Averaged = tuple[float, Difference, "float | None"]
@@ -178,6 +217,7 @@ def verified(path: Path) -> Verified:
         derived = stored.model_copy(deep=True)
         for one in derived.entries:
             one.languages, one.average = {}, {}
+            one.counts = None
             if isinstance(one, Variant):
                 one.paired_seeds = None
         derive(derived, path.parent.parent)
@@ -185,6 +225,8 @@ def verified(path: Path) -> Verified:
         file = console.shown(Path(error.where)) if error.where else console.shown(path)
         found.problems.append(Problem(file, error.message, mend=error.mend or ""))
         return found
+    if stored.alike != derived.alike:
+        found.problems.append(Problem(console.shown(path), "the recipes that are alike are not these"))
     if stored.families != derived.families:
         found.problems.append(Problem(console.shown(path), "the families are not those of its variants"))
     for one, other in zip(stored.entries, derived.entries, strict=True):
@@ -200,6 +242,8 @@ def verified(path: Path) -> Verified:
 
 
 def _numbers(one: Complete | Variant) -> Iterator[tuple[tuple[str, str, str], float]]:
+    for name, count in one.counts.model_dump().items() if one.counts else ():
+        yield ("", "", f"count of {name}"), count
     if isinstance(one, Variant) and one.paired_seeds is not None:
         yield ("", "", "paired seeds"), one.paired_seeds
     for lang, cells in [*one.languages.items(), ("average", one.average)]:

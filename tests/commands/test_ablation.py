@@ -27,6 +27,8 @@ TOP_K = "negatives.mining={name: topk, k: 12, depth: 100}"
 UNJUDGED = "negatives.judge={name: none}"
 UNGENERATED = "negatives.generation={name: none}"
 UNWEIGHTED = "training.weights.mode=none"
+AS_MANY = "negatives.unjudged={judge_generated: false}"
+SINGLE = 'negatives.unjudged={"mining": {"name": "topk", "k": 10, "depth": 100}}'
 UNIFORM = "training.sampler={name: uniform}"
 
 
@@ -40,12 +42,14 @@ def overrides(*parts: str, name: str = "boosted-sample", given: tuple[str, ...] 
     [
         ("training", ["training=null", "negatives=null"]),
         ("hard-neg", ["negatives=null"]),
-        ("judge", [UNJUDGED]),
+        ("judge", [AS_MANY]),
+        ("paper-judge", [UNJUDGED]),
         ("generation", [UNGENERATED]),
         ("same-language", ["training.sampler.same_language=false"]),
         ("domain-balance", ["training.sampler.domains=proportional"]),
         ("weights", [UNWEIGHTED]),
-        ("stage-1", [TOP_K, UNJUDGED]),
+        ("stage-1", [SINGLE]),
+        ("paper-stage-1", [TOP_K, UNJUDGED]),
         ("stage-2", [UNGENERATED]),
         ("stage-3", [UNIFORM, UNWEIGHTED]),
     ],
@@ -59,7 +63,8 @@ def test_what_each_flag_sets(part, expected):
     [
         ("ensemble", ["negatives.mining={name: topk, k: 40, depth: 40}"]),
         ("reference", ["negatives.reference=false"]),
-        ("stage-1", ["negatives.mining={name: topk, k: 30, depth: 100}", UNJUDGED]),
+        ("stage-1", [SINGLE.replace("10,", "40,")]),
+        ("paper-stage-1", ["negatives.mining={name: topk, k: 30, depth: 100}", UNJUDGED]),
     ],
 )
 def test_what_flags_set_that_the_sample_has_no_use_for(part, expected):
@@ -116,10 +121,12 @@ def test_what_is_not_in_the_ensemble_cannot_be_left_out_of_it(name, label, said)
 
 
 def test_several_flags_make_one_variant():
-    assert overrides("judge", "weights", "generation") == [UNJUDGED, UNGENERATED, UNWEIGHTED]
+    assert overrides("judge", "weights", "generation") == [AS_MANY, UNGENERATED, UNWEIGHTED]
     assert overrides("hard-neg", "judge", "stage-3") == ["negatives=null", UNIFORM, UNWEIGHTED]
     assert overrides("stage-3", "same-language") == [UNIFORM, UNWEIGHTED]
-    assert overrides("stage-1", "ensemble", "judge", "reference", name="boosted")[1:] == [UNJUDGED]
+    assert overrides("paper-stage-1", "ensemble", "judge", "reference", name="boosted")[1:] == [UNJUDGED]
+    both = '{"judge_generated": false, "mining": {"name": "topk", "k": 10, "depth": 100}}'
+    assert overrides("stage-1", "judge", "reference") == [f"negatives.unjudged={both}"]
     [variant] = choose("boosted-sample", [], ["judge", "weights"]).variants
     assert [(name.label, name.kind, name.parts) for name in variant.names] == [
         ("without the judge and weights", "part", ("judge", "weights"))
@@ -128,7 +135,7 @@ def test_several_flags_make_one_variant():
 
 def test_overrides_reproduce_the_variant_whatever_was_set_before():
     given = ["negatives.mining.depth=8", "negatives.judge.ungraded=error", "negatives.size=6"]
-    variant = choose("boosted-sample", given, ["stage-1"]).variants[0]
+    variant = choose("boosted-sample", given, ["paper-stage-1"]).variants[0]
     assert variant.overrides == [TOP_K.replace("12", "6"), UNJUDGED]
     again = recipe.load("boosted-sample", [*given, *variant.overrides])
     assert again.digest == variant.recipe.digest
@@ -147,6 +154,8 @@ def test_all_of_the_sample_recipe():
         [("part", "without balanced domains")],
         [("part", "without weights")],
         [("stage", "without stage 1")],
+        [("part", "without stage 1, as the paper")],
+        [("part", "without the judge, as the paper")],
         [("stage", "without stage 3"), ("cumulative", "base + stages 1, 2")],
         [("cumulative", "base: no stage")],
         [("cumulative", "base + stage 1")],
@@ -158,7 +167,7 @@ def test_all_of_the_sample_recipe():
         "mift": "negatives.generation.untuned does not name the model that its generator was tuned from",
     }
     base = next(v for v in found.variants if v.label == "base: no stage")
-    assert base.overrides == [TOP_K, UNJUDGED, UNGENERATED, UNIFORM, UNWEIGHTED]
+    assert base.overrides == [SINGLE, UNGENERATED, UNIFORM, UNWEIGHTED]
     assert base.names[0].parts == ("stage-1", "stage-2", "stage-3")
 
 

@@ -14,6 +14,7 @@ from mdrbench.core import registry
 from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
 from mdrbench.recipe.schema import Negatives, Training
+from mdrbench.recipe.yaml_files import parse_value
 
 DEPTH = 100
 """Depth of the plain top-k strategy: its default, which leaves room for positives."""
@@ -72,6 +73,8 @@ def _no_negatives(negatives: Negatives) -> str | None:
 
 @_of_negatives
 def _no_ensemble(negatives: Negatives) -> str | None:
+    if negatives.unjudged is not None and negatives.unjudged.mining is not None:
+        return "its candidates are from a single retriever"
     several = len(negatives.mining.settings.get("of", {})) > 1 or combined_ranking(negatives)
     return None if several else "the ranking that it mines is from a single retriever"
 
@@ -106,6 +109,8 @@ def _single_ranking(complete: Recipe) -> list[str]:
 
 
 def _judge_missing(negatives: Negatives) -> str | None:
+    if negatives.unjudged is not None:
+        return "its candidates are not the judge's"
     return None if negatives.judges else "it has no judge"
 
 
@@ -177,11 +182,27 @@ def _no_relabelling(negatives: Negatives) -> str | None:
 
 @_of_negatives
 def _no_stage_1(negatives: Negatives) -> str | None:
+    if negatives.unjudged is not None and negatives.unjudged.mining is not None:
+        return "its candidates are the top of a single retriever, unjudged"
     plain = negatives.mining.name == "topk" and not combined_ranking(negatives) and not negatives.judges
     return "it mines the top k of a single retriever, without a judge" if plain else None
 
 
 def _without_stage_1(complete: Recipe) -> list[str]:
+    """The overrides that take as many top candidates of a single retriever as the judge lets stay; stage 2 stays."""
+    negatives = _negatives(complete)
+    most = negatives.mining.build().depth
+    settings = {"mining": {"name": "topk", "k": most, "depth": max(DEPTH, most)}}
+    single = _single_ranking(complete)
+    if single and (found := single[0].partition("=")[2]) != "null":
+        settings["retriever"] = parse_value(found)
+    elif negatives.retriever is not None and not single:
+        settings["retriever"] = negatives.retriever.written
+    return [f"negatives.unjudged={json.dumps(settings, ensure_ascii=False)}"]
+
+
+def _without_stage_1_as_the_paper(complete: Recipe) -> list[str]:
+    """The overrides of the paper's Table 3: the top ``size`` of a single retriever, so that stage 2 has no gap to fill."""
     size = _negatives(complete).size
     return [*_single_ranking(complete), f"negatives.mining={_top_k(size, max(DEPTH, size))}", *NO_JUDGE]
 
@@ -197,19 +218,25 @@ def _top_k(k: int, depth: int) -> str:
 
 
 NO_JUDGE = ["negatives.judge={name: none}"]
+AS_MANY_UNJUDGED = ["negatives.unjudged={judge_generated: false}"]
 NO_GENERATION = ["negatives.generation={name: none}"]
 NO_WEIGHTS = ["training.weights.mode=none"]
 
 PARTS: dict[str, Part] = {
     "training": Part("without training", _no_training, lambda complete: ["training=null", "negatives=null"]),
     "hard-neg": Part("without hard negatives", _no_negatives, lambda complete: ["negatives=null"]),
-    "ensemble": Part("without the ensemble", _no_ensemble, _without_ensemble, within=("stage-1",)),
-    "judge": Part("without the judge", _no_judge, lambda complete: NO_JUDGE, within=("stage-1",)),
+    "ensemble": Part("without the ensemble", _no_ensemble, _without_ensemble, within=("paper-stage-1",)),
+    "judge": Part(
+        "without the judge",
+        _no_judge,
+        lambda complete: AS_MANY_UNJUDGED,
+        within=("paper-judge", "paper-stage-1"),
+    ),
     "reference": Part(
         "without the judge's reference",
         _no_reference,
         lambda complete: ["negatives.reference=false"],
-        within=("judge", "stage-1"),
+        within=("judge", "paper-stage-1", "paper-judge"),
     ),
     "generation": Part("without generation", _no_generation, lambda complete: NO_GENERATION),
     "mift": Part(
@@ -234,13 +261,23 @@ PARTS: dict[str, Part] = {
     "relabelling": Part(
         "without relabelling", _no_relabelling, lambda complete: ["negatives.relabel=null"], beyond=True
     ),
-    "stage-1": Part("without stage 1", _no_stage_1, _without_stage_1),
+    "stage-1": Part("without stage 1", _no_stage_1, _without_stage_1, within=("paper-stage-1",)),
     "stage-2": Part("without stage 2", _no_generation, lambda complete: NO_GENERATION),
+    "paper-stage-1": Part(
+        "without stage 1, as the paper", _no_stage_1, _without_stage_1_as_the_paper
+    ),
+    "paper-judge": Part(
+        "without the judge, as the paper", _no_judge, lambda complete: NO_JUDGE, within=("paper-stage-1",)
+    ),
     "stage-3": Part("without stage 3", _no_stage_3, lambda complete: ["training.sampler={name: uniform}", *NO_WEIGHTS]),
 }
 STAGES = ("stage-1", "stage-2", "stage-3")
 
 
+PAPER = {"paper-stage-1": "--paper-stage-1", "paper-judge": "--paper-no-judge"}
+"""The paper's own reading of two parts: what is removed takes more with it."""
+
+
 def flag(slug: str) -> str:
     """Return the option of the command line that removes a part."""
-    return f"--stage-off {slug[-1]}" if slug in STAGES else f"--no-{slug}"
+    return PAPER.get(slug) or (f"--stage-off {slug[-1]}" if slug in STAGES else f"--no-{slug}")

@@ -1,6 +1,7 @@
 """Express another recipe (a rival) as a variant: its differences from the complete recipe as ``--set`` overrides.
 
-Search and evaluation stay those of the complete recipe, so that the two can be compared.
+Search and evaluation stay those of the complete recipe, so that the two can be compared. A rival that trains another
+encoder lends its strategy only: its negatives, batches and weights. Encoder and optimiser stay the complete recipe's.
 """
 
 from __future__ import annotations
@@ -19,9 +20,16 @@ SECTIONS = ("retriever", "negatives", "training")
 """Sections that may differ. Search, evaluation and seed are those of the complete recipe."""
 
 
+STRATEGY = ("domains", "sampler", "weights", "weights_on")
+"""The keys of ``training`` that belong to a strategy; the others belong to the encoder."""
+
+
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """Return the overrides that turn ``one`` into ``other``. A mapping with a ``name`` is given as a whole."""
     mine, theirs = ({section: _written(getattr(each, section)) for section in SECTIONS} for each in (one, other))
+    if one.training is not None and other.training is not None and one.retriever != other.retriever:
+        theirs["retriever"] = mine["retriever"]
+        theirs["training"] = mine["training"] | {key: theirs["training"][key] for key in STRATEGY}
     return [
         f"{key}={json.dumps(value, ensure_ascii=False)}"
         for section in SECTIONS

@@ -7,6 +7,7 @@ parts are in :mod:`mdrbench.commands.ablation.parts`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,11 @@ from mdrbench.commands.ablation import rivals as ablation_rivals
 from mdrbench.commands.ablation.parts import PARTS, STAGES, flag
 from mdrbench.core.errors import UsageError, did_you_mean
 from mdrbench.recipe import Recipe
+from mdrbench.recipe.yaml_files import parse_value
 from mdrbench.results.ablations import Kind
+
+
+UNJUDGED = "negatives.unjudged"
 
 
 @dataclass(frozen=True)
@@ -178,13 +183,18 @@ class _Chosen:
 
 
 def combined(parts: list[str], one: Recipe) -> list[str]:
-    """Return the overrides that remove several parts, without keys inside a mapping that is replaced."""
+    """Return the overrides that remove several parts at once, without keys inside a mapping that is replaced.
+
+    Two parts that both put candidates in place of the judged ones are merged.
+    """
     found: dict[str, str] = {}
     for slug in parts:
         if set(PARTS[slug].within) & set(parts):
             continue
         for item in PARTS[slug].overrides(one):
             key, _, value = item.partition("=")
+            if key == UNJUDGED and key in found:
+                value = json.dumps(parse_value(found[key]) | parse_value(value), ensure_ascii=False)
             if not any(key.startswith(f"{other}.") for other in found):
                 found = {other: v for other, v in found.items() if not other.startswith(f"{key}.")}
                 found[key] = value

@@ -19,6 +19,7 @@ import yaml
 
 from mdrbench import results
 from mdrbench.commands.ablation import variants as ablation
+from mdrbench.commands.ablation.parts import PAPER
 from mdrbench.core import console
 from mdrbench.core.errors import MdrbenchError, UsageError
 from mdrbench.recipe import load
@@ -175,6 +176,8 @@ def _words(command: str) -> dict[str, Any]:
             asked[lists[word]].append(next(words, ""))
         elif word == "--stage-off":
             asked["parts"].append(f"stage-{next(words, '')}")
+        elif word in PAPER.values():
+            asked["parts"] += [slug for slug, flag in PAPER.items() if flag == word]
         elif word.startswith("--no-"):
             asked["parts"].append(word.removeprefix("--no-"))
     return asked

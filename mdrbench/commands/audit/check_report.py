@@ -31,8 +31,6 @@ class Settings:
     tolerances: dict[str, float] = field(default_factory=dict)
     statistical: bool = False
     alpha: float = PROTOCOL.level
-    seed: int = PROTOCOL.seed
-    resamples: int = PROTOCOL.flips
     allowed: frozenset[str] = frozenset()
     langs: frozenset[str] = frozenset()
 

@@ -12,9 +12,10 @@ from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.negatives.mining import Miner
 from mdrbench.pipeline.plan.planner import Planner, described
 from mdrbench.pipeline.plan.steps import Step
-from mdrbench.recipe.schema import Negatives, Recipe
+from mdrbench.recipe.schema import Negatives, Recipe, Unjudged
 
 SPLIT = "train"
+NO_JUDGE = {"name": "none"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class NegativesPlan:
 
     def stages(self) -> list[Step]:
         """The steps with counts to show, in their order."""
-        return [step for step in self.steps if step.stage in ("mine", "judge", "generate", "top_up")]
+        return [step for step in self.steps if step.stage in ("mine", "judge", "unjudged", "generate", "top_up")]
 
 
 def plan_negatives(recipe: Recipe, dataset: MiraclFolder, lang: str, store: Store) -> NegativesPlan:
@@ -66,11 +67,12 @@ class _NegativesPlanner:
 
     def groups(self) -> Step:
         """Plan the last step, and all steps before it."""
-        last = self._mine()
+        kept = mined = self._mine()
         if self.section.judges:
-            last = self._judge(last)
+            kept = self._judge(mined)
+        last = kept if self.section.unjudged is None else self._unjudged(self.section.unjudged, mined, kept)
         if self.section.generates:
-            last = self._top_up(last)
+            last = self._top_up(kept, last)
         return last
 
     def _size(self, *, last: bool) -> int | None:
@@ -144,21 +146,47 @@ class _NegativesPlanner:
             inputs={"corpus": self.base.corpus().ref, "groups": mined.ref},
         )
 
-    def _top_up(self, groups: Step) -> Step:
+    def _unjudged(self, section: Unjudged, mined: Step, kept: Step) -> Step:
+        """Plan groups of as many candidates as were kept, without the judge's choice."""
+        params = {"split": SPLIT, "judged_zeros": self.section.judged_zeros}
+        inputs = {"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref, "groups": kept.ref}
+        if section.mining is None:
+            return self.base.add("unjudged", params, sources=self.sources, inputs={**inputs, "mined": mined.ref})
+        miner: Miner = section.mining.build()
+        ranked = miner.retriever(section.retriever or self.recipe.retriever)
+        if ranked is None or miner.reference is not None:
+            raise UsageError(
+                f"negatives.unjudged.mining: '{section.mining.name}' does not rank candidates by itself",
+                mend="name topk or ensemble",
+            )
+        return self.base.add(
+            "unjudged",
+            {**params, "miner": described(section.mining)},
+            members={"miner": section.mining},
+            sources=self.sources,
+            inputs={**inputs, "run": self.base.ranking(ranked, SPLIT, miner.depth).ref},
+        )
+
+    def _top_up(self, kept: Step, groups: Step) -> Step:
+        """Plan stage 2; the queries that it generates are those of the groups that the judge left short."""
         size = {"size": self.section.size}
         generate = self.base.add(
             "generate",
             {"split": self.split, **size, "generator": described(self.section.generation)},
             members={"generator": self.section.generation},
             sources=self.sources,
-            inputs={"corpus": self.base.corpus().ref, "groups": groups.ref},
+            inputs={"corpus": self.base.corpus().ref, "groups": kept.ref},
         )
+        judging, judge = self._judging(), self.section.judge
+        if self.section.unjudged is not None and not self.section.unjudged.judge_generated:
+            judge = Member.of("judges", NO_JUDGE)
+            judging["judge"] = described(judge)
         retriever = self.ranked or self.recipe.mined_retriever
         run = self.base.ranking(retriever, self.split, max(self.miner.depth, self.section.size), generated=generate)
         return self.base.add(
             "top_up",
-            {**self._judging(), **size, "judged_zeros": self.section.judged_zeros},
-            members={"judge": self.section.judge},
+            {**judging, **size, "judged_zeros": self.section.judged_zeros},
+            members={"judge": judge},
             sources=self.sources,
             inputs={
                 "corpus": self.base.corpus().ref,

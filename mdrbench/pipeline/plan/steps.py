@@ -29,6 +29,7 @@ VERSIONS = {
     "draw": 1,
     "mine": 1,
     "judge": 1,
+    "unjudged": 1,
     "generate": 1,
     "top_up": 1,
     "agreement": 2,

@@ -22,7 +22,17 @@ from mdrbench.data.docid_table import DocidTable
 from mdrbench.evaluation import measures, statistics
 from mdrbench.formats import trec
 from mdrbench.pipeline.plan.steps import Job
-from mdrbench.pipeline.stages.negatives import agreement, draw, generate, judge, mine, positives, read_generated, top_up
+from mdrbench.pipeline.stages.negatives import (
+    agreement,
+    draw,
+    generate,
+    judge,
+    mine,
+    positives,
+    read_generated,
+    top_up,
+    unjudged,
+)
 from mdrbench.pipeline.stages.training import label, pair, teach, train
 from mdrbench.retrieval.indexes import VectorIndex
 from mdrbench.retrieval.retrievers import Retriever
@@ -127,7 +137,7 @@ STAGES: dict[str, Callable[[Job], Facts]] = {
     stage.__name__: stage
     for stage in (
         *(corpus, topics, index, structure, search, fuse),
-        *(draw, positives, mine, judge, generate, top_up, agreement, pair, label, teach, train),
+        *(draw, positives, mine, judge, unjudged, generate, top_up, agreement, pair, label, teach, train),
         *(evaluate, average),
     )
 }

@@ -82,6 +82,22 @@ def judge(job: Job) -> dict[str, Any]:
     return {**counts, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job)}
 
 
+def unjudged(job: Job) -> dict[str, Any]:
+    """Take as many top candidates of each query as the judge let stay, whatever it said of them."""
+    counts = {group.qid: len(group.negatives) for group in _groups(job)}
+    if "mined" in job.inputs:
+        candidates = list(group_files.read(job.inputs["mined"] / "groups.jsonl.gz"))
+    else:
+        miner: Miner = job.build("miner")
+        run, qrels = trec.read_run(job.inputs["run"] / "run.trec.gz"), job.qrels()
+        texts = Texts.of(groups.docids_to_compare(run, qrels, miner.depth), _corpus(job))
+        zeros = job.params["judged_zeros"] == "keep"
+        candidates, _ = groups.mine(miner, job.topics(), qrels, run, texts, scores={}, judged_zeros=zeros, size=None)
+    found, facts = groups.as_many(candidates, counts)
+    group_files.write(job.out / "groups.jsonl.gz", found)
+    return facts
+
+
 def pairs_to_judge(job: Job) -> list[Pair]:
     """Return the pairs that :func:`judge` will ask about, for an estimate of its cost."""
     found = _groups(job)

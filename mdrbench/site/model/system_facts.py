@@ -17,8 +17,8 @@ from mdrbench.site.model.collection import Entry
 Value = TypeVar("Value")
 
 ORDER = (
-    *("corpus", "topics", "index", "structure", "search", "draw", "positives", "pair", "mine", "judge", "generate"),
-    *("top_up", "label", "train", "fuse", "evaluate", "average"),
+    *("corpus", "topics", "index", "structure", "search", "draw", "positives", "pair", "mine", "judge"),
+    *("unjudged", "generate", "top_up", "label", "train", "fuse", "evaluate", "average"),
 )
 """Stages in the order in which they run."""
 TRAINING = "all languages together"
@@ -165,7 +165,7 @@ def groups(result: Result) -> list[GroupCounts]:
 
 def _groups(lang: str, stages: dict[str, dict[str, Any]]) -> GroupCounts | None:
     mine, judge, top_up = (stages.get(name, {}) for name in ("mine", "judge", "top_up"))
-    final = top_up or judge or mine or stages.get("pair", {})
+    final = top_up or stages.get("unjudged") or judge or mine or stages.get("pair", {})
     queries, negatives = _count(final, "queries"), _count(final, "negatives")
     if queries is None or negatives is None:
         return None
