@@ -34,7 +34,9 @@ EnsembleWithout = Annotated[
 NoJudge = Annotated[bool, typer.Option("--no-judge", help="Without a judge: as many top candidates as it lets stay.")]
 PaperStage1 = Annotated[
     bool,
-    typer.Option("--paper-stage-1", help="Without stage 1 as the paper: the top of one retriever leaves no gap to fill."),
+    typer.Option(
+        "--paper-stage-1", help="Without stage 1 as the paper: the top of one retriever leaves no gap to fill."
+    ),
 ]
 PaperNoJudge = Annotated[
     bool, typer.Option("--paper-no-judge", help="Without a judge as the paper: all candidates are kept.")

@@ -227,7 +227,7 @@ def power(
 
     dataset = open_dataset(data)
     topics = {
-        lang: check_topics(dataset, lang, split, lambda docid: True)["judged_topics"]
+        lang: int(str(check_topics(dataset, lang, split, lambda docid: True)["judged_topics"]))
         for lang in at_hand(dataset, langs, split)
     }
     rows = plan(topics, seeds or None, Spread(topic_sd, seed_sd))

@@ -2,11 +2,12 @@
 
 A difference of two trained systems varies with the topics and with the seeds of the trainings. Its error has two parts:
 that of the topics, from each topic's mean over the seeds, and that of the seeds, from the macro averages of the paired
-seeds. The residual of topic and seed is in both and is taken out of the first. The t interval of each part gives a half-width, and the squares of the two half-widths are added. This interval
-covers at least the nominal share for every size of the two parts and every number of seeds (Banerjee, Sankhya 22,
-1960); Welch and Satterthwaite's approximation covers less with few seeds. The p value is the level at which the
-interval reaches 0. Without seeds it is the paired t interval; averages over languages take Satterthwaite's degrees of
-freedom. ``benchmarks/calibration.py`` measures how often systems that do not differ are told apart.
+seeds. The residual of topic and seed is in both and is taken out of the first. The t interval of each part gives a
+half-width, and the squares of the two half-widths are added. This interval covers at least the nominal share for every
+size of the two parts and every number of seeds (Banerjee, Sankhya 22, 1960); Welch and Satterthwaite's approximation
+covers less with few seeds. The p value is the level at which the interval reaches 0. Without seeds it is the paired t
+interval; averages over languages take Satterthwaite's degrees of freedom. ``benchmarks/calibration.py`` measures how
+often systems that do not differ are told apart.
 """
 
 from __future__ import annotations

@@ -155,7 +155,9 @@ def _scores(found: Ablation, runs: list[SeedRun], folder: Path) -> _Scores:
     return _stacked(per_run, found, trained, counts)
 
 
-def _stacked(per_run: list[dict[str, measures.TopicScores]], found: Ablation, trained: bool, counts: Counts | None) -> _Scores:
+def _stacked(
+    per_run: list[dict[str, measures.TopicScores]], found: Ablation, trained: bool, counts: Counts | None
+) -> _Scores:
     import numpy as np
 
     names = tuple(found.measures)

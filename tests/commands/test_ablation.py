@@ -126,7 +126,7 @@ def test_several_flags_make_one_variant():
     assert overrides("stage-3", "same-language") == [UNIFORM, UNWEIGHTED]
     assert overrides("paper-stage-1", "ensemble", "judge", "reference", name="boosted")[1:] == [UNJUDGED]
     both = '{"judge_generated": false, "mining": {"name": "topk", "k": 10, "depth": 100}}'
-    assert overrides("stage-1", "judge", "reference") == [f"negatives.unjudged={both}"]
+    assert overrides("stage-1", "judge") == [f"negatives.unjudged={both}"]
     [variant] = choose("boosted-sample", [], ["judge", "weights"]).variants
     assert [(name.label, name.kind, name.parts) for name in variant.names] == [
         ("without the judge and weights", "part", ("judge", "weights"))
@@ -261,9 +261,9 @@ def test_a_key_that_is_wrong_is_an_error_with_a_suggestion(typed, said):
 def test_seeds_of_recipe_and_training_move_together():
     complete = choose("boosted-sample", [], ["judge"])
     assert ablation.seeded(complete.variants[0], ["search.depth=50"], 3) == [
-        ["search.depth=50", UNJUDGED],
-        ["search.depth=50", UNJUDGED, "seed=43", "training.seed=1"],
-        ["search.depth=50", UNJUDGED, "seed=44", "training.seed=2"],
+        ["search.depth=50", AS_MANY],
+        ["search.depth=50", AS_MANY, "seed=43", "training.seed=1"],
+        ["search.depth=50", AS_MANY, "seed=44", "training.seed=2"],
     ]
     untrained = choose("boosted-sample", [], ["training"]).variants[0]
     assert ablation.seeded(untrained, ["search.depth=50"], 3) == [["search.depth=50", *untrained.overrides]]

@@ -232,5 +232,5 @@ def test_a_variant_is_called_what_its_ablation_calls_it(tmp_path):
     shutil.copytree(PROJECT / "results" / "sample", tmp_path / "sample")
     [sample] = [collection for collection in read_collections(tmp_path)[0] if collection.name == "sample"]
     names = {entry.name for entry in sample.measured}
-    assert {"bm25", "boosted-sample", "boosted-sample without the judge"} <= names
+    assert {"bm25", "boosted-sample", "boosted-sample without the judge, as the paper"} <= names
     assert not [name for name in names if "=" in name]

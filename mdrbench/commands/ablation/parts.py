@@ -202,7 +202,7 @@ def _without_stage_1(complete: Recipe) -> list[str]:
 
 
 def _without_stage_1_as_the_paper(complete: Recipe) -> list[str]:
-    """The overrides of the paper's Table 3: the top ``size`` of a single retriever, so that stage 2 has no gap to fill."""
+    """The overrides of the paper's Table 3: the top ``size`` of a single retriever; stage 2 has no gap to fill."""
     size = _negatives(complete).size
     return [*_single_ranking(complete), f"negatives.mining={_top_k(size, max(DEPTH, size))}", *NO_JUDGE]
 
@@ -263,9 +263,7 @@ PARTS: dict[str, Part] = {
     ),
     "stage-1": Part("without stage 1", _no_stage_1, _without_stage_1, within=("paper-stage-1",)),
     "stage-2": Part("without stage 2", _no_generation, lambda complete: NO_GENERATION),
-    "paper-stage-1": Part(
-        "without stage 1, as the paper", _no_stage_1, _without_stage_1_as_the_paper
-    ),
+    "paper-stage-1": Part("without stage 1, as the paper", _no_stage_1, _without_stage_1_as_the_paper),
     "paper-judge": Part(
         "without the judge, as the paper", _no_judge, lambda complete: NO_JUDGE, within=("paper-stage-1",)
     ),

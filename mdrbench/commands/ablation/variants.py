@@ -22,7 +22,6 @@ from mdrbench.recipe import Recipe
 from mdrbench.recipe.yaml_files import parse_value
 from mdrbench.results.ablations import Kind
 
-
 UNJUDGED = "negatives.unjudged"
 
 
