@@ -31,7 +31,7 @@ class Part:
         why_absent: why a recipe lacks the part; None if it has the part.
         overrides: the settings without the part, as ``--set`` items. A mapping that is replaced is given as a whole.
         within: the parts that include this part.
-        beyond: whether it is beyond the boosted method, so that a recipe without it is not said to lack it.
+        beyond: beyond the boosted method, or another reading of a part: a recipe without it is not said to lack it.
     """
 
     label: str
@@ -265,7 +265,7 @@ PARTS: dict[str, Part] = {
     "stage-2": Part("without stage 2", _no_generation, lambda complete: NO_GENERATION),
     "paper-stage-1": Part("without stage 1, as the paper", _no_stage_1, _without_stage_1_as_the_paper),
     "paper-judge": Part(
-        "without the judge, as the paper", _no_judge, lambda complete: NO_JUDGE, within=("paper-stage-1",)
+        "without the judge, as the paper", _no_judge, lambda complete: NO_JUDGE, within=("paper-stage-1",), beyond=True
     ),
     "stage-3": Part("without stage 3", _no_stage_3, lambda complete: ["training.sampler={name: uniform}", *NO_WEIGHTS]),
 }
