@@ -130,6 +130,11 @@ class Training(Settings):
     queries_per_language: int | None = Field(
         default=None, ge=2, description="use only the first queries of each language; None: all"
     )
+    average: int | None = Field(
+        default=None,
+        ge=2,
+        description="trainings with seeds of their own whose weights are averaged; None: one training",
+    )
     processes: int = Field(default=1, ge=1, description="training processes, one per GPU; they share each batch")
 
 

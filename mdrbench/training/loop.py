@@ -29,7 +29,7 @@ from typing import Any
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import StepError
 from mdrbench.core.locks import file_lock
-from mdrbench.training import Batches, EncoderSettings, Material, caching, checkpoints, export, processes
+from mdrbench.training import Batches, EncoderSettings, Key, Material, caching, checkpoints, export, processes
 from mdrbench.training.data import Batch
 from mdrbench.training.distillation import distilled
 from mdrbench.training.dropout import text_seed
@@ -55,6 +55,7 @@ def train(
     weights: Weights = None,
     *,
     teacher: Teacher | None = None,
+    apart: set[Key] | None = None,
     out: Path,
     base: str | None = None,
     say: Say = lambda text: None,
@@ -69,6 +70,7 @@ def train(
         batches: of the other queries.
         weights: of each query, by (language, qid); 1 if None.
         teacher: gives the scores for ``settings.distillation`` and ``settings.mask_margin``.
+        apart: the queries kept for validation; None: those that ``settings`` name.
         base: the model's name on the card; the folder's name if None.
         progress: called by the first process after each step with steps done, steps in all and the loss.
 
@@ -86,7 +88,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     lock = file_lock(out / ".lock", on_wait=lambda: say(f"another process trains into {out}; waiting"))
     with lock if first else nullcontext():
-        parts = Parts(accelerator, precision, settings, model_folder, encoder, data, batches, weights, teacher)
+        parts = Parts(accelerator, precision, settings, model_folder, encoder, data, batches, weights, teacher, apart)
         accelerator.wait_for_everyone()
         if (facts := _finished(out, parts.identity)) is None:
             trained = _Loop(parts).train(

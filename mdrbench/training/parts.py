@@ -56,6 +56,7 @@ class Parts:
         batches: Batches,
         weights: Weights,
         teacher: Teacher | None = None,
+        apart: set[Key] | None = None,
     ):
         import torch
 
@@ -63,7 +64,7 @@ class Parts:
         self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
         self.teacher = _needed(teacher, settings)
         self.examples = Examples(data, settings.negatives, settings.seed, settings.curriculum, batches.count())
-        self.held_out = held_out(self.examples.groups, settings.validation, settings.seed)
+        self.held_out = held_out(self.examples.groups, settings.validation, settings.seed) if apart is None else apart
         self.trained = [key for key in self.examples.groups if key not in self.held_out]
         self.weights = _weights(weights, self.trained)
         batch_identity = self._check_batches()

@@ -18,7 +18,7 @@ from mdrbench.core.types import Example
 from mdrbench.data.access import open_dataset
 from mdrbench.formats import trec
 from mdrbench.pipeline.plan import plan_recipe
-from mdrbench.training import checkpoints, weighting
+from mdrbench.training import averaging, checkpoints, weighting
 
 ENCODER = (
     "{{name: transformer, model: {model}, pooling: mean, normalize: true, query_length: 16, passage_length: 32, "
@@ -109,6 +109,26 @@ def test_a_teacher_is_embedded_once_and_its_scores_change_what_is_learned(tmp_pa
     bm25 = load(tmp_path, tiny_model, *taught, "training.teacher={name: bm25}")
     with pytest.raises(UsageError, match=r"training\.teacher is 'bm25'"):
         planned(bm25, store)
+
+
+def test_the_weights_of_several_seeds_are_averaged(tmp_path, store, tiny_model):
+    from safetensors.torch import load_file
+
+    weights = {}
+    for name, changes in {
+        "first": (),
+        "second": (f"training.seed={averaging.STEP}",),
+        "both": ("training.average=2",),
+    }.items():
+        plan = planned(load(tmp_path, tiny_model, "training.validation=0", *changes), store, ["en"])
+        outcome = run_steps(plan.steps(), [plan.training[-1]], store, quiet=True)
+        assert not outcome.failures
+        folder = outcome.artifacts[plan.training[-1].ref].path
+        weights[name] = load_file(folder / "model" / "model.safetensors")
+        assert sorted(path.name for path in folder.glob("member-*")) == []
+    for name, value in weights["both"].items():
+        assert (value - (weights["first"][name] + weights["second"][name]) / 2).abs().max() < 1e-6
+    assert any(not value.equal(weights["first"][name]) for name, value in weights["both"].items())
 
 
 def lines(path) -> list[dict]:

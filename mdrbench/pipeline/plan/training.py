@@ -102,6 +102,7 @@ def _training_params(recipe: Recipe, training: Training) -> dict[str, Any]:
         "steps": training.steps,
         "queries_per_language": training.queries_per_language,
         "loop": keyed(training),
+        **({} if training.average is None else {"average": training.average}),
     }
 
 

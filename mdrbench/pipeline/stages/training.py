@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from mdrbench.core.atomic_files import text_file
@@ -13,7 +16,7 @@ from mdrbench.formats import jsonl, trec
 from mdrbench.negatives.groups import positives as positives_of
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.retrieval import vectors
-from mdrbench.training import Key, Material, held_out, weighting
+from mdrbench.training import Key, Material, averaging, held_out, weighting
 from mdrbench.training.domains import Labeller
 from mdrbench.training.samplers import Sampler
 from mdrbench.training.settings import Settings
@@ -81,27 +84,54 @@ def train_alone(job: Job) -> dict[str, Any]:
     examples = list(_examples(job, material))
     apart = held_out(((e.lang, e.qid) for e in examples), settings.validation, settings.seed)
     seen = [example for example in examples if (example.lang, example.qid) not in apart]
-    batches = _Batches(job.build("sampler"), job.params, seen)
-    facts = run(
-        settings,
-        encoder.files.path,
-        encoder.settings,
-        material,
-        batches,
-        weighting.weights(seen, **job.params["weights"]),
-        teacher=_teacher(job, material),
-        out=job.out,
-        base=encoder.files.name,
-        progress=lambda step, steps, loss: job.progress(step, steps),
-    )
+    teacher = _teacher(job, material)
+    members = job.params.get("average") or 1
+    folders = [job.out] if members == 1 else [job.out / f"member-{number}" for number in range(members)]
+    found = []
+    for number, folder in enumerate(folders):
+        own = settings.model_copy(update={"seed": settings.seed + number * averaging.STEP})
+        found.append(
+            run(
+                own,
+                encoder.files.path,
+                encoder.settings,
+                material,
+                _Batches(job.build("sampler"), job.params, seen, own.seed),
+                weighting.weights(seen, **job.params["weights"]),
+                teacher=teacher,
+                apart=apart,
+                out=folder,
+                base=encoder.files.name,
+                progress=_part(job, number, members),
+            )
+        )
+    facts = found[0]
+    if members > 1:
+        facts = {**facts, "averaged": [{key: one[key] for key in ("identity", "steps", "validation")} for one in found]}
+        _average(job, folders)
     return {key: facts[key] for key in sorted(facts)}
+
+
+def _part(job: Job, number: int, members: int) -> Callable[[int, int, float], None]:
+    """Return the progress of one of several trainings."""
+    return lambda step, steps, loss: job.progress(number * steps + step, members * steps)
+
+
+def _average(job: Job, folders: list[Path]) -> None:
+    """Put the average of the members in the place of one model, with the log of the first."""
+    if os.environ.get("RANK", "0") != "0":
+        return  # the first process does it
+    averaging.average([folder / "model" for folder in folders], job.out / "model")
+    shutil.copy(folders[0] / "log.jsonl", job.out / "log.jsonl")
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 class _Batches:
     """The batches of all epochs; see :class:`mdrbench.training.Batches`."""
 
-    def __init__(self, sampler: Sampler, params: dict[str, Any], examples: list[Example]):
-        size, seed = params["batch_size"], params["loop"]["seed"]
+    def __init__(self, sampler: Sampler, params: dict[str, Any], examples: list[Example], seed: int):
+        size = params["batch_size"]
         per_epoch = sampler.count(examples, size)
         steps = params["steps"] or per_epoch * params["epochs"]
         self._batches: list[list[Key]] = []
