@@ -15,6 +15,7 @@ from support.project import PROJECT
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.types import Passage
 from mdrbench.data.access import open_dataset
+from mdrbench.data.importing import mteb_tasks
 from mdrbench.data.importing.folder import check_target, write_import
 from mdrbench.data.importing.sources import read_source
 from mdrbench.data.record import read_record
@@ -248,6 +249,17 @@ def test_a_task_of_mteb_is_loaded_by_mteb_at_its_revision(hub, cli, tmp_path):
     assert not any("ja-" in request.path for request in hub.log if request.method == "GET")
     refused = cli(*words, "fi", "--out", "other", env=hub_environment(hub, tmp_path))
     assert (refused.returncode, "MintakaRetrieval has no language 'fi'" in refused.stderr) == (2, True)
+
+
+def test_subsets_of_a_task_of_mteb_get_our_codes_of_their_languages():
+    names = {"ara": "Arabic", "deu": "German", "eng": "English", "zho": "Chinese", "acm": "Mesopotamian Arabic"}
+    subsets = {
+        **{"ar": ["ara-Arab"], "deu-deu": ["deu-Latn", "deu-Latn"], "eng-ara": ["eng-Latn", "ara-Arab"]},
+        **{"zho_Hans": ["zho-Hans"], "zho_Hant": ["zho-Hant"], "acm_Arab": ["acm-Arab"]},
+    }
+    assert mteb_tasks.by_language(subsets, names) == {
+        **{"ar": "ar", "de": "deu-deu", "zh": "zho_Hans", "zh-hant": "zho_Hant", "acm": "acm_Arab"},
+    }
 
 
 @pytest.mark.parametrize(

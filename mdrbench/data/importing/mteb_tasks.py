@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mdrbench.core.errors import DataError, SetupError, UsageError
-from mdrbench.core.languages import CODE
+from mdrbench.core.languages import LANGUAGES, OTHERS, SURPRISE, in_order
 from mdrbench.core.types import Passage
 from mdrbench.data import tables
 from mdrbench.data.importing.origin import Import, Origin, chosen, only_language, split_name
@@ -20,7 +20,7 @@ from mdrbench.data.writing import Judgment, LanguageData, SplitData
 def read(name: str, langs: list[str]) -> Import:
     """Return the collection of a task, with the splits that mteb evaluates.
 
-    Languages are the task's subsets with the name of a language. mteb keeps downloads in the cache of the hub
+    A language is a subset whose topics and passages are both in it. mteb keeps downloads in the cache of the hub
     (``HF_HOME``). One language at a time is loaded, when it is written.
 
     Raises:
@@ -56,17 +56,31 @@ def _subsets(metadata: Any, langs: list[str]) -> dict[str, str]:
     """Return language -> subset of the task, for the languages to import."""
     if not metadata.is_multilingual:
         return {only_language(langs, metadata.name): "default"}
-    languages_of = {
-        subset: {language.partition("-")[0] for language in languages}
-        for subset, languages in metadata.hf_subsets_to_langscripts.items()
-    }
-    codes = {subset.lower(): subset for subset in languages_of if CODE.fullmatch(subset.lower())}
-    subsets = {lang: codes[lang] for lang in chosen(langs, list(codes), metadata.name)}
-    for subset in subsets.values():
-        if len(languages_of[subset]) > 1:
-            spoken = " and ".join(sorted(languages_of[subset]))
-            message = f"The subset '{subset}' of {metadata.name} has topics and passages in {spoken}."
-            raise UsageError(message, mend="give a subset or task with one language")
+    from mteb.languages import ISO_TO_LANGUAGE
+
+    subsets = by_language(metadata.hf_subsets_to_langscripts, ISO_TO_LANGUAGE)
+    if not subsets:
+        mend = "give a task with topics and passages in one language"
+        raise UsageError(f"{metadata.name} has topics and passages in different languages.", mend=mend)
+    return {lang: subsets[lang] for lang in chosen(langs, in_order(subsets), metadata.name)}
+
+
+def by_language(scripts_of: dict[str, list[str]], names: dict[str, str]) -> dict[str, str]:
+    """Return our code of a language -> subset, for subsets with one language.
+
+    A second subset of a language gets its script as part of the code (``zh-hant``).
+
+    Args:
+        scripts_of: subset -> languages as mteb writes them (``deu-Latn``).
+        names: ISO 639-3 code -> English name; a language that mdrbench does not know keeps its code.
+    """
+    codes = {language.name: code for code, language in (LANGUAGES | SURPRISE | OTHERS).items()}
+    subsets: dict[str, str] = {}
+    for subset, scripts in scripts_of.items():
+        if len(set(scripts)) == 1:
+            iso, _, script = scripts[0].partition("-")
+            code = codes.get(names.get(iso, "").partition(" (")[0], iso)
+            subsets.setdefault(code if code not in subsets else f"{code}-{script.lower()}", subset)
     return subsets
 
 
