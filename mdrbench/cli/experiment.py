@@ -15,6 +15,9 @@ def experiment(
     name: Annotated[str, typer.Argument(help="A shipped experiment, such as lab, or a YAML file.")],
     status: Annotated[bool, typer.Option("--status", help="Print which cells are in. Run nothing.")] = False,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many cells [default: all].")] = None,
+    part: Annotated[
+        str, typer.Option(help="Every N-th missing cell from the K-th on, as K/N: for N processes side by side.")
+    ] = "1/1",
     page: Annotated[
         Optional[Path],
         typer.Option(
@@ -42,7 +45,8 @@ def experiment(
     if page is not None:
         write_atomically(page, experiments.with_tables(page.read_text(encoding="utf-8"), results))
     elif not status:
-        for cell, path in experiments.fill(declared, missing[:limit], open_store(cache), results, quiet):
+        wanted = experiments.part_of(missing, part)[:limit]
+        for cell, path in experiments.fill(declared, wanted, open_store(cache), results, quiet):
             made.append(str(path))
             print(f"{cell.system}, seed {cell.seed}: written {path}", flush=True)
         found = experiments.cells(declared, results)

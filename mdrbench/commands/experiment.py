@@ -129,6 +129,18 @@ def _made(path: Path, loaded: Recipe, languages: tuple[str, ...]) -> Result | No
     return result if whole else None
 
 
+def part_of(wanted: list[Cell], part: str) -> list[Cell]:
+    """Return every N-th cell from the K-th on; ``part`` is ``K/N``, counted from 1.
+
+    Raises:
+        UsageError: it is not.
+    """
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)
+    if found is None or int(found[1]) > int(found[2]):
+        raise UsageError(f"'{part}' is no part", mend="give K/N, such as --part 1/2 and --part 2/2")
+    return wanted[int(found[1]) - 1 :: int(found[2])]
+
+
 def fill(
     experiment: Experiment, wanted: list[Cell], store: Store, root: Path, quiet: bool
 ) -> Iterator[tuple[Cell, Path]]:

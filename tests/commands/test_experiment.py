@@ -62,6 +62,14 @@ def test_cells_are_filled_seed_by_seed_and_a_cell_that_fails_leaves_nothing(decl
     assert "Not run: `broken` (seeds 0)." in table
 
 
+def test_processes_side_by_side_take_different_cells(declared, tmp_path):
+    cells = experiments.cells(declared, tmp_path)
+    assert experiments.part_of(cells, "1/2") == [cells[0], cells[2]]
+    assert experiments.part_of(cells, "2/2") == [cells[1], cells[3]]
+    with pytest.raises(UsageError, match="'3/2' is no part"):
+        experiments.part_of(cells, "3/2")
+
+
 def test_a_wrong_declaration_names_file_and_key(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("summary: x\ndata: sample\nlanguages: [en]\nblocks: [{seeds: [], systems: [bm25]}]\n")
