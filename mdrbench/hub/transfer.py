@@ -6,7 +6,7 @@ import email.utils
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,7 +157,7 @@ class Transfer:
         if status < 400:
             return
         if status in (408, 429) or status >= 500:
-            after = retry_after(response.headers.get("Retry-After", ""))
+            after = wait_asked(response.headers)
             raise Again(f"{self.host} answers {status}", after=after)
         message = f"{self.host} answers {status}"
         if status in (404, 410):
@@ -186,9 +186,14 @@ def reason(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1].strip("'\")(") or type(error).__name__
 
 
-def retry_after(text: str) -> float | None:
-    """Return the seconds to wait, from a Retry-After in seconds or as a date."""
+def wait_asked(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a server asks to wait: its Retry-After, or the time until a spent RateLimit resets."""
+    from huggingface_hub.utils._http import parse_ratelimit_headers
+
+    text = headers.get("Retry-After", "")
     if text.isdigit():
         return float(text)
-    date = email.utils.parsedate_tz(text)
-    return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else None
+    if date := email.utils.parsedate_tz(text):
+        return max(0.0, email.utils.mktime_tz(date) - time.time())
+    limit = parse_ratelimit_headers(headers)
+    return float(limit.reset_in_seconds) if limit and limit.remaining == 0 else None

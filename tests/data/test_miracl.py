@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from support.hub_server import FakeHub
+from support.hub_server import Answering, FakeHub, serving
 from support.project import PROJECT
 
 from mdrbench.core.errors import DataError, SetupError, UsageError
@@ -117,6 +117,18 @@ def test_the_token_goes_to_the_hub_and_not_to_its_content_network(fake, data):
     assert [request.token for request in fake.log if request.at == "cdn"] == [None]
 
 
+def test_a_mirror_that_redirects_to_another_host_is_followed_without_the_token(fake, data, monkeypatch):
+    class Mirror(Answering):
+        def answer(self):
+            self.reply(308, {"Location": f"{fake.url}{self.path}"})
+
+    fake.gated.clear()
+    with serving(Mirror) as [url]:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        data.fetch(["sw"], ["dev"])
+    assert [len(data.missing(["sw"], ["dev"])), {request.token for request in fake.log}] == [0, {None}]
+
+
 def test_a_second_fetch_asks_the_hub_nothing(fake, data):
     data.fetch(["sw"], ["dev"])
     fake.log.clear()
@@ -184,9 +196,20 @@ def test_busy_answers_are_repeated_as_long_as_the_server_asks(data, monkeypatch)
 
     assert client.patiently("file", work) == "done"
     assert Clock.waited == [7.0, 2.0, 4.0, 1.0]
-    assert transfer.retry_after("7") == 7.0
-    assert transfer.retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert transfer.retry_after("") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"RateLimit": '"resolvers";r=0;t=60', "RateLimit-Policy": '"fixed window";"resolvers";q=3000;w=300'}, 60.0),
+        ({"RateLimit": '"resolvers";r=2999;t=300'}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_a_server_asks_for(headers, seconds):
+    assert transfer.wait_asked(headers) == seconds
 
 
 def test_faults_of_the_hub_are_outlived(fake, data):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import socket
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from huggingface_hub.errors import EntryNotFoundError
 from support.hub_server import Answering, serving
 from typer.testing import CliRunner
 
@@ -113,13 +117,14 @@ class Handler(Answering):
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(monkeypatch, tmp_path):
     """A hub that has ``lab/tiny``."""
     hub = Hub()
     hub.put(REPO, FILES)
     with serving(type("Bound", (Handler,), {"hub": hub})) as [hub.url]:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_TOKEN", "hf_good")
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf"))
         yield hub
 
 
@@ -169,14 +174,15 @@ def test_a_pull_brings_the_models_files_and_records_the_commit(hub, root, capfd)
     commit = hub.branches[REPO, "main"]
     assert found[1:4] == (REPO, "hub", commit)
     there = sorted(p.relative_to(found.path).as_posix() for p in found.path.rglob("*") if p.is_file())
-    assert there == sorted([*KEPT, models.MARKER])
+    assert there == sorted(KEPT)
+    assert found.path.parts[-2:] == ("snapshots", commit)
     assert all((found.path / name).read_bytes() == FILES[name] for name in KEPT)
-    marker = json.loads((found.path / models.MARKER).read_text())
+    marker = json.loads((root / "lab--tiny" / commit / models.MARKER).read_text())
     assert (marker["asked"], marker["commit"]) == (["main"], commit)
     digests = {name: hashlib.sha256(FILES[name]).hexdigest() for name in KEPT}
     assert {name: entry["sha256"] for name, entry in marker["files"].items()} == digests
     assert hub.bodies() == KEPT
-    assert hub.tokens == {"Bearer hf_good"}
+    assert hub.tokens == {"Bearer hf_good", None}  # none is needed to learn whether a mirror answers
     assert commit in said[0]
     assert capfd.readouterr() == ("", "")  # no progress bars where there is no terminal
 
@@ -223,7 +229,6 @@ def test_an_interrupted_pull_is_not_found_and_goes_on(hub, root):
     hub.log.clear()
     assert models.pull(REPO, None, "hub", root) == models.find(REPO, None, "hub", root)
     assert "model.safetensors" in hub.bodies()
-    assert not list(root.glob("*/.*.part"))
 
 
 def test_a_pull_that_lost_a_file_is_made_anew(hub, root):
@@ -262,6 +267,61 @@ def test_what_the_hub_refuses(hub, root, monkeypatch, name, revision, kind, prob
         models.pull(name, revision, "hub", root)
     assert hub.url in caught.value.where
     assert caught.value.mend
+
+
+# -- the cache that other programs share -------------------------------------------------------------------------------
+
+
+def by_another_program(files=None):
+    """Download a snapshot as a program does that asks huggingface_hub itself."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    cache = os.environ["HF_HUB_CACHE"]
+    if files is None:
+        return Path(snapshot_download(REPO, cache_dir=cache, endpoint=os.environ["HF_ENDPOINT"]))
+    for name in files:
+        with suppress(EntryNotFoundError):
+            got = hf_hub_download(REPO, name, cache_dir=cache, endpoint=os.environ["HF_ENDPOINT"])
+    return Path(got).parent
+
+
+def test_a_snapshot_of_another_program_is_used_in_place_and_offline(hub, root):
+    hub.put(REPO, {**FILES, ".gitattributes": b"*"})
+    snapshot = by_another_program()
+    hub.down = True
+    found = models.find(REPO, None, "auto", root)
+    assert found == models.pull(REPO, None, "auto", root)
+    assert (found.path, found.revision) == (snapshot, hub.branches[REPO, "main"])
+    assert not list(root.glob("*/*"))
+
+
+def test_a_pull_downloads_only_what_the_cache_lacks(hub, root):
+    by_another_program(["model.safetensors", "config.json"])
+    hub.log.clear()
+    assert models.find(REPO, None, "hub", root) is None  # modules.json may be missing
+    models.pull(REPO, None, "hub", root)
+    assert hub.bodies() == sorted({*KEPT} - {"model.safetensors", "config.json"})
+
+
+def test_settings_that_the_cache_knows_to_be_absent_are_not_missed(hub, root):
+    hub.put(REPO, {name: body for name, body in FILES.items() if name != "modules.json"})
+    by_another_program(["modules.json", "config.json", "model.safetensors"])
+    assert models.find(REPO, None, "auto", root).source == "hub"
+
+
+def test_a_damaged_file_of_the_shared_cache_is_refused_and_downloaded_again(hub, root):
+    hub.put(REPO, {**FILES, ".gitattributes": b"*"})
+    snapshot = by_another_program()
+    (snapshot / "model.safetensors").write_bytes(b"1" + FILES["model.safetensors"][1:])
+    with pytest.raises(DataError, match="differs from the checksum that the Hugging Face cache names it by"):
+        models.find(REPO, None, "auto", root)
+    found = models.pull(REPO, None, "auto", root)
+    assert (found.path / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_name_without_an_owner_is_the_repository_that_the_hub_redirects_it_to(root):
+    asked = models.understand("bert-base-multilingual-cased", None, "auto")
+    assert asked == models.understand("mbert", None, "auto")
 
 
 # -- auto and PyPI -----------------------------------------------------------------------------------------------------
