@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -201,6 +202,41 @@ def differences(several: Iterable[Iterable[Pair]], *, confidence: float = PROTOC
     columns = [[np.atleast_2d(x - y) for x, y in scored] for scored in several]
     groups = [np.stack(column, axis=2) for column in zip(*columns, strict=True)]  # (seeds, topics, several) a language
     return inference.differences(groups, confidence=confidence)
+
+
+System = Mapping["seeds.Seeds | None", Sequence[np.ndarray]]
+"""A system's scores by the seeds of its runs: an array of shape (topics,) a language. None: it is not trained."""
+
+
+class AllPairs(NamedTuple):
+    """Tests of all pairs of systems, both of shape (systems, systems).
+
+    Attributes:
+        p: not corrected; 1 on the diagonal.
+        seeds: the paired seeds that each test counts; 0 if neither system is trained, 1 if topics alone are counted.
+    """
+
+    p: np.ndarray
+    seeds: np.ndarray
+
+
+def all_pairs(systems: Sequence[System]) -> AllPairs:
+    """Test the difference of the averages of all pairs, as :func:`compare` does: over topics and shared seeds.
+
+    Two trained systems without a shared seed are compared by their first runs, over topics alone.
+
+    Args:
+        systems: with the same languages and topics, in the same order.
+    """
+    p, counts = np.ones((len(systems), len(systems))), np.zeros((len(systems), len(systems)), dtype=int)
+    for i, a in enumerate(systems):
+        for j, b in enumerate(systems[:i]):
+            runs = seeds.shared(dict(a), dict(b)) or [(next(iter(a.values())), next(iter(b.values())))]
+            gaps = [np.stack([x[n] - y[n] for x, y in runs])[..., None] for n in range(len(runs[0][0]))]
+            [found] = inference.differences(gaps)
+            p[i, j] = p[j, i] = found.p
+            counts[i, j] = counts[j, i] = 0 if None in a and None in b else len(runs)
+    return AllPairs(p, counts)
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

@@ -51,9 +51,16 @@ class Examples:
     """The training groups of all languages, by language and qid."""
 
     def __init__(
-        self, data: dict[str, Material], negatives: int, seed: int, curriculum: float | None = None, steps: int = 0
+        self,
+        data: dict[str, Material],
+        negatives: int,
+        seed: int,
+        curriculum: float | None = None,
+        steps: int = 0,
+        *,
+        with_replacement: bool = False,
     ):
-        self._negatives, self._seed = negatives, seed
+        self._negatives, self._seed, self._again = negatives, seed, with_replacement
         self._curriculum, self._steps = curriculum, steps
         self.groups = {(lang, group.qid): group for lang, material in data.items() for group in material.groups}
         self._texts = {
@@ -65,7 +72,8 @@ class Examples:
     def draw(self, step: int, keys: list[Key]) -> Batch:
         """Draw one positive and up to ``negatives`` different hard negatives for each query, by seed, step and query.
 
-        A query that is in the batch twice draws twice. If a group has fewer negatives, the query has fewer.
+        A query that is in the batch twice draws twice. If a group has fewer negatives, the query has fewer. With
+        replacement, a negative may be drawn twice, and only a group without negatives gives fewer.
 
         Raises:
             DataError: a query that has no training group.
@@ -82,7 +90,10 @@ class Examples:
             offered = group.negatives
             if self._curriculum is not None:
                 offered = tuple(allowed(offered, step, self._steps, self._curriculum))
-            chosen = dice.sample(offered, min(self._negatives, len(offered)))
+            if self._again and offered:
+                chosen = dice.choices(offered, k=self._negatives)
+            else:
+                chosen = dice.sample(offered, min(self._negatives, len(offered)))
             targets.append(len(passages))
             docids = (dice.choice(group.positives), *(negative.docid for negative in chosen))
             passages.extend((key[0], docid) for docid in docids)

@@ -63,7 +63,14 @@ class Parts:
         start = time.perf_counter()
         self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
         self.teacher = _needed(teacher, settings)
-        self.examples = Examples(data, settings.negatives, settings.seed, settings.curriculum, batches.count())
+        self.examples = Examples(
+            data,
+            settings.negatives,
+            settings.seed,
+            settings.curriculum,
+            batches.count(),
+            with_replacement=bool(settings.with_replacement),
+        )
         self.held_out = held_out(self.examples.groups, settings.validation, settings.seed) if apart is None else apart
         self.trained = [key for key in self.examples.groups if key not in self.held_out]
         self.weights = _weights(weights, self.trained)

@@ -13,7 +13,7 @@ from mdrbench.training.distillation import Distillation
 RUN_ONLY = ("micro_batch", "gradient_checkpointing", "save_every", "keep", "log_every", "tensorboard")
 """Settings that cannot change what is learned, beyond the rounding of floating point."""
 
-ADDED = ("distillation", "mask_margin", "curriculum")
+ADDED = ("distillation", "mask_margin", "curriculum", "with_replacement")
 """Settings that came later and change nothing where they are None; they are in no key then."""
 
 
@@ -47,6 +47,9 @@ class Settings(MemberConfig):
     )
     curriculum: float | None = Field(
         default=None, gt=0, le=1, description="share of each query's negatives, easiest, that the first step may draw"
+    )
+    with_replacement: Literal[True] | None = Field(
+        default=None, description="draw a query's negatives with replacement, as the paper's released code does"
     )
     seed: int = 0
     micro_batch: int = Field(

@@ -29,7 +29,10 @@ def test_every_shipped_recipe_loads():
         "bm25",
         "bm25-mdpr-hybrid",
         "boosted",
-        *(f"boosted-{name}" for name in ("mbert", "mdpr", "me5-large", "me5-small", "me5-small-6l", "sample")),
+        *(
+            f"boosted-{name}"
+            for name in ("mbert", "mdpr", "me5-large", "me5-small", "me5-small-6l", "released", "sample")
+        ),
         "lab",
         *(f"lab-{name}" for name in LAB),
         "mcontriever",

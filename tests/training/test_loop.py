@@ -281,6 +281,17 @@ def test_negatives_are_drawn_by_seed_step_and_query_and_never_twice():
     assert drawn == {"p1", "p21"}
 
 
+def test_with_replacement_as_many_negatives_are_drawn_whatever_the_group_has():
+    keys = [("en", "q0"), ("fi", "q1")]
+    batch = Examples(DATA, 40, 0, with_replacement=True).draw(5, keys)
+    for place, key in enumerate(keys):
+        start = batch.targets[place]
+        drawn = batch.passages[start + 1 : start + 41]
+        offered = {(key[0], negative.docid) for negative in Examples(DATA, 40, 0).groups[key].negatives}
+        assert len(drawn) == 40
+        assert set(drawn) <= offered
+
+
 def test_without_hard_negatives_there_are_the_positives_only():
     batch = Examples(DATA, 0, 0).draw(0, [("en", "q0"), ("fi", "q0")])
     assert batch.passages == [("en", "p0"), ("fi", "p0")]
