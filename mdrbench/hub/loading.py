@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError
-from mdrbench.hub.model_folder import check_dense, read_json
+from mdrbench.hub.model_folder import check_dense, optional_json, read_json
 
 COMPLETE = "download the model again, or give the folder of a complete one"
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
@@ -33,7 +33,7 @@ def load_config(folder: Path, *, own_code: bool = False) -> Any:
     """
     from transformers import AutoConfig
 
-    with _errors(folder, "the configuration"):
+    with errors(folder, "the configuration"):
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=own_code)
     if getattr(config, "is_encoder_decoder", False):
         raise DataError(
@@ -45,13 +45,23 @@ def load_config(folder: Path, *, own_code: bool = False) -> Any:
 
 
 def load_tokenizer(folder: Path, *, own_code: bool = False) -> Any:
-    """Return the tokenizer of a folder; a DataError where it has none that can be read."""
+    """Return the tokenizer of a folder; a DataError where it has none that can be read.
+
+    It lowers the case of texts if ``sentence_bert_config.json`` says so, as sentence-transformers does.
+    """
     from transformers import AutoTokenizer
 
     if not own_code and not any(path for name in VOCABULARIES for path in folder.glob(name)):
         raise DataError("the folder holds no tokenizer", where=str(folder), mend=COMPLETE)
-    with _errors(folder, "the tokenizer"):
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=own_code)
+    with errors(folder, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=own_code)
+    if optional_json(folder / "sentence_bert_config.json").get("do_lower_case"):
+        from tokenizers import normalizers
+
+        backend = tokenizer.backend_tokenizer
+        present = [backend.normalizer] if backend.normalizer is not None else []
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
+    return tokenizer
 
 
 def load_model(folder: Path, class_name: str = "AutoModel", *, own_code: bool = False, **settings: Any) -> Any:
@@ -68,12 +78,29 @@ def load_model(folder: Path, class_name: str = "AutoModel", *, own_code: bool = 
     import transformers
 
     kind = getattr(transformers, class_name)
-    with _errors(folder, "the model"):
+    with errors(folder, "the model"):
         model, report = kind.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=own_code, output_loading_info=True, **settings
         )
     _check_weights(folder, model, report)
     return model
+
+
+def with_adapter(model: Any, folder: Path) -> Any:
+    """Return the model with the weights of a LoRA adapter of peft added to its own.
+
+    Raises:
+        DataError: the folder holds no adapter, or one that does not fit the model.
+    """
+    import warnings
+
+    with errors(folder, "the adapter"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a renamed attribute
+        from peft import PeftModel
+
+        if not (folder / "adapter_config.json").is_file():
+            raise DataError("there is no adapter in this folder", where=str(folder), mend=COMPLETE)
+        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
 
 
 def check_weights(folder: Path, class_name: str, *, own_code: bool = False) -> None:
@@ -127,7 +154,7 @@ def _head(name: str, model: Any) -> bool:
 
 
 @contextmanager
-def _errors(folder: Path, what: str) -> Iterator[None]:
+def errors(folder: Path, what: str) -> Iterator[None]:
     """Keep transformers quiet, and turn whatever it raises about the folder into a DataError."""
     import transformers
 
@@ -168,7 +195,7 @@ def load_dense(folder: Path) -> Any:
         raise DataError(
             f"the activation {name} is not applied", where=str(folder), mend=f"known: {', '.join(ACTIVATIONS)}"
         )
-    with _errors(folder, "the layer"):
+    with errors(folder, "the layer"):
         linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
         linear.load_state_dict({key.removeprefix("linear."): value for key, value in _weights(folder).items()})
     return torch.nn.Sequential(linear.float(), getattr(torch.nn, name)()).eval()

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, UsageError
 
 POOLING = {
     "cls": "cls",
@@ -66,6 +66,7 @@ class ModelFolder(NamedTuple):
         width: of an embedding.
         longest: tokens of the longest text that the model has positions for.
         usual_length: tokens that sentence-transformers keeps of a text.
+        truncate_dim: leading dimensions that sentence-transformers keeps of an embedding.
         own_code: ``auto_map`` of the model or its tokenizer: Python code that belongs to the model.
     """
 
@@ -80,6 +81,7 @@ class ModelFolder(NamedTuple):
     longest: int | None
     usual_length: int | None
     own_code: dict[str, Any]
+    truncate_dim: int | None
 
 
 def read(folder: Path) -> ModelFolder:
@@ -90,7 +92,7 @@ def read(folder: Path) -> ModelFolder:
     """
     config = read_json(folder / "config.json")
     modules = _modules(folder)
-    described = _optional(folder / "config_sentence_transformers.json")
+    described = optional_json(folder / "config_sentence_transformers.json")
     query, passage = _prompts(described)
     longest = _longest(config)
     return ModelFolder(
@@ -104,8 +106,70 @@ def read(folder: Path) -> ModelFolder:
         width=_width(folder, config, modules),
         longest=longest,
         usual_length=_usual_length(folder, longest),
-        own_code={**config.get("auto_map", {}), **_optional(folder / "tokenizer_config.json").get("auto_map", {})},
+        own_code=own_code(folder),
+        truncate_dim=described.get("truncate_dim"),
     )
+
+
+def stated_length(folder: Path) -> int | None:
+    """Return the tokens that sentence-transformers keeps of a text; None if no file states it."""
+    return _usual_length(folder, _longest(read_json(folder / "config.json")))
+
+
+def own_code(folder: Path) -> dict[str, Any]:
+    """Return what of a folder is Python code of its own: ``auto_map``, and layers of ``modules.json`` by their path."""
+    found: dict[str, Any] = {}
+    for name in ("config.json", "tokenizer_config.json"):
+        found.update(optional_json(folder / name).get("auto_map") or {})
+    for kind, place in _layers(folder / "modules.json"):
+        if not kind.startswith("sentence_transformers."):
+            found[place or "."] = kind
+    return found
+
+
+def check_consent(
+    consent: str | None, own_code: dict[str, Any], folder: Path, revision: str, instead: str = ""
+) -> None:
+    """Raise a UsageError unless the consent names the revision of a model that has Python code of its own.
+
+    Args:
+        consent: the recipe's ``trust_remote_code``.
+        own_code: the model's classes of its own, by place.
+        revision: of the model on this disk.
+        instead: another way, for the error of a missing consent.
+    """
+    if not own_code:
+        if consent is not None:
+            raise UsageError(
+                "trust_remote_code is set, but the model has no code of its own",
+                where=str(folder),
+                mend="leave trust_remote_code out",
+            )
+        return
+    if consent is None:
+        raise UsageError(
+            "the model has Python code of its own (auto_map), which may compute something else than transformers does",
+            where=str(folder),
+            mend=f"read the code and allow it with trust_remote_code: {revision}{instead}",
+        )
+    if consent != revision:
+        raise UsageError(
+            f"trust_remote_code allows the code of revision {consent}, but the model is at {revision}",
+            where=str(folder),
+            mend=f"read the code of this revision, then set trust_remote_code: {revision}",
+        )
+    if elsewhere := sorted(name for name in _classes(own_code) if "--" in name):
+        raise UsageError(
+            f"the model's code lies in another repository ({elsewhere[0].partition('--')[0]}), which no revision pins",
+            where=str(folder),
+            mend="copy the code into the model's folder and correct auto_map",
+        )
+
+
+def _classes(own_code: dict[str, Any]) -> list[str]:
+    """The classes of an ``auto_map``: values are names, or pairs of names for a slow and a fast tokenizer."""
+    names = [name for value in own_code.values() for name in (value if isinstance(value, list) else [value])]
+    return [name for name in names if isinstance(name, str)]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -121,22 +185,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def optional_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty if there is no such file."""
     return read_json(path) if path.is_file() else {}
 
 
 def _modules(folder: Path) -> dict[str, list[Path]]:
     """Return the class of each layer without its package -> the folders of the layers of that class, in order."""
     path = folder / "modules.json"
-    if not path.is_file():
-        return {}
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        layers = [(str(row["type"]).rsplit(".", 1)[-1], str(row["path"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"the file cannot be read: {error!r}", where=str(path), mend="download the model again"
-        ) from None
+    layers = [(kind.rsplit(".", 1)[-1], place) for kind, place in _layers(path)]
     kinds = [kind for kind, _ in layers]
     if kinds and (kinds[0] != "Transformer" or layers[0][1] not in ("", ".")):
         raise DataError(
@@ -151,6 +208,18 @@ def _modules(folder: Path) -> dict[str, list[Path]]:
     for layer in modules.get("Dense", ()):
         check_dense(layer)
     return modules
+
+
+def _layers(path: Path) -> list[tuple[str, str]]:
+    """Return class and folder of each layer in ``modules.json``; empty if there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        return [(str(row["type"]), str(row["path"])) for row in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"the file cannot be read: {error!r}", where=str(path), mend="download the model again"
+        ) from None
 
 
 def _check_order(path: Path, kinds: list[str]) -> None:
@@ -231,6 +300,9 @@ def _longest(config: dict[str, Any]) -> int | None:
 
 
 def _usual_length(folder: Path, longest: int | None) -> int | None:
-    stated = _optional(folder / "sentence_bert_config.json").get("max_seq_length")
+    """``max_seq_length``, else the tokenizer's ``model_max_length``; never more than the model has positions for."""
+    stated = optional_json(folder / "sentence_bert_config.json").get("max_seq_length")
+    if stated is None:
+        stated = optional_json(folder / "tokenizer_config.json").get("model_max_length")
     lengths = [length for length in (stated, longest) if isinstance(length, int)]
     return min(lengths, default=None)

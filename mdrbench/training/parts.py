@@ -86,6 +86,8 @@ class Parts:
             settings.attention_dropout,
             settings.gradient_checkpointing,
             settings.freeze_word_embeddings,
+            settings.lora,
+            settings.seed,
         )
         self.optimizer = accelerator.prepare(
             torch.optim.AdamW(

@@ -13,8 +13,18 @@ from mdrbench.training.distillation import Distillation
 RUN_ONLY = ("micro_batch", "gradient_checkpointing", "save_every", "keep", "log_every", "tensorboard")
 """Settings that cannot change what is learned, beyond the rounding of floating point."""
 
-ADDED = ("distillation", "mask_margin", "curriculum", "with_replacement")
+ADDED = ("distillation", "mask_margin", "curriculum", "with_replacement", "lora")
 """Settings that came later and change nothing where they are None; they are in no key then."""
+
+
+class Lora(MemberConfig):
+    """Low-rank adapters (Hu et al., ICLR 2022): only they are trained, and they are added to the weights at the end."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1, description="the adapters' output is scaled by alpha / rank")
+    layers: tuple[str, ...] = Field(
+        default=(), description="names of the linear layers that get one, such as q_proj; empty: all"
+    )
 
 
 class Settings(MemberConfig):
@@ -34,6 +44,7 @@ class Settings(MemberConfig):
         default="negative", description="a query's weight applies to its passages as negatives, or to its own loss"
     )
     attention_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the value of the model")
+    lora: Lora | None = Field(default=None, description="train low-rank adapters in place of the weights")
     freeze_word_embeddings: bool = Field(default=False, description="keep the input embeddings unchanged")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     validation: float = Field(default=0.1, ge=0, lt=1, description="share of the queries held out")

@@ -252,6 +252,64 @@ def test_a_convention_that_nobody_states_is_asked_for(folder):
     assert (found["query_length"], found["query_prefix"]) == (512, "")
 
 
+def test_a_sentence_about_the_task_replaces_the_models_own_in_the_prompt(folder):
+    prompt = "Instruct: Given a web search query, retrieve passages\nQuery:"
+    describe(folder, "Pooling", prompts={"query": prompt, "document": ""})
+    task = {"model": str(folder), "task": "find lakes", "precision": "fp32"}
+    found = transformer.Transformer(transformer.Config(**task))
+    assert found.conventions()["query_prefix"] == "Instruct: find lakes\nQuery:"
+    plain = transformer.Transformer(transformer.Config(model=str(folder), precision="fp32"))
+    assert plain.conventions()["query_prefix"] == prompt
+    assert np.abs(found.encode_queries(TEXTS) - plain.encode_queries(TEXTS)).max() > 0.01
+    assert np.array_equal(found.encode_passages(TEXTS, print), plain.encode_passages(TEXTS, print))
+    same = transformer.Config(**task, query_prefix="Instruct: {task}\nQuery:")
+    assert transformer.Transformer(same).conventions()["query_prefix"] == "Instruct: find lakes\nQuery:"
+    other = transformer.Config(**task, query_prefix="{task}? ")
+    with pytest.raises(UsageError, match=r"query_prefix is 'find lakes\? ', the model says 'Instruct: find lakes"):
+        transformer.Transformer(other).conventions()
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"task": "find lakes"}, "'' has no place for it"),
+        ({"query_prefix": "Instruct: {task}\nQuery: "}, "has a place for a sentence about the task, and none is given"),
+    ],
+)
+def test_a_task_and_a_place_for_it_need_each_other(folder, given, problem):
+    with pytest.raises(UsageError, match=problem):
+        encoder(folder, **given).conventions()
+
+
+def test_truncated_embeddings_are_those_of_sentence_transformers(folder, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    describe(folder, "Pooling", "Normalize")
+    mine = encoder(folder, truncate_dim=8)
+    theirs = SentenceTransformer(str(folder), device="cpu", truncate_dim=8)
+    theirs.max_seq_length = 32
+    assert mine.encode_queries(TEXTS) == pytest.approx(theirs.encode(TEXTS, normalize_embeddings=True), abs=1e-5)
+    assert (mine.dim, mine.conventions()["truncate_dim"]) == (8, 8)
+    assert "truncate_dim" not in encoder(folder).conventions()
+    assert encoder(folder, truncate_dim=32).settings.truncate_dim == 32
+    with pytest.raises(UsageError, match="truncate_dim is 33, but an embedding has 32 dimensions"):
+        encoder(folder, truncate_dim=33).conventions()
+    edit_json(folder / "config_sentence_transformers.json", truncate_dim=16)
+    assert encoder(folder).encode_queries(TEXTS).shape == (4, 16)
+    with pytest.raises(UsageError, match="training does not truncate"):
+        train(settings(), folder, mine.settings, DATA, Plan(2), out=tmp_path / "out")
+
+
+def test_case_and_length_are_as_the_folder_says(folder):
+    describe(folder, "Pooling")
+    edit_json(folder / "sentence_bert_config.json", do_lower_case=True)
+    mine = encoder(folder)
+    assert np.array_equal(mine.encode_queries(["A LAKE"]), mine.encode_queries(["a lake"]))
+    edit_json(folder / "tokenizer_config.json", model_max_length=11)
+    alone = transformer.Transformer(transformer.Config(model=str(folder))).conventions()
+    assert alone["passage_length"] == 11
+
+
 # -- lengths, padding, decoders ----------------------------------------------------------------------------------------
 
 

