@@ -62,7 +62,8 @@ class Spec:
             that older results keep theirs.
         search_only: settings (and conventions) that an index does not depend on: changing them searches the same index.
         resumable: whether ``index`` continues from what an interrupted attempt left in its folder.
-        combines: for a retriever of retrievers: whether it fuses their ``runs`` or searches their ``indexes``.
+        combines: for a retriever of retrievers: whether it fuses their ``runs``, searches their ``indexes``, or
+            orders the hits of one anew (``rerank``).
     """
 
     config: type[BaseModel]
@@ -71,7 +72,7 @@ class Spec:
     added: tuple[str, ...] = ()
     search_only: tuple[str, ...] = ()
     resumable: bool = False
-    combines: Literal["runs", "indexes"] | None = None
+    combines: Literal["runs", "indexes", "rerank"] | None = None
 
 
 @dataclass(frozen=True)

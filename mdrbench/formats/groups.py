@@ -75,8 +75,8 @@ def passages(wanted: set[str], corpus: Iterable[Passage]) -> dict[str, Passage]:
     found = {passage.docid: passage for passage in corpus if passage.docid in wanted}
     if missing := sorted(wanted - found.keys()):
         raise DataError(
-            f"{len(missing)} passages of the training groups are not in the corpus, the first '{missing[0]}'",
-            mend="use the corpus that the groups were mined from",
+            f"{len(missing)} passages of the groups or of the run are not in the corpus, the first '{missing[0]}'",
+            mend="use the corpus that they were retrieved from",
         )
     return found
 

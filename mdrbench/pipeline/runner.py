@@ -155,7 +155,12 @@ def _commit(
         "made_of": step.made_of(),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "facts": facts,
-        "usage": {"seconds": round(usage.seconds, 3), "peak_bytes": usage.peak_bytes, "peak_of": usage.peak_scope},
+        "usage": {
+            "seconds": round(usage.seconds, 3),
+            "peak_bytes": usage.peak_bytes,
+            "peak_of": usage.peak_scope,
+            "bytes": sum(path.stat().st_size for path in work.rglob("*") if path.is_file()),
+        },
         "environment": environment.describe(),
     }
     manifest["lineage"] = _lineage(step, manifest, inputs)

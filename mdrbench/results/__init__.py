@@ -52,6 +52,7 @@ class StepRecord(StrictModel):
     seconds: float
     peak_bytes: int = Field(description="peak resident memory of the process during the step")
     peak_of: str = Field(description="'step', or 'process' where the system cannot reset its high-water mark")
+    bytes: int | None = Field(default=None, description="size of the artifact on disk, such as that of an index")
     environment: str = Field(description="key into the result's environments")
 
 

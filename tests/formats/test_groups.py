@@ -159,5 +159,7 @@ def test_passages_of_groups_are_picked_out_of_the_corpus():
     assert wanted == {"12#0", "12#1", "3#1", "4#0", "ش#0"}
     corpus = [Passage(docid, "", docid) for docid in [*sorted(wanted), "other"]]
     assert groups.passages(wanted, iter(corpus)).keys() == wanted
-    with pytest.raises(DataError, match="2 passages of the training groups are not in the corpus, the first '3#1'"):
+    with pytest.raises(
+        DataError, match="2 passages of the groups or of the run are not in the corpus, the first '3#1'"
+    ):
         groups.passages(wanted, [p for p in corpus if p.docid not in ("3#1", "4#0")])

@@ -23,6 +23,8 @@ SMALL = {
     "flat": {},
     "ivf-pq": {"m": 8, "nbits": 6, "nlist": 64, "nprobe": 16},
     "hnsw": {"m": 16, "ef_construction": 60, "ef_search": 64},
+    "int8": {},
+    "binary": {},
 }
 
 
@@ -91,6 +93,10 @@ def test_exact_members_return_the_sorted_matrix_product(name, depth, embeddings,
         ("ivf-pq", {}, 0.97, 0.97),
         ("ivf-pq", {"refine": 16, "nprobe": 64}, 0.999, 0.999),
         ("ivf-pq", {"refine": 0}, 0.45, 0.7),
+        ("int8", {}, 0.999, 0.999),
+        ("int8", {"rescore": 0}, 0.9, 0.95),
+        ("binary", {"rescore": 16}, 0.98, 0.9),
+        ("binary", {"rescore": 0}, 0.2, 0.3),
     ],
 )
 def test_approximate_members_find_most_of_what_exact_search_finds(
@@ -101,7 +107,7 @@ def test_approximate_members_find_most_of_what_exact_search_finds(
     assert measures.overlap(rows, exact, 10) >= at_10
     assert measures.overlap(rows, exact, 100) >= at_100
     assert (np.diff(scores, axis=1) <= 0).all()
-    if settings.get("refine") != 0:  # scores are inner products, not estimates
+    if 0 not in (settings.get("refine"), settings.get("rescore")):  # scores are inner products, not estimates
         true = np.take_along_axis(queries @ clustered(COUNT).T, rows, axis=1)
         assert scores == pytest.approx(true, abs=1e-5)
 
@@ -115,7 +121,7 @@ def test_re_ranking_is_what_makes_ivf_pq_precise(embeddings, built, queries):
     assert recalls[0] == recalls[1] < recalls[2] < recalls[3]
 
 
-@pytest.mark.parametrize("name", ["flat", "ivf-pq", "hnsw"])
+@pytest.mark.parametrize("name", ["flat", "ivf-pq", "hnsw", "int8", "binary"])
 def test_a_structure_depends_neither_on_shards_nor_on_threads(name, built, embeddings, tmp_path):
     again = tmp_path / "again"
     with _faiss.threads(1):
@@ -155,7 +161,7 @@ def test_blocks_that_cross_shards_and_progress_and_facts(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["structure.faiss"]
 
 
-@pytest.mark.parametrize("name", ["exact", "flat", "hnsw"])
+@pytest.mark.parametrize("name", ["exact", "flat", "hnsw", "int8", "binary"])
 def test_where_there_are_fewer_passages_than_asked_for_rows_are_minus_one(name, tmp_path, queries):
     folder = write(tmp_path / "shards", clustered(7), 3)
     index(name).build(folder, tmp_path, lambda done: None)
@@ -175,6 +181,20 @@ def test_cells_with_fewer_passages_than_asked_for(refine, embeddings, built, que
     assert ((rows == -1) == np.isneginf(scores)).all()
     assert (rows[:, 0] >= 0).all()
     assert (rows[:, -1] == -1).all()
+
+
+def test_quantised_structures_have_a_fraction_of_the_bytes(embeddings, built):
+    size = {name: (built[name] / "structure.faiss").stat().st_size for name in ("flat", "int8", "binary")}
+    assert size["int8"] == pytest.approx(size["flat"] / 4, rel=0.02)
+    assert size["binary"] == pytest.approx(size["flat"] / 32, rel=0.02)
+
+
+def test_signs_are_packed_in_eights(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    vectors.write_shard(folder, 0, ["a"], np.ones((1, 12), dtype=np.float32))
+    with pytest.raises(UsageError, match="12 dimensions, and signs are packed in eights"):
+        index("binary").build(folder, tmp_path, print)
 
 
 def test_float32_storage_gives_the_same_hits_in_more_bytes(embeddings, built, queries, tmp_path):
@@ -223,7 +243,7 @@ def test_faiss_says_nothing_of_its_own(name, embeddings, queries, tmp_path, capf
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["flat", "ivf-pq", "hnsw"])
+@pytest.mark.parametrize("name", ["flat", "ivf-pq", "hnsw", "int8", "binary"])
 def test_broken_surroundings_are_errors_with_a_mend(name, embeddings, built, queries, tmp_path):
     searcher = index(name, **SMALL[name])
     with pytest.raises(StepError, match="cannot be read: it is missing"):

@@ -137,7 +137,7 @@ def _holds(wanted: Any, actual: Any) -> bool:
 
 def _language(lang: str, entry: LanguageResult, result: Result) -> Iterator[Contradiction]:
     missing = [stage for stage in ALWAYS if stage not in entry.steps]
-    runs = [stage for stage in ("search", "fuse") if stage in entry.steps]
+    runs = [stage for stage in ("search", "fuse", "rerank") if stage in entry.steps]
     if missing or not runs:
         yield Contradiction(f"has no step {', '.join(missing) or 'search'}", lang=lang, mend="run the recipe again")
     recipe = result.system.recipe or {}

@@ -81,8 +81,8 @@ class Planner:
         )
 
     def index_inputs(self, retriever: Member, train: Step | None = None) -> dict[str, Ref] | None:
-        """Plan the indexes that a retriever searches, by role; None for a retriever that combines runs."""
-        if retriever.spec.combines == "runs":
+        """Plan the indexes that a retriever searches, by role; None for a retriever that works on runs."""
+        if retriever.spec.combines in ("runs", "rerank"):
             return None
         if retriever.spec.combines == "indexes":
             return {f"index {label}": self.index(part).ref for label, part in retriever.config.of.items()}
@@ -99,6 +99,8 @@ class Planner:
         """
         topics = self.topics(split)  # checked before anything is indexed
         indexes = self.index_inputs(retriever, train)
+        if retriever.spec.combines == "rerank":
+            return self._reranked(retriever, split, depth, generated)
         if indexes is None:
             return self._fused(retriever, split, depth, generated)
         inputs = {"topics": topics.ref, **indexes, **_trained(train)}
@@ -125,6 +127,21 @@ class Planner:
             {**self.conventions(retriever), "split": split, "depth": depth},
             members={"retriever": retriever},
             inputs={label: part.ref for label, part in parts.items()},
+            size=self.topic_count(split) * depth * BYTES_PER_HIT,
+        )
+
+    def _reranked(self, retriever: Member, split: str, depth: int, generated: Step | None) -> Step:
+        run = self.ranking(retriever.config.of, split, retriever.config.depth, generated=generated)
+        inputs = {"topics": self.topics(split).ref, "corpus": self.corpus().ref, "run": run.ref}
+        if generated is not None:
+            inputs["queries"] = generated.ref
+        depth = min(depth, retriever.config.depth)
+        return self.add(
+            "rerank",
+            {**self.conventions(retriever), "split": split, "depth": depth},
+            members={"retriever": retriever},
+            sources={**self.corpus_sources, **self.split_sources(split)},
+            inputs=inputs,
             size=self.topic_count(split) * depth * BYTES_PER_HIT,
         )
 

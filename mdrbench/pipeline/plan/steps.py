@@ -23,6 +23,7 @@ VERSIONS = {
     "structure": 1,
     "search": 3,
     "fuse": 1,
+    "rerank": 1,
     "evaluate": 2,
     "average": 2,
     "positives": 1,

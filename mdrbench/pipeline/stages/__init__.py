@@ -20,6 +20,7 @@ from mdrbench.core.types import Run
 from mdrbench.data import checks
 from mdrbench.data.docid_table import DocidTable
 from mdrbench.evaluation import measures, statistics
+from mdrbench.formats import groups as group_files
 from mdrbench.formats import trec
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.pipeline.stages.negatives import (
@@ -102,6 +103,17 @@ def fuse(job: Job) -> Facts:
     return _write_run(job, job.build("retriever").fuse(runs, job.params["depth"]))
 
 
+def rerank(job: Job) -> Facts:
+    """Order the hits of another retriever's run anew."""
+    queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
+    run = trec.read_run(job.inputs["run"] / "run.trec.gz")
+    corpus = job.dataset.passages(job.scope, job.facts["corpus"]["duplicates"])
+    texts = group_files.passages({hit.docid for hits in run.values() for hit in hits}, corpus)
+    found, facts = job.build("retriever").rerank(queries, run, texts, job.progress)
+    depth = job.params["depth"]
+    return {**_write_run(job, {qid: hits[:depth] for qid, hits in found.items()}), **facts}
+
+
 def _write_run(job: Job, run: Run) -> Facts:
     trec.write_run(job.out / "run.trec.gz", run, tag=job.params["retriever"]["name"])
     job.progress(len(run), len(run))
@@ -136,7 +148,7 @@ def average(job: Job) -> Facts:
 STAGES: dict[str, Callable[[Job], Facts]] = {
     stage.__name__: stage
     for stage in (
-        *(corpus, topics, index, structure, search, fuse),
+        *(corpus, topics, index, structure, search, fuse, rerank),
         *(draw, positives, mine, judge, unjudged, generate, top_up, agreement, pair, label, teach, train),
         *(evaluate, average),
     )

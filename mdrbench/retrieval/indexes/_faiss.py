@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FILE = "structure.faiss"
 
+PAIRS = 16_384
+"""Pairs of query and candidate that are scored at once when re-ranking; limits the vectors in memory."""
+
 
 def conventions(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return kind, parameters and the version of faiss."""
@@ -60,7 +63,7 @@ def build(
     }
 
 
-def read(structure: Path | None, queries: np.ndarray) -> faiss.Index:
+def read(structure: Path | None, queries: np.ndarray, *, binary: bool = False) -> Any:
     """Read the structure in the folder that ``build`` wrote to, and check the queries' width.
 
     Raises:
@@ -70,7 +73,7 @@ def read(structure: Path | None, queries: np.ndarray) -> faiss.Index:
 
     path = Path(structure or "") / FILE
     try:
-        index = faiss.read_index(str(path))
+        index = (faiss.read_index_binary if binary else faiss.read_index)(str(path))
     except RuntimeError as error:
         reason = str(error).rpartition("\n")[2] or str(error)
         reason = "it is missing" if not path.is_file() else reason.rpartition(": ")[2]
@@ -98,6 +101,29 @@ def padded(hits: tuple[Any, ...], depth: int) -> tuple[np.ndarray, np.ndarray]:
     found = np.pad(found[:, :depth].astype(np.int64), ((0, 0), (0, missing)), constant_values=-1)
     scores = np.pad(scores[:, :depth].astype(np.float32), ((0, 0), (0, missing)))
     return np.where(found < 0, np.float32(-np.inf), scores), found
+
+
+def reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return exact scores of the rows, and the rows, best first; both of shape (queries, width).
+
+    Rows below 0 are no candidates. Pairs are scored in the order of the rows, so that every shard is read once.
+    """
+    import numpy as np
+
+    flat = rows.ravel()
+    order = np.argsort(flat, kind="stable")
+    ascending = flat[order]
+    scores = np.full(flat.shape, -np.inf, np.float32)  # it stays so for row -1, with which faiss fills up
+    for start, matrix in vectors.matrices(embeddings):
+        first, last = np.searchsorted(ascending, (start, start + len(matrix)))
+        for at in range(first, last, PAIRS):
+            pairs = order[at : min(at + PAIRS, last)]
+            wanted, place = np.unique(flat[pairs] - start, return_inverse=True)
+            found = matrix[wanted].astype(np.float32)  # (<= PAIRS, dim)
+            scores[pairs] = np.einsum("pd,pd->p", found[place], queries[pairs // rows.shape[1]])
+    by_query = scores.reshape(rows.shape)
+    best = np.argsort(-by_query, axis=1, kind="stable")
+    return np.take_along_axis(by_query, best, axis=1), np.take_along_axis(rows, best, axis=1)
 
 
 @contextmanager

@@ -33,9 +33,6 @@ POINTS_PER_CENTROID = 39
 USEFUL_POINTS_PER_CENTROID = 256
 """More training vectors per centroid are ignored by faiss."""
 
-PAIRS = 16_384
-"""Pairs of query and candidate that are scored at once when re-ranking; limits the vectors in memory."""
-
 
 class Config(MemberConfig):
     """``nlist`` is by default 4 times the square root of the number of vectors, as faiss' guidelines say.
@@ -138,27 +135,4 @@ class IvfPq:
         if not self.config.refine:
             return _faiss.padded(index.search(queries, depth), depth)
         _, rows = index.search(queries, depth * self.config.refine)
-        return _faiss.padded(_reranked(embeddings, queries, rows), depth)
-
-
-def _reranked(embeddings: Path, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return exact scores of the rows, and the rows, best first; both of shape (queries, width).
-
-    Pairs of query and row are scored in the order of the rows, so that every shard is read once.
-    """
-    import numpy as np
-
-    flat = rows.ravel()
-    order = np.argsort(flat, kind="stable")
-    ascending = flat[order]
-    scores = np.full(flat.shape, -np.inf, np.float32)  # it stays so for row -1, with which faiss fills up
-    for start, matrix in vectors.matrices(embeddings):
-        first, last = np.searchsorted(ascending, (start, start + len(matrix)))
-        for at in range(first, last, PAIRS):
-            pairs = order[at : min(at + PAIRS, last)]
-            wanted, place = np.unique(flat[pairs] - start, return_inverse=True)
-            found = matrix[wanted].astype(np.float32)  # (<= PAIRS, dim)
-            scores[pairs] = np.einsum("pd,pd->p", found[place], queries[pairs // rows.shape[1]])
-    by_query = scores.reshape(rows.shape)
-    best = np.argsort(-by_query, axis=1, kind="stable")
-    return np.take_along_axis(by_query, best, axis=1), np.take_along_axis(rows, best, axis=1)
+        return _faiss.padded(_faiss.reranked(embeddings, queries, rows), depth)

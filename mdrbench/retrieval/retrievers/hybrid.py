@@ -24,20 +24,27 @@ class Config(MemberConfig):
     alpha: float = Field(
         default=0.5, ge=0, le=1, description="weight of the first part; the second part gets 1 - alpha"
     )
+    weights: dict[str, float] | None = Field(
+        default=None, description="by label, for interpolation of any number of parts; in place of alpha"
+    )
     rrf_k: int = Field(default=60, ge=0, description="the k of reciprocal rank fusion")
     depth: int = Field(default=1000, ge=1, le=10_000, description="hits that are taken from each part")
 
     @model_validator(mode="after")
     def _two_for_alpha(self) -> Config:
-        if self.fusion == "interpolation" and len(self.of) != 2:
-            raise ValueError("interpolation takes exactly two parts; use fusion: reciprocal-rank for more")
+        if self.weights is not None and set(self.weights) != set(self.of):
+            raise ValueError(f"weights are for {sorted(self.weights)}, the parts are {sorted(self.of)}")
+        if self.fusion == "interpolation" and self.weights is None and len(self.of) != 2:
+            raise ValueError(
+                "interpolation takes exactly two parts; give weights for more, or use fusion: reciprocal-rank"
+            )
         return self
 
 
 class Hybrid:
     """A retriever that combines runs: it has ``fuse`` instead of ``index`` and ``search``."""
 
-    spec = Spec(Config, version=1, combines="runs")
+    spec = Spec(Config, version=1, combines="runs", added=("weights",))
 
     def __init__(self, config: Config):
         self.config = config
@@ -49,7 +56,8 @@ class Hybrid:
 
     def conventions(self, lang: str) -> dict[str, Any]:
         """Return the kind of fusion, and each part's conventions under its label."""
-        by_method = {"interpolation": "alpha", "reciprocal-rank": "rrf_k"}
+        weighted = "alpha" if self.config.weights is None else "weights"
+        by_method = {"interpolation": weighted, "reciprocal-rank": "rrf_k"}
         parameter = by_method[self.config.fusion]
         return {
             "fusion": self.config.fusion,
@@ -62,5 +70,7 @@ class Hybrid:
         """Return one run from the parts' runs by label; at most ``depth`` hits per topic."""
         ordered = [runs[label] for label in self.config.of]
         if self.config.fusion == "interpolation":
-            return fusion.interpolate(ordered, [self.config.alpha, 1 - self.config.alpha], depth)
+            alpha, weights = self.config.alpha, self.config.weights
+            chosen = [alpha, 1 - alpha] if weights is None else [weights[label] for label in self.config.of]
+            return fusion.interpolate(ordered, chosen, depth)
         return fusion.reciprocal_rank(ordered, self.config.rrf_k, depth)

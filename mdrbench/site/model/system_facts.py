@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 ORDER = (
     *("corpus", "topics", "index", "structure", "search", "draw", "positives", "pair", "mine", "judge"),
-    *("unjudged", "generate", "top_up", "label", "train", "fuse", "evaluate", "average"),
+    *("unjudged", "generate", "top_up", "label", "train", "fuse", "rerank", "evaluate", "average"),
 )
 """Stages in the order in which they run."""
 TRAINING = "all languages together"

@@ -1,0 +1,100 @@
+"""Settings, consent and conventions that retrievers with a model of sentence-transformers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from mdrbench.core import environment
+from mdrbench.core.environment import package_version
+from mdrbench.core.members import MemberConfig
+from mdrbench.hub import model_folder, models
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ModelConfig(MemberConfig):
+    """The model, the lengths and the batches."""
+
+    model: str = Field(description="short name, hub repository, or a local folder")
+    revision: str | None = Field(default=None, description="commit on the hub; None: the one pinned for a short name")
+    source: Literal["auto", "hub", "local"] = "auto"
+    head: Literal["sentence-transformers", "bge-m3"] = Field(
+        default="sentence-transformers", description="what gives the weights or vectors of tokens"
+    )
+    title_separator: str = Field(default=" ", description="what joins title and text")
+    query_length: int | None = Field(default=None, ge=1, description="tokens kept of a query; None: the folder's")
+    passage_length: int | None = Field(default=None, ge=1, description="tokens kept of a passage; None: the folder's")
+    trust_remote_code: str | None = Field(
+        default=None, description="revision of the model whose own Python code may run; None: no such code runs"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(default=32, ge=1, description="texts of a batch")
+    shard_size: int = Field(default=4096, ge=1, description="passages of a shard, which an interruption can cost")
+
+
+class WithModel:
+    """What a retriever does with its model before it is loaded."""
+
+    def __init__(self, config: ModelConfig):
+        self.config = config
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Download the model if it is not on this disk."""
+        models.ensure(self.config.model, self.config.revision, self.config.source, say)
+
+    @cached_property
+    def files(self) -> models.LocalModel:
+        """The model's folder, source and revision; a SetupError if it was never pulled."""
+        return models.require(self.config.model, self.config.revision, self.config.source)
+
+    @cached_property
+    def precision(self) -> str:
+        """The precision on this machine; ``auto`` is resolved."""
+        return environment.precision(self.config.precision)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch has it."""
+        import torch
+
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+
+    def length(self, side: Literal["query", "passage"]) -> int | None:
+        """Tokens kept of a query or a passage: the setting; None: sentence-transformers takes the folder's.
+
+        For the heads of BGE-M3 it is the folder's.
+        """
+        setting: int | None = getattr(self.config, f"{side}_length")
+        if setting is None and self.config.head == "bge-m3":
+            return model_folder.stated_length(self.files.path)
+        return setting
+
+    def model_conventions(self) -> dict[str, Any]:
+        """Return the model with its revision, lengths, precision and library versions.
+
+        Raises:
+            UsageError: the model has Python code of its own that the recipe does not allow.
+        """
+        config, files = self.config, self.files
+        consent = config.trust_remote_code
+        model_folder.check_consent(consent, model_folder.own_code(files.path), files.path, files.revision)
+        return {
+            "model": files.name,
+            "model_source": files.source,
+            "model_revision": files.revision,
+            **({} if consent is None else {"trust_remote_code": consent}),
+            "head": config.head,
+            "title_separator": config.title_separator,
+            "query_length": self.length("query"),
+            "passage_length": self.length("passage"),
+            "batch_size": config.batch_size,
+            "precision": self.precision,
+            "sentence-transformers": package_version("sentence-transformers"),
+            "torch": package_version("torch"),
+            "transformers": package_version("transformers"),
+        }
