@@ -24,8 +24,17 @@ SHORT = {
     "me5-base": Pin("intfloat/multilingual-e5-base", "d13f1b27baf31030b7fd040960d60d909913633f"),
     "me5-large": Pin("intfloat/multilingual-e5-large", "ab10c1a7f42e74530fe7ae5be82e6d4f11a719eb"),
     "bge-m3": Pin("BAAI/bge-m3", "5617a9f61b028005a4858fdac845db406aefb181"),
+    "bge-reranker-v2-m3": Pin("BAAI/bge-reranker-v2-m3", "953dc6f6f85a1b2dbfca4c34a2796e7dde08d41e"),
     "mdpr": Pin("castorini/mdpr-tied-pft-msmarco", "7d0770f05d26ac1bf577a9454a96afcc05d654d6"),
     "mcontriever": Pin("facebook/mcontriever-msmarco", "9ff6abed2c2fdf32bbbd8b4e98fb10160e317375"),
+    "me5-large-instruct": Pin("intfloat/multilingual-e5-large-instruct", "baa7be480a7de1539afce709c8f13f833a510e0a"),
+    "arctic-embed-l-v2": Pin("Snowflake/snowflake-arctic-embed-l-v2.0", "edc2df7b6c25794b340229ca082e7c78782e6374"),
+    "qwen3-embedding": Pin("Qwen/Qwen3-Embedding-0.6B", "b22da495047858cce924d27d76261e96be6febc0"),
+    "embeddinggemma": Pin("google/embeddinggemma-300m", "64614b0b8b64f0c6c1e52b07e4e9a4e8fe4d2da2"),
+    "granite-embedding": Pin(
+        "ibm-granite/granite-embedding-278m-multilingual", "84e3546b88b0cb69f8078608a1df558020bcbf1f"
+    ),
+    "labse": Pin("sentence-transformers/LaBSE", "e34fab64a3011d2176c99545a93d5cbddc9a91b7"),
     "mbert": Pin("google-bert/bert-base-multilingual-cased", "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"),
 }
 WITHOUT_OWNER = {

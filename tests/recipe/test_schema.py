@@ -14,6 +14,7 @@ def write(tmp_path, text: str, name: str = "mine.yaml") -> str:
     return str(path)
 
 
+BOOSTED = ("mbert", "mdpr", "me5-large", "me5-small", "me5-small-6l", "qwen3-embedding", "released", "sample")
 STRATEGIES = ("absolute", "bm25", "in-batch", "margin-pos", "perc-pos", "random", "shifted")
 
 GOOD = "summary: mine\nretriever: {name: bm25, k1: 1.2}\n"
@@ -25,20 +26,25 @@ LAB = ("bm25", "boosted", "boosted-plus", "in-batch", "margin-pos", "perc-pos", 
 def test_every_shipped_recipe_loads():
     names = list(registry.recipe_files())
     assert names == [
+        "arctic-embed-l-v2",
         "bge-m3",
+        *(f"bge-m3-{name}" for name in ("all", "multi", "rerank", "sparse")),
         "bm25",
         "bm25-mdpr-hybrid",
         "boosted",
-        *(
-            f"boosted-{name}"
-            for name in ("mbert", "mdpr", "me5-large", "me5-small", "me5-small-6l", "released", "sample")
-        ),
+        *(f"boosted-{name}" for name in BOOSTED),
+        "embeddinggemma",
+        "granite-embedding",
+        "gte-multilingual-base",
+        "jina-embeddings-v3",
         "lab",
         *(f"lab-{name}" for name in LAB),
+        "labse",
         "mcontriever",
         "mdpr",
         "me5-base",
         "me5-large",
+        "me5-large-instruct",
         "me5-small",
         "me5-small-64",
         "naive",
@@ -46,6 +52,7 @@ def test_every_shipped_recipe_loads():
         "naive-me5-small-6l",
         *(f"naive-me5-small-6l-{name}" for name in STRATEGIES),
         *(f"naive-{name}" for name in ("perc-pos", "random", "shifted")),
+        "qwen3-embedding",
     ]
     for name in names:
         assert recipe.load(name).name == name

@@ -42,9 +42,18 @@ MODEL_CARDS = {
     "intfloat/multilingual-e5-base": ModelCard(278, "MIT"),
     "intfloat/multilingual-e5-large": ModelCard(560, "MIT"),
     "BAAI/bge-m3": ModelCard(568, "MIT"),
+    "BAAI/bge-reranker-v2-m3": ModelCard(568, "Apache-2.0"),
     "google-bert/bert-base-multilingual-cased": ModelCard(178, "Apache-2.0"),
     "castorini/mdpr-tied-pft-msmarco": ModelCard(178, None),
     "facebook/mcontriever-msmarco": ModelCard(178, None),
+    "intfloat/multilingual-e5-large-instruct": ModelCard(560, "MIT"),
+    "alibaba-nlp-community/gte-multilingual-base": ModelCard(305, "Apache-2.0"),
+    "Snowflake/snowflake-arctic-embed-l-v2.0": ModelCard(568, "Apache-2.0"),
+    "Qwen/Qwen3-Embedding-0.6B": ModelCard(596, "Apache-2.0"),
+    "google/embeddinggemma-300m": ModelCard(308, "Gemma"),
+    "jinaai/jina-embeddings-v3-hf": ModelCard(572, "CC-BY-NC-4.0"),
+    "ibm-granite/granite-embedding-278m-multilingual": ModelCard(278, "Apache-2.0"),
+    "sentence-transformers/LaBSE": ModelCard(471, "Apache-2.0"),
 }
 
 PUBLISHED_BACKBONES = {
