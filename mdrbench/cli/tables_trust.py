@@ -11,6 +11,7 @@ from mdrbench.commands.audit.check_report import Report, score_text
 from mdrbench.core.console import shown
 
 if TYPE_CHECKING:
+    from mdrbench.commands.audit.equivalence import Changed
     from mdrbench.results.verified import Verified
 
 STYLES = {
@@ -38,6 +39,23 @@ def print_check(report: Report) -> None:
         if found.mend:
             out.print(Text(f"  mend: {found.mend}"), soft_wrap=True)
     out.print(Text(report.summary()), soft_wrap=True)
+
+
+def print_changed(names: list[str], rows: list[Changed], allowed: float) -> None:
+    """A line for each language, and one sentence."""
+    out = console()
+    headings = ["topics", "other hits", "other order", "other nDCG@10", names[0], names[1], "largest change"]
+    table = new_table(f"{names[1]} against {names[0]}: topics whose first 10 hits change", "", headings)
+    for row in rows:
+        style = "bold red" if row.moved > allowed else ""
+        cells = [row.topics, row.hits, row.order, row.scores]
+        means = [f"{row.reference:.4f}", f"{row.other:.4f}", f"{row.largest:.4f}"]
+        table.add_row(row.lang, *map(str, cells), *means, style=style)
+    out.print(table)
+    topics, changed = sum(row.topics for row in rows), sum(row.hits + row.order for row in rows)
+    far = [row.lang for row in rows if row.moved > allowed]
+    moved = f"moved by more than {allowed:g} in {', '.join(far)}" if far else f"moved by at most {allowed:g}"
+    out.print(Text(f"{changed} of {topics} topics change; mean nDCG@10 {moved}."), soft_wrap=True)
 
 
 def print_verified(found: list[Verified]) -> None:

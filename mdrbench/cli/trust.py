@@ -58,14 +58,25 @@ def check(
     junit: Annotated[Optional[Path], typer.Option(help="Write a JUnit XML report to this file.")] = None,
     markdown: Annotated[Optional[Path], typer.Option(help="Write a Markdown summary to this file.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Print annotations for GitHub Actions.")] = False,
+    encoder: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Run two recipes and count the topics that change: the reference, then the other. Twice."),
+    ] = None,
+    data: Data = None,
+    split: Split = "dev",
+    cache: Cache = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare results with reference results.
+    """Compare results with reference results, or one recipe's encoder with another's.
 
-    Exit code 6 if a score dropped or is missing.
+    Exit code 6 if a score dropped or is missing; with --encoder, if a language's nDCG@10 moved by more than the
+    tolerance.
 
     Example: mdrbench check results/sample --against HEAD
     """
+    if encoder:
+        _check_encoders(encoder, data, langs, split, tolerance, cache, quiet, as_json)
     from mdrbench.commands.audit import check_report, checking, references
     from mdrbench.core.languages import ALL, OTHERS, SURPRISE, parse_langs
 
@@ -94,6 +105,32 @@ def check(
         for line in check_report.github(report):
             print(line, file=sys.stderr if as_json else sys.stdout)
     raise typer.Exit(report.exit_code)
+
+
+def _check_encoders(
+    names: list[str],
+    data: str | None,
+    langs: str | None,
+    split: str,
+    tolerance: list[str] | None,
+    cache: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from mdrbench.commands.audit import check_report, equivalence
+    from mdrbench.core.errors import UsageError
+
+    if data is None:
+        raise UsageError("--encoder needs a data set", mend="give --data")
+    allowed = check_report.parse_tolerances(tolerance or [])[0]
+    rows = equivalence.compare(names, data, langs or "all", split, open_store(cache), quiet)
+    if as_json:
+        print_json([row._asdict() for row in rows])
+    else:
+        from mdrbench.cli import tables_trust
+
+        tables_trust.print_changed(names, rows, allowed)
+    raise typer.Exit(equivalence.EXIT_CODE if any(row.moved > allowed for row in rows) else 0)
 
 
 def _write(path: Path, text: str) -> None:
