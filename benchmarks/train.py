@@ -183,6 +183,7 @@ def theirs(folder: Path, data: dict[str, Material], steps: int, precision: str, 
                 max_steps=steps,
                 learning_rate=LEARNING_RATE,
                 warmup_steps=0.1,
+                use_cpu=not torch.cuda.is_available(),  # else bf16 is refused without a GPU
                 bf16=precision == "bf16",
                 fp16=precision == "fp16",
                 save_strategy="no",

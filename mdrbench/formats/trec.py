@@ -287,11 +287,13 @@ def _whole(path: Path) -> Iterable[tuple[int, str]]:
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """Write a gzipped TREC run, hits in the order of the tie rule, scores with the 9 digits that keep a float32.
+    """Write a TREC run, hits in the order of the tie rule, scores with the 9 digits that keep a float32.
+
+    A path that ends in ``.gz`` is compressed.
 
     The same run gives the same bytes. Topics without hits leave no line, as everywhere in the field.
     """
-    with gzip_file(path) as file:
+    with gzip_file(path) if path.suffix == ".gz" else open(path, "wb") as file:
         for qid, hits in run.items():
             check_hits(qid, hits, str(path))
             order = enumerate(by_tie_rule(hits), 1)
