@@ -231,7 +231,10 @@ def sign(
 def submit(
     runs: Annotated[
         list[str],
-        typer.Argument(help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, or one file with --langs LANG."),
+        typer.Argument(
+            help="LANG=FILE, a pattern such as runs/{lang}.trec.gz, one file with --langs LANG, or a folder of mteb's "
+            "predictions."
+        ),
     ],
     system: Annotated[str, typer.Option(help="Name of the system in tables.")],
     data: Annotated[
@@ -270,29 +273,33 @@ def submit(
 
     All files are checked first. Nothing is written if one of them is wrong.
     """
+    from tempfile import TemporaryDirectory
+
     from mdrbench import results as store
-    from mdrbench.commands.audit import submission
+    from mdrbench.commands.audit import foreign_runs, submission
     from mdrbench.data.access import available, check_final, check_searchable, open_dataset, require
     from mdrbench.evaluation.measures import DEFAULT
 
     check_final(split, final)
     dataset = open_dataset(data)
     check_searchable(dataset)
-    files = submission.parse_runs(runs, langs, available(dataset))
-    require(dataset, list(files), split)
-    path, notes = submission.submit(
-        files,
-        submission.Words(system, summary, link, license_, size),
-        dataset,
-        split,
-        results,
-        open_store(cache),
-        names=tuple(measures.replace(",", " ").split()) if measures else DEFAULT,
-        allow_missing=allow_missing,
-        replace=replace,
-        quiet=quiet,
-        command=recorded_command(),
-    )
+    with TemporaryDirectory() as folder:
+        words = foreign_runs.as_runs(runs, split, Path(folder))
+        files = submission.parse_runs(words, langs, available(dataset))
+        require(dataset, list(files), split)
+        path, notes = submission.submit(
+            files,
+            submission.Words(system, summary, link, license_, size),
+            dataset,
+            split,
+            results,
+            open_store(cache),
+            names=tuple(measures.replace(",", " ").split()) if measures else DEFAULT,
+            allow_missing=allow_missing,
+            replace=replace,
+            quiet=quiet,
+            command=recorded_command(),
+        )
     for note in notes:
         say(f"note: {note}")
     if as_json:

@@ -105,10 +105,21 @@
     });
     const tested = rows.filter((row) => row.topics);
     holm(tested.map((row) => row.p)).forEach((p, i) => { tested[i].holm = p; });
-    const alpha = Number($("choose").dataset.alpha);
-    for (const row of rows) row.real = row.holm < alpha;
-    return { rows, tested, one, other, alike };
+    // Two systems of the leaderboard have its verdict: they differ exactly if they share no letter.
+    const alpha = Number($("choose").dataset.alpha), ranking = measure === all.measures[0];
+    const verdict = (lang) => (ranking && one.letters[lang] && other.letters[lang] ? !spelled(one.letters[lang]).some((letter) => spelled(other.letters[lang]).includes(letter)) : null);
+    const board = tested.length > 0 && tested.every((row) => verdict(row.lang) !== null);
+    for (const row of tested) row.real = board ? verdict(row.lang) : row.holm < alpha;
+    const average = board && tested.length === rows.length ? verdict("average") : null;
+    return { rows, tested, one, other, alike, board, average };
   };
+  const ALPHABET = "abcdefghijklmnopqrstuvwxyz";
+  const place = (letter) => ALPHABET.indexOf(letter[0]) + 26 * Number(letter.slice(1) || 0);
+  /** Letters such as "ab" or "b–e" as numbers. */
+  const spelled = (text) => text.match(/[a-z]\d*(?:\u2013[a-z]\d*)?/g).flatMap((part) => {
+    const [from, to] = part.split("\u2013").map(place);
+    return Array.from({ length: (to ?? from) - from + 1 }, (_, i) => from + i);
+  });
 
   // -- drawing --------------------------------------------------------------------------------------------------------------
   const element = (name, attributes = {}, ...children) => {
@@ -188,12 +199,12 @@
         element("th", { scope: "row", class: "left" }, element("a", { href: `${languages}${encodeURIComponent(row.lang)}.html` }, all.languages[row.lang][0])),
         some ? cell(t ? String(t.d.length) : "–") : null, cell(fixed(row.a, 4)), cell(fixed(row.b, 4)),
         cell(signed(row.difference, 4) + (row.real ? "*" : ""), { class: row.real ? "best" : null }),
-        ...(some ? [...tests.map((text) => cell(text)), cell(p(row.p)), cell(p(row.holm), { class: row.real ? "best" : null })] : []));
+        ...(some ? [...tests.map((text) => cell(text)), cell(p(row.p)), cell(!found.board ? p(row.holm) : row.real ? "< 0.05" : "\u2265 0.05", { class: row.real ? "best" : null })] : []));
     });
     return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences by language" },
       element("table", { class: "stuck tests" }, element("thead", {}, head), element("tbody", {}, ...body)),
       element("p", { class: "quiet legend" }, found.tested.length
-        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. * p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over the languages.`
+        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. * p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over ${found.board ? `${all.family} of the leaderboard, in each column` : "the languages of this pair"}.`
         : `${measure}. No tests: ${found.one.measured && found.other.measured ? "the two have no topic-level scores on the same topics and to the same depth" : "published figures have no topic-level scores"}.`));
   };
 
@@ -247,10 +258,10 @@
     const parts = [figureGrid(all, found, measure, words), element("h2", {}, "By language"), table(all, found, measure), await moved(all, found)];
     if (mine !== turn) return;
     said.textContent = `Average of ${count}: ${measure} ${fixed(mean(found.rows.map((r) => r.a)))} against ${fixed(mean(found.rows.map((r) => r.b)))}, a difference of ${signed(average)}. ${words}`
-      + (found.tested.length ? ` ${real} of ${found.tested.length} tested differences ${real === 1 ? "is" : "are"} significant.` : "");
+      + (found.tested.length ? ` ${real} of ${found.tested.length} tested differences ${real === 1 ? "is" : "are"} significant.` : "")
+      + (found.average === null ? "" : ` The averages ${found.average ? "differ significantly" : "do not differ significantly"}.`);
     const page = [a, b].sort().join("--") + ".html";
     if (all.pairs.includes(page)) parts.unshift(element("p", {}, element("a", { href: page }, "Page of this pair, with the topics that make the difference")));
-    else if (found.one.measured !== found.other.measured) parts.unshift(element("p", { class: "note" }, "One system is measured here and the other is a published figure. Versions, depths and judgments may differ, and no test is possible."));
     place.replaceChildren(...parts.filter(Boolean));
   };
   const figureGrid = (all, found, measure, words) => {

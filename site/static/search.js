@@ -4,22 +4,55 @@
   const root = document.body.dataset.root;
   const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 
+  // Whether two words differ by at most so many letters added, left out, replaced or swapped with a neighbour.
+  function near(a, b, most) {
+    if (Math.abs(a.length - b.length) > most) return false;
+    let before = [], row = Array.from({ length: b.length + 1 }, (_, i) => i);
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j++) {
+        next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] !== b[j - 1]));
+        if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) next[j] = Math.min(next[j], before[j - 2] + 1);
+      }
+      before = row;
+      row = next;
+    }
+    return row[b.length] <= most;
+  }
+
   function search(query, entries) {
     const words = fold(query).split(/\s+/).filter(Boolean);
     if (!words.length) return [];
     const found = [];
     for (const entry of entries) {
-      const name = fold(entry.name), all = `${name} ${fold(entry.about)}`;
-      if (!words.every((word) => all.includes(word))) continue;
-      const score = name === words.join(" ") ? 0 : name.startsWith(words[0]) ? 1 : name.includes(words[0]) ? 2 : 3;
-      found.push([score, entry]);
+      entry.folded ??= fold(entry.name);
+      entry.all ??= `${entry.folded} ${fold(entry.about)}`;
+      if (!words.every((word) => entry.all.includes(word))) continue;
+      const name = entry.folded;
+      found.push([name === words.join(" ") ? 0 : name.startsWith(words[0]) ? 1 : name.includes(words[0]) ? 2 : 3, entry]);
+    }
+    if (!found.length) {
+      const words = fold(query).split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+      for (const entry of entries) {
+        const parts = entry.folded.split(/[^\p{L}\p{N}]+/u);
+        if (words.every((word) => entry.all.includes(word) || (word.length > 3 && parts.some((part) => near(word, part, word.length > 6 ? 2 : 1))))) found.push([4, entry]);
+      }
     }
     return found.sort((a, b) => a[0] - b[0]).slice(0, 12).map((pair) => pair[1]);
   }
 
   function prepare() {
-    const form = document.querySelector(".search"), entries = window.mdrbenchIndex;
-    if (!form || !entries) return;
+    const form = document.querySelector(".search");
+    if (!form) return;
+    let entries = [];
+    const fetchIndex = () => {                                          // the index is loaded when somebody searches
+      if (fetchIndex.asked) return;
+      fetchIndex.asked = true;
+      const script = document.createElement("script");
+      script.src = `${root}search-index.js`;
+      script.onload = () => { entries = window.mdrbenchIndex ?? []; if (field.value) show(); };
+      document.head.append(script);
+    };
     const field = form.querySelector("input"), list = form.querySelector("ul");
     let chosen = -1;
     form.hidden = false;
@@ -49,7 +82,7 @@
         item.addEventListener("mousedown", (event) => { event.preventDefault(); go(item); });
         return item;
       }));
-      if (!found.length && field.value.trim()) {
+      if (!found.length && entries.length && field.value.trim()) {
         const none = document.createElement("li");
         none.setAttribute("role", "option");
         none.setAttribute("aria-disabled", "true");
@@ -63,7 +96,7 @@
     };
 
     field.addEventListener("input", show);
-    field.addEventListener("focus", () => { if (field.value) show(); });
+    field.addEventListener("focus", () => { fetchIndex(); if (field.value) show(); });
     field.addEventListener("blur", close);
     field.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") { event.preventDefault(); choose(chosen + 1); }

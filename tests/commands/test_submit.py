@@ -11,7 +11,7 @@ import pytest
 from support.recorded_results import LANGS, copied, kept, quick, recorded
 
 from mdrbench import results, site
-from mdrbench.commands.audit import submission, verification
+from mdrbench.commands.audit import foreign_runs, submission, verification
 from mdrbench.commands.audit.submission import Words, parse_runs
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.store import Store, file_sha256
@@ -70,6 +70,29 @@ def test_our_own_run_handed_in_gets_our_own_scores(submit, runs):
     assert result.system.submission.link == "https://example.org"
     assert result.system.submission.runs == {lang: file_sha256(path) for lang, path in runs.items()}
     jsonschema.Draft202012Validator(results.json_schema()).validate(json.loads(path.read_text()))
+
+
+def test_predictions_of_mteb_and_rankings_without_scores_are_read_as_runs(tmp_path):
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    hits = {"q1": {"d2": 0.25, "d1": 0.5}, "q2": {"d3": 1.0}}
+    (folder / "MIRACLRetrieval_predictions.json").write_text(
+        json.dumps({"mteb_model_meta": {"model_name": "x"}, "sw": {"dev": hits}, "fi": {"dev": {"q9": {"d4": -1.5}}}})
+    )
+    (tmp_path / "top.tsv").write_text("q1\td7\t1\nq1\td8\t2\n")
+    words = foreign_runs.as_runs([str(folder), f"te={tmp_path / 'top.tsv'}", "ar=plain.trec"], "dev", tmp_path)
+    assert words == [*(f"{lang}={tmp_path / lang}.trec" for lang in ("sw", "fi", "te")), "ar=plain.trec"]
+    assert lines_of(tmp_path / "sw.trec") == [
+        "q1 Q0 d1 1 0.5 converted",
+        "q1 Q0 d2 2 0.25 converted",
+        "q2 Q0 d3 1 1.0 converted",
+    ]
+    assert lines_of(tmp_path / "te.trec") == ["q1 Q0 d7 1 1.0 converted", "q1 Q0 d8 2 0.5 converted"]
+    with pytest.raises(DataError, match="sw has no split train"):
+        foreign_runs.as_runs([str(folder)], "train", tmp_path)
+    (tmp_path / "top.tsv").write_text("q1\td7\t1\nq1\td8\tsecond\n")
+    with pytest.raises(DataError, match=r"top\.tsv:2: not a topic, a passage and a rank"):
+        foreign_runs.as_runs([f"te={tmp_path / 'top.tsv'}"], "dev", tmp_path)
 
 
 def test_a_submission_verifies_and_stands_in_the_table_of_its_like(submit, runs, tmp_path):

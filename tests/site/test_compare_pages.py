@@ -67,7 +67,7 @@ def test_the_page_shows_them(root, tmp_path):
         assert shown[1:4] == ["12", f"{t.mean_a:.4f}", f"{t.mean_b:.4f}"]
         assert shown[4].rstrip("*") == f"{t.difference:+.4f}".replace("-", "\u2212")
         assert shown[6:9] == [str(t.wins), str(t.ties), str(t.losses)]
-        assert shown[9:] == [f"{p:.4f}" for p in (t.p, row.p_corrected)]
+        assert shown[9:] == [f"{p:.4f}" for p in (t.p, t.p)]  # one pair: nothing to correct
     assert "mdrbench compare sample/one sample/two" in page.words
 
 

@@ -28,6 +28,7 @@ ENCODERS: dict[str, set[tuple[str, str]]] = {
         ("mteb", "Cohere/Cohere-embed-multilingual-v3.0"),
     },
     "BM25 (Lucene)": {("huang2025boosting", "BM25"), ("pyserini-2cr", "bm25")},
+    "mE5-large + boosted": {("huang2025boosting", "mE5 + boosted"), ("huang2025boosting", "mE5-large + boosted")},
     "mDPR": {("huang2025boosting", "mDPR"), ("pyserini-2cr", "mdpr-tied-pft-msmarco")},
     "mContriever": {("huang2025boosting", "mContriever"), ("pyserini-2cr", "mcontriever-tied-pft-msmarco")},
 }
@@ -98,17 +99,18 @@ def read_rows(root: Path) -> list[PublishedRow]:
         DataError: a file is not of its schema.
     """
     rows = [
-        _row(results.read(path), path.relative_to(root).as_posix(), path.parent.name)
+        as_row(results.read(path), path.relative_to(root).as_posix(), path.parent.name)
         for path in results.published_files(root)
     ]
     for carried in mteb_tables.read_results(root):
         place = carried.path.relative_to(root).as_posix()
         name = f"{place}#{carried.result.system.name}@{carried.result.system.revision}"
-        rows.append(_row(carried.result, name, "mteb", carried.facts))
+        rows.append(as_row(carried.result, name, "mteb", carried.facts))
     return rows
 
 
-def _row(result: Result, name: str, source: str, facts: ModelFacts | None = None) -> PublishedRow:
+def as_row(result: Result, name: str, source: str, facts: ModelFacts | None = None) -> PublishedRow:
+    """Return a published result as a row; ``name`` is its id, ``source`` the citation key of its source."""
     cells = [(lang, measure, cell) for lang, e in result.languages.items() for measure, cell in e.scores.items()]
     scores: dict[str, dict[str, float]] = {}
     for lang, measure, cell in cells:

@@ -88,16 +88,33 @@ def _build_and_swap(results_root: Path, out: Path, data: Sequence[str], cache: C
 
 def site_files(model: SiteModel) -> list[SiteFile]:
     """Return every file of the site, besides the static ones."""
-    from mdrbench.site.pages import ablation, about, compare, home, language, leaderboard, search_index, system
+    from mdrbench.site.pages import (
+        ablation,
+        about,
+        audit,
+        board_data,
+        compare,
+        explore,
+        home,
+        language,
+        leaderboard,
+        published,
+        search_index,
+        system,
+    )
 
     documents = list(about.pages())
     return [
         *home.pages(model),
         *leaderboard.pages(model),
         *system.pages(model),
+        *published.pages(model),
+        *audit.pages(model),
+        *board_data.assets(model),
         *language.pages(model),
         *ablation.pages(model),
         *compare.pages(model),
+        *explore.pages(model),
         *documents,
         search_index.asset(model, documents),
     ]

@@ -20,19 +20,29 @@ from mdrbench.site.pages.page import Page
 
 NAVIGATION = (
     ("Leaderboards", "index.html", "leaderboards"),
+    ("Audit", "audit.html", ""),
     ("Method", "method.html", ""),
     ("Data", "data.html", ""),
     ("Conventions", "conventions.html", ""),
     ("Submit", "submit.html", ""),
+    ("Documentation", "docs/index.html", "docs"),
 )
 """Title, address and section of the pages in every header."""
 
 COLLECTION_NAVIGATION = (
     ("Leaderboard", "index.html", "leaderboards"),
     ("Languages", "languages/", "languages"),
+    ("Plot", "plot.html", "plot"),
     ("Compare", "compare/", "compare"),
     ("Ablations", "ablations/", "ablations"),
 )
+
+
+CITATION = f"""@software{{mdrbench,
+  title = {{mdrbench: a benchmark of multilingual dense retrieval}},
+  version = {{{__version__}}},
+  note = {{Published figures: see the sources of each system}}
+}}"""
 
 
 class Renderer:
@@ -65,6 +75,7 @@ class Renderer:
             "navigation": [entry for entry in NAVIGATION if entry[1] in self._paths],
             "collection_navigation": self.collection_navigation,
             "version": __version__,
+            "citation": CITATION,
         }
 
     def render(self, page: Page) -> bytes:

@@ -8,21 +8,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mdrbench import results
 from mdrbench.core import console, registry
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, LANGUAGES, SURPRISE
 from mdrbench.evaluation import measures
-from mdrbench.results import Average, Cell, Result, ablations
+from mdrbench.results import Average, Cell, Result, ablations, mteb_tables
 from mdrbench.results.ablations import Ablation
+from mdrbench.results.audit.rows import encoder_name
+from mdrbench.results.mteb_tables import ModelFacts
 
 PUBLISHED_DATASET = "miracl"
 """The data set of almost all published figures; its collections come first."""
 
-HELD_BACK = ("chen2024m3", "cohere-notebooks", "flagembedding-rerankers")
-"""Sources that the site does not show yet: it does not separate single-vector, multi-vector and reranking systems."""
+SMOKE_TEST = "sample"
+"""The data set that only shows that everything works; systems must not be ranked by it."""
 
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 
@@ -50,12 +52,16 @@ class Entry:
     Attributes:
         slug: its part of addresses, unique in its collection.
         variant: the name that an ablation gives to this result; empty if it belongs to no ablation.
+        row_id: the id under which the audit names a published row; empty for measured systems.
+        facts: what mteb says about a published model.
     """
 
     result: Result
     path: Path
     slug: str
     variant: str = ""
+    row_id: str = ""
+    facts: ModelFacts | None = None
 
     @property
     def measured(self) -> bool:
@@ -66,6 +72,21 @@ class Entry:
     def submitted(self) -> bool:
         """Whether mdrbench scored run files that somebody else made."""
         return self.result.system.submission is not None
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is a variant of a recipe: a run of an ablation, or a run with ``--set``."""
+        return self.measured and bool(self.variant or self.result.system.overrides or self.result.system.variant_of)
+
+    @cached_property
+    def source(self) -> str:
+        """The citation key of a published row's source; empty for a measured system."""
+        return "" if self.measured else self.row_id.split("/")[1] if self.row_id else self.path.parent.name
+
+    @cached_property
+    def identity(self) -> str:
+        """The name under which all sources of a published system are shown together; the slug of a measured one."""
+        return self.slug if self.measured else encoder_name(self.source, self.result.system.name)
 
     @cached_property
     def name(self) -> str:
@@ -106,6 +127,16 @@ class Collection:
         return [entry for entry in self.entries if entry.measured]
 
     @cached_property
+    def systems(self) -> list[Entry]:
+        """The measured systems that are ranked: all but the variants of recipes."""
+        return [entry for entry in self.measured if not entry.is_variant]
+
+    @property
+    def is_smoke_test(self) -> bool:
+        """Whether it is too small to rank systems by it."""
+        return self.name == SMOKE_TEST
+
+    @cached_property
     def published(self) -> list[Entry]:
         """Figures from publications."""
         return [entry for entry in self.entries if not entry.measured]
@@ -129,8 +160,8 @@ class Collection:
         return f"{slug(self.name)}/" if self.split == "dev" else f"{slug(self.name)}/{slug(self.split)}/"
 
     def system_page(self, entry: Entry) -> str:
-        """The address of a system's page."""
-        return f"{self.folder}systems/{entry.slug}.html"
+        """The address of a system's page. A published system has one page for all collections."""
+        return f"{self.folder}systems/{entry.slug}.html" if entry.measured else published_page(entry.identity)
 
     def language_page(self, lang: str) -> str:
         """The address of a language's page."""
@@ -139,6 +170,11 @@ class Collection:
     def comparison_page(self, a: Entry, b: Entry) -> str:
         """The address of the page that compares two systems, in either order."""
         return f"{self.folder}compare/{'--'.join(sorted((a.slug, b.slug)))}.html"
+
+
+def published_page(identity: str) -> str:
+    """The address of the page of a published system."""
+    return f"systems/{slug(identity)}.html"
 
 
 def in_table_order(langs: Iterable[str]) -> list[str]:
@@ -156,23 +192,58 @@ def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]
     Raises:
         DataError: one or more files are damaged; the error names all of them.
     """
-    packaged = registry.resource("results")
-    named = {path.relative_to(r): path for r in (packaged, root) for path in results.published_files(r)}
-    published = [named[name] for name in sorted(named) if name.parent.name not in HELD_BACK]
     problems: list[DataError] = []
-    read = _read_all([*results.files(root), *published], results.read, problems)
+    published = _published(root, problems)
+    read = _read_all(results.files(root), results.read, problems)
     stored = _read_all(ablations.files(root), ablations.read, problems)
     if problems:
         raise _together(problems)
-    groups: dict[tuple[str, str], list[tuple[Path, Result]]] = {}
+    groups: dict[tuple[str, str], list[_Row]] = {}
     for path, result in read.items():
-        if result.kind == "measured" and not result.sealed:
+        if not result.sealed:
             console.say(f"{console.shown(path)}: left out, an older mdrbench wrote it: `mdrbench seal` upgrades it")
             continue
-        groups.setdefault((collection_name(result), result.split), []).append((path, result))
+        groups.setdefault((collection_name(result), result.split), []).append(_Row(result, path))
+    for row in published:
+        groups.setdefault((collection_name(row.result), row.result.split), []).append(row)
     ordered = sorted(groups, key=lambda g: (g[0] != PUBLISHED_DATASET, g[0], g[1] != "dev", g[1]))
     variants = _variant_names(stored)
     return [Collection(name, split, _entries(groups[name, split], variants)) for name, split in ordered], stored
+
+
+class _Row(NamedTuple):
+    """A result, its file, and for a published row its id and what is known about the model."""
+
+    result: Result
+    path: Path
+    row_id: str = ""
+    facts: ModelFacts | None = None
+
+
+def packaged_results() -> Path:
+    """Return the results that come with mdrbench: published figures, and in a checkout all others."""
+    return registry.resource("results")
+
+
+def _published(root: Path, problems: list[DataError]) -> list[_Row]:
+    """Read all published rows. A file of ``root`` replaces the packaged file of the same name."""
+    named = {path.relative_to(r): path for r in (packaged_results(), root) for path in results.published_files(r)}
+    read = _read_all([named[name] for name in sorted(named)], results.read, problems)
+    names = {path: name.as_posix() for name, path in named.items()}
+    rows: list[_Row] = []
+    of_encoder: dict[str, ModelFacts] = {}
+    tables = root if (root / mteb_tables.FOLDER).is_dir() else packaged_results()
+    try:
+        for result, path, facts in mteb_tables.read_results(tables):
+            row_id = f"{path.relative_to(tables).as_posix()}#{result.system.name}@{result.system.revision}"
+            rows.append(_Row(result, path, row_id, facts))
+            of_encoder[encoder_name("mteb", facts.name)] = facts
+    except DataError as error:
+        problems.append(error)
+    for path, result in read.items():
+        identity = encoder_name(path.parent.name, result.system.name)
+        rows.append(_Row(result, path, names[path], of_encoder.get(identity)))
+    return rows
 
 
 def _read_all(paths: list[Path], read: Callable[[Path], Stored], problems: list[DataError]) -> dict[Path, Stored]:
@@ -214,14 +285,14 @@ def collection_name(result: Result) -> str:
     return f"{result.dataset}-{variant}"
 
 
-def _entries(files: list[tuple[Path, Result]], variants: dict[Path, str]) -> list[Entry]:
-    """Return the entries with slugs from their file names; a slug that is taken gets a number."""
+def _entries(rows: list[_Row], variants: dict[Path, str]) -> list[Entry]:
+    """Return the entries with slugs from file names, or from models' names; a slug that is taken gets a number."""
     entries: list[Entry] = []
     taken: dict[str, int] = {}
-    for path, result in files:
+    for result, path, row_id, facts in rows:
         stem = path.stem if result.kind == "measured" else f"{path.parent.name}-{path.stem}"
-        base = slug(stem.removesuffix(f".{result.split}"))
+        base = slug(result.system.name if "#" in row_id else stem.removesuffix(f".{result.split}"))
         taken[base] = taken.get(base, 0) + 1
         unique = base if taken[base] == 1 else f"{base}-{taken[base]}"
-        entries.append(Entry(result, path, unique, variants.get(path, "")))
+        entries.append(Entry(result, path, unique, variants.get(path, ""), row_id, facts))
     return sorted(entries, key=lambda e: (not e.measured, e.name, e.slug))

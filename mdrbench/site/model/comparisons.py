@@ -15,6 +15,8 @@ from mdrbench.results import comparison, seeds
 from mdrbench.results.comparison import LanguageComparison, Moved
 from mdrbench.site.cache import Cache
 from mdrbench.site.model.collection import Collection, Entry
+from mdrbench.site.model.leaderboard import AVERAGE
+from mdrbench.site.model.ranking import Leaderboard
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
 
 FORMAT = 5
@@ -43,6 +45,8 @@ class SystemComparison:
         macro: for each measure of both systems: the averages of A and B, and the average difference.
         only_in_one: languages that only one of the two systems has.
         scores: the topic-level scores of both.
+        p_values: language, or :data:`AVERAGE` -> p value of the paired t test after Holm's correction over the family.
+        family: the tests that the correction is over, in words. Two systems of a leaderboard have its verdict.
     """
 
     collection: Collection
@@ -55,6 +59,17 @@ class SystemComparison:
     macro: dict[str, tuple[float, float, Difference]]
     only_in_one: list[str]
     scores: SharedScores
+    p_values: dict[str, float]
+    family: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether one of the systems is trained: a test of one training each counts topics alone."""
+        return bool(seeds.of(self.a.result) or seeds.of(self.b.result))
+
+    def differs(self, column: str) -> bool:
+        """Whether the two differ significantly in a language, or in the average."""
+        return self.p_values[column] < ALPHA
 
     @property
     def address(self) -> str:
@@ -63,7 +78,7 @@ class SystemComparison:
 
     def significant(self, sign: int) -> list[str]:
         """Return the languages in which A (``sign`` 1) or B (-1) is significantly better."""
-        rows = (row for row in self.languages if row.significant)
+        rows = (row for row in self.languages if self.differs(row.lang))
         return [row.lang for row in rows if row.test.difference * sign > 0]
 
     def moved(self, most: int, per_language: int = 0) -> list[Moved]:
@@ -122,15 +137,19 @@ def _strength(entry: Entry, measure: str) -> tuple[int, float, str]:
 
 
 def compare_systems(
-    collection: Collection, scores: Mapping[Entry, EntryScores], cache: Cache
+    collection: Collection, scores: Mapping[Entry, EntryScores], cache: Cache, board: Leaderboard
 ) -> list[SystemComparison]:
-    """Compare the chosen pairs; pairs that are not comparable or lack topic-level scores are left out."""
+    """Compare the chosen pairs; pairs that are not comparable or lack topic-level scores are left out.
+
+    Args:
+        board: the leaderboard of the first measure, which has the verdict on the systems that it ranks.
+    """
     measure = collection.measures[0]
     pairs = [(a, b, _shared_scores(a, b, measure, scores)) for a, b in choose_pairs(collection)]
     pairs = [pair for pair in pairs if pair[2]]
     source = [FORMAT, asdict(PROTOCOL), measure, [_source(*pair) for pair in pairs]]
     numbers = cache.get("comparisons", source, lambda: _numbers(pairs, measure))
-    return [_comparison(collection, *pair, found) for pair, found in zip(pairs, numbers, strict=True)]
+    return [_comparison(collection, *pair, found, board) for pair, found in zip(pairs, numbers, strict=True)]
 
 
 def _source(a: Entry, b: Entry, shared: SharedScores) -> list[Any]:
@@ -155,22 +174,40 @@ def _shared_scores(a: Entry, b: Entry, measure: str, scores: Mapping[Entry, Entr
 
 
 def _comparison(
-    collection: Collection, a: Entry, b: Entry, shared: SharedScores, numbers: dict[str, Any]
+    collection: Collection, a: Entry, b: Entry, shared: SharedScores, numbers: dict[str, Any], board: Leaderboard
 ) -> SystemComparison:
     measure = collection.measures[0]
+    languages = [LanguageComparison(lang, PairedTest(*t), p, star) for lang, t, p, star in numbers["languages"]]
     macro = {name: (x, y, Difference(*interval)) for name, x, y, interval in numbers["macro"]}
+    p_values, family = _verdict(board, a, b, languages, macro[measure][2])
     return SystemComparison(
         collection=collection,
         a=a,
         b=b,
         measure=measure,
-        languages=[LanguageComparison(lang, PairedTest(*t), p, star) for lang, t, p, star in numbers["languages"]],
+        languages=languages,
         average=macro[measure][2],
         average_label=results.average_label(list(shared)),
         macro=macro,
         only_in_one=sorted(set(a.result.languages) ^ set(b.result.languages)),
         scores=shared,
+        p_values=p_values,
+        family=family,
     )
+
+
+def _verdict(
+    board: Leaderboard, a: Entry, b: Entry, rows: Sequence[LanguageComparison], alone: Difference
+) -> tuple[dict[str, float], str]:
+    """Return corrected p values by column and the family: that of the leaderboard, if it ranks both systems."""
+    found = {column: board.verdict(column, a, b) for column in (AVERAGE, *(row.lang for row in rows))}
+    known = {column: verdict.p for column, verdict in found.items() if verdict}
+    average = found[AVERAGE]
+    if average and len(known) == len(found):
+        pairs = f"the {average.pairs} pairs" if average.pairs > 1 else "the one pair"
+        return known, f"{pairs} of the {average.systems} systems of the leaderboard, in each column"
+    p_values = {AVERAGE: alone.p, **{row.lang: row.p_corrected for row in rows}}
+    return p_values, f"the {len(rows)} languages of this pair; the average is one test"
 
 
 def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedScores]], measure: str) -> list[dict[str, Any]]:

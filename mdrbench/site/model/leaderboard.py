@@ -15,6 +15,9 @@ from mdrbench.site.model.properties import SystemProperties
 AVERAGE = "average"
 """The column of averages; no language has this code."""
 
+DECIMALS = 3
+"""Published figures are ranked at this precision, the coarsest that publications print."""
+
 
 @dataclass
 class RankedScore:
@@ -24,7 +27,9 @@ class RankedScore:
         letters: significance letters; empty if the system was not tested.
         top: whether it is the best score, or not significantly different from the best.
         heat: colour from 0 (far below the best) to 9 (the best).
-        disputed: whether publications print different figures.
+        wrong: whether the audit suspects the figure; it is then not ranked.
+        disputed: whether another figure contradicts it or disagrees with it.
+        foreign: whether the model's own list of languages lacks the language.
     """
 
     cell: Cell
@@ -32,7 +37,9 @@ class RankedScore:
     letters: str = ""
     top: bool = False
     heat: int = 0
+    wrong: bool = False
     disputed: bool = False
+    foreign: bool = False
 
     @property
     def interval(self) -> str:
@@ -43,13 +50,13 @@ class RankedScore:
 
 @dataclass(eq=False)
 class LeaderboardRow:
-    """A system by one measure.
+    """A system by one measure, with the figures of one source.
 
     Attributes:
         scores: by language, and :data:`AVERAGE`.
         average_languages: the languages of the system's average.
-        complete: whether the average covers all languages of the group's average.
-        reprints: other tables of the same publication that print the same figures.
+        complete: whether the average covers all languages of the group's average, and no figure of it is suspected.
+        others: the figures of other sources and tables for the same system.
     """
 
     entry: Entry
@@ -58,12 +65,22 @@ class LeaderboardRow:
     average_languages: tuple[str, ...] = ()
     average_label: str = ""
     complete: bool = False
-    reprints: list[Entry] = field(default_factory=list)
+    others: list[LeaderboardRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """The entry's name."""
-        return self.entry.name
+        """The system's name; a published system has the name under which its sources are shown together."""
+        return self.entry.name if self.entry.measured else self.entry.identity
+
+    @cached_property
+    def organisation(self) -> str:
+        """The part of a model's name before the slash, or nothing."""
+        return self.name.partition("/")[0] if "/" in self.name and not self.entry.measured else ""
+
+    @cached_property
+    def short_name(self) -> str:
+        """The name without the organisation."""
+        return self.name.partition("/")[2] if self.organisation else self.name
 
     @cached_property
     def properties(self) -> SystemProperties:
@@ -75,28 +92,42 @@ class LeaderboardRow:
         """``measured``, ``submitted`` or the citation key of the publication."""
         if self.entry.measured:
             return "submitted" if self.entry.submitted else "measured"
-        return self.entry.path.parent.name
+        return self.entry.source
 
     @cached_property
     def source(self) -> str:
-        """The publication with its tables; empty for a measured system."""
-        if self.entry.measured:
-            return ""
-        cells = [cell for entry in [self.entry, *self.reprints] if (cell := _any_cell(entry, self.measure))]
-        tables = list(dict.fromkeys(cell.table for cell in cells if cell.table))
-        known = published.SOURCES.get(cells[0].source or "") if cells else None
-        return ", ".join([known.short, *tables]) if known and known.short else self.entry.result.system.summary
+        """The publication with its table; empty for a measured system."""
+        return "" if self.entry.measured else source_of(self.entry, self.measure)
+
+    def columns(self) -> dict[str, RankedScore]:
+        """Return the scores that may be ranked, by column."""
+        return {
+            code: score for code, score in self.scores.items() if not score.wrong and (code != AVERAGE or self.complete)
+        }
 
 
 @dataclass(eq=False)
 class ComparableGroup:
-    """Rows that are ranked together; ``languages`` are those of the average that ranks them."""
+    """Rows that are ranked together; ``languages`` are those of the average that ranks them.
+
+    Attributes:
+        kind: ``measured``, ``published``, or ``predicted`` (figures that nobody measured; they have no ranks).
+        variants: variants of recipes; they are not ranked and no part of the family of tests.
+        family: the pairs that the letters' correction is over, in words; empty if nothing was tested.
+    """
 
     title: str
     note: str
-    measured: bool
+    kind: str
     rows: list[LeaderboardRow]
     languages: tuple[str, ...] = ()
+    variants: list[LeaderboardRow] = field(default_factory=list)
+    family: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether mdrbench scored the systems."""
+        return self.kind == "measured"
 
     @property
     def label(self) -> str:
@@ -105,9 +136,17 @@ class ComparableGroup:
 
     def columns(self) -> Iterable[tuple[str, list[LeaderboardRow]]]:
         """Yield each column with the rows that are ranked in it."""
-        for lang in dict.fromkeys(lang for row in self.rows for lang in row.scores):
-            yield lang, [row for row in self.rows if lang in row.scores and (lang != AVERAGE or row.complete)]
+        columns: dict[str, list[LeaderboardRow]] = {}
+        for row in self.rows:
+            for code in row.columns():
+                columns.setdefault(code, []).append(row)
+        yield from columns.items()
 
 
-def _any_cell(entry: Entry, measure: str) -> Cell | None:
-    return next((cell for lang in entry.result.languages if (cell := entry.cell(lang, measure))), None)
+def source_of(entry: Entry, measure: str) -> str:
+    """Name the publication, its table and its version in a few words."""
+    known = published.SOURCES.get(entry.source)
+    if known is None or known.short is None:
+        return entry.result.evaluated.software or entry.result.system.summary
+    table = next((cell.table for lang in entry.result.languages if (cell := entry.cell(lang, measure))), None)
+    return ", ".join(filter(None, [known.short, table]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench.site.model import significance
 from mdrbench.site.model.significance import Differences
@@ -18,18 +18,41 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+class ColumnTest(NamedTuple):
+    """All systems of a leaderboard's column tested against each other.
+
+    Attributes:
+        letters: for each system the numbers of its letters. The list is empty for a system that was scored on other
+            topics than most systems, and for all systems if fewer than two can be tested.
+        p_values: p values of all pairs after Holm's correction, shape (systems, systems); copies are left out.
+        rows: tested system -> its row in ``p_values``.
+    """
+
+    letters: list[list[int]]
+    p_values: np.ndarray | None = None
+    rows: dict[int, int] | None = None
+
+    @property
+    def systems(self) -> int:
+        """The systems of the family of tests. Copies of a system count once."""
+        return 0 if self.p_values is None else len(self.p_values)
+
+    @property
+    def pairs(self) -> int:
+        """The pairs that the correction is over."""
+        return self.systems * (self.systems - 1) // 2
+
+
 def of_column(
     tables: Sequence[Sequence[ScoreTable]], measure: str, known: dict[tuple[ScoreTable, ...], Differences]
-) -> list[list[int]]:
+) -> ColumnTest:
     """Test all systems of a leaderboard's column against each other.
+
+    Systems with the same score on every topic are copies. A copy changes no p value and gets the same letters.
 
     Args:
         tables: for each system its scores in each language of the column.
         known: the differences of other columns of the same measure; those of this column are added.
-
-    Returns:
-        For each system the numbers of its letters. The list is empty for a system that was scored on other topics than
-        most systems, and for all systems if fewer than two can be tested.
     """
     import numpy as np
 
@@ -39,27 +62,40 @@ def of_column(
     tested = [i for i, own in enumerate(topics) if own == usual and has_measure[i]]
     lettered: list[list[int]] = [[] for _ in tables]
     if len(tested) < 2 or any(len(qids) < 2 for qids in usual):
-        return lettered
+        return ColumnTest(lettered)
+    copies = _copies([tables[i] for i in tested], measure)
+    distinct = [tested[group[0]] for group in copies]
     languages = []
     for n in range(len(usual)):
-        same_language = [tables[i][n] for i in tested]
+        same_language = [tables[i][n] for i in distinct]
         key = tuple(same_language)
         if key not in known:
             qids = same_language[0].qids
             known[key] = significance.differences(np.stack([t.in_order(qids).of(measure) for t in same_language]))
         languages.append(known[key])
     order = np.argsort(-np.mean([language.means for language in languages], axis=0), kind="stable").tolist()
-    differing = significance.differ(significance.p_values(languages))
-    for i, numbers in zip(tested, letter_numbers(differing, order), strict=True):
-        lettered[i] = numbers
-    return lettered
+    corrected = significance.corrected(significance.p_values(languages))
+    for group, numbers in zip(copies, letter_numbers(corrected < significance.LEVEL, order), strict=True):
+        for place in group:
+            lettered[tested[place]] = numbers
+    return ColumnTest(lettered, corrected, {tested[place]: row for row, group in enumerate(copies) for place in group})
+
+
+def _copies(systems: Sequence[Sequence[ScoreTable]], measure: str) -> list[list[int]]:
+    """Group systems with the same score on every topic; systems of a group keep their order."""
+    groups: dict[tuple[bytes, ...], list[int]] = {}
+    for place, tables in enumerate(systems):
+        first = systems[0]
+        key = tuple(table.in_order(one.qids).of(measure).tobytes() for table, one in zip(tables, first, strict=True))
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
 
 
 def letter_numbers(differing: np.ndarray, order: Sequence[int]) -> list[list[int]]:
     """Return for each system the numbers of its letters; 0 is a letter of the best system.
 
     Args:
-        differing: which pairs differ, as :func:`significance.differ` returns it.
+        differing: which pairs differ, boolean, shape (systems, systems).
         order: the systems, best first.
     """
     numbers: list[list[int]] = [[] for _ in range(len(differing))]

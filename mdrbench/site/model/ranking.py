@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
-from mdrbench.core.languages import ALL
+from mdrbench.core.languages import ALL, SURPRISE
+from mdrbench.results.comparable import PublishedGroup, published_group
 from mdrbench.site.model import letters
+from mdrbench.site.model.audit_marks import AuditMarks
 from mdrbench.site.model.collection import Collection, Entry, in_table_order
-from mdrbench.site.model.disputes import Dispute, find_disputes
-from mdrbench.site.model.leaderboard import AVERAGE, ComparableGroup, LeaderboardRow, RankedScore
-from mdrbench.site.model.significance import Differences
+from mdrbench.site.model.leaderboard import AVERAGE, DECIMALS, ComparableGroup, LeaderboardRow, RankedScore
+from mdrbench.site.model.letters import ColumnTest
+from mdrbench.site.model.significance import LEVEL, Differences
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
+
+KNOWN = (*ALL, *SURPRISE)
+
+HEAT = (0.0005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
+"""Distances to the best of a column at which the colour of a cell becomes one step paler."""
+
+SOURCES_IN_ORDER = ("mteb", "pyserini-2cr", "chen2024m3", "cohere-notebooks", "flagembedding-rerankers")
+"""If several sources have figures of a system in as many languages, the first of these speaks for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,50 +32,101 @@ class Leaderboard:
     """All systems of a collection by one measure.
 
     Attributes:
-        scale: a cell that is this far below the best of its column, or further, has no colour.
         tested: whether any cell has significance letters.
         intervals: whether any cell has an interval.
+        tests: the tests of each column of each group, with the slugs of their systems.
     """
 
     collection: Collection
     measure: str
     languages: list[str]
     groups: list[ComparableGroup]
-    disputes: list[Dispute]
-    scale: float
     tested: bool
     intervals: bool
+    tests: list[tuple[str, list[str], ColumnTest]]
+
+    def verdict(self, column: str, a: Entry, b: Entry) -> Verdict | None:
+        """Return the verdict about two systems in a column; None if they were not tested together."""
+        for name, slugs, test in self.tests:
+            if name == column and a.slug in slugs and b.slug in slugs and test.rows and test.p_values is not None:
+                rows = [test.rows.get(slugs.index(entry.slug)) for entry in (a, b)]
+                if None not in rows:
+                    return Verdict(float(test.p_values[rows[0], rows[1]]), test.systems, test.pairs)
+        return None
 
 
-def leaderboard(collection: Collection, measure: str, scores: Mapping[Entry, EntryScores]) -> Leaderboard:
-    """Rank the systems of a collection by a measure; ``scores`` are the topic-level scores that letters come from."""
-    groups = [*_measured_groups(collection, measure), *_published_groups(collection, measure)]
+class Verdict(NamedTuple):
+    """A p value after Holm's correction over all ``pairs`` of the ``systems`` of a leaderboard's column."""
+
+    p: float
+    systems: int
+    pairs: int
+
+    @property
+    def real(self) -> bool:
+        """Whether the two systems differ significantly."""
+        return self.p < LEVEL
+
+
+def leaderboard(
+    collection: Collection,
+    measure: str,
+    scores: Mapping[Entry, EntryScores],
+    marks: AuditMarks | None = None,
+    predicted: Sequence[Entry] = (),
+) -> Leaderboard:
+    """Rank the systems of a collection by a measure.
+
+    Args:
+        scores: the topic-level scores that letters come from.
+        marks: what the audit says about published rows.
+        predicted: figures of the same measure that were predicted; they get a group without ranks.
+    """
+    marks = marks or AuditMarks()
+    groups = [*_measured_groups(collection, measure), *_published_groups(collection, measure, marks)]
+    tests: list[tuple[str, list[str], ColumnTest]] = []
     for group in groups:
         _order(group)
         _rank(group)
         if group.measured:
-            _set_letters(group, measure, scores)
+            _set_letters(group, measure, scores, tests)
+    if predicted:
+        groups.append(_predicted_group([_row(entry, measure) for entry in predicted]))
+    for group in groups:
+        _set_colours(group)
     ranked = [(lang, score) for group in groups for row in group.rows for lang, score in row.scores.items()]
     return Leaderboard(
         collection=collection,
         measure=measure,
         languages=in_table_order({lang for lang, _ in ranked} - {AVERAGE}),
         groups=groups,
-        disputes=find_disputes([row for group in groups if not group.measured for row in group.rows]),
-        scale=_set_colours(groups),
         tested=any(score.letters for _, score in ranked),
         intervals=any(score.cell.low is not None for _, score in ranked),
+        tests=tests,
     )
 
 
-def _row(entry: Entry, measure: str) -> LeaderboardRow:
+def _row(entry: Entry, measure: str, marks: AuditMarks | None = None) -> LeaderboardRow:
     scores = {lang: RankedScore(cell) for lang in entry.result.languages if (cell := entry.cell(lang, measure))}
+    if entry.facts and not entry.measured:
+        for lang, score in scores.items():
+            score.foreign = lang in KNOWN and entry.facts.built_for(lang) is False
+    if marks and entry.row_id:
+        for lang, score in scores.items():
+            score.wrong = (entry.row_id, lang) in marks.wrong
+            score.disputed = (entry.row_id, measure, lang) in marks.disputed
     averaged = entry.average(measure)
     if averaged is None:
         return LeaderboardRow(entry, measure, scores)
     average, cell = averaged
-    scores[AVERAGE] = RankedScore(cell)
-    return LeaderboardRow(entry, measure, scores, tuple(sorted(average.languages)), average.label)
+    wrong = any(scores[lang].wrong for lang in average.languages if lang in scores)
+    return LeaderboardRow(
+        entry,
+        measure,
+        {**scores, AVERAGE: RankedScore(cell, wrong=wrong)},
+        tuple(sorted(average.languages)),
+        average.label,
+    )
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------
@@ -82,12 +145,15 @@ class _Pool:
 
 
 def _measured_groups(collection: Collection, measure: str) -> list[ComparableGroup]:
-    """Group measured rows by depth, tie rule and denominator, then by corpora and judgments."""
-    rows = [row for entry in collection.measured if (row := _row(entry, measure)).scores]
+    """Group measured rows by depth, tie rule and denominator, then by corpora and judgments.
+
+    Variants of recipes join the group of their data without being ranked. If there are variants alone, they are ranked.
+    """
+    entries = collection.systems or collection.measured
+    rows = [row for entry in entries if (row := _row(entry, measure)).scores]
     pools: list[_Pool] = []
     for row in sorted(rows, key=lambda r: (-len(r.scores), r.name, r.entry.slug)):
-        evaluated, data = row.entry.result.evaluated, _data(row.entry)
-        rules = (evaluated.depth, evaluated.tie_rule, evaluated.denominator)
+        rules, data = _rules(row.entry), _data(row.entry)
         pool = next((pool for pool in pools if pool.holds(rules, data)), None)
         if pool is None:
             pools.append(_Pool(rules, data, [row]))
@@ -95,15 +161,23 @@ def _measured_groups(collection: Collection, measure: str) -> list[ComparableGro
             pool.data.update(data)
             pool.rows.append(row)
     pools.sort(key=lambda pool: -len(pool.rows))
+    ranked = set(entries)
+    others = [_row(entry, measure) for entry in collection.measured if entry not in ranked]
     return [
         ComparableGroup(
             title=f"Measured, pool {number}" if number > 1 else "Measured by mdrbench",
             note=_why_apart(pools[0], pool) if number > 1 else "",
-            measured=True,
+            kind="measured",
             rows=pool.rows,
+            variants=[row for row in others if row.scores and pool.holds(_rules(row.entry), _data(row.entry))],
         )
         for number, pool in enumerate(pools, 1)
     ]
+
+
+def _rules(entry: Entry) -> tuple[int, str, str]:
+    evaluated = entry.result.evaluated
+    return evaluated.depth, evaluated.tie_rule, evaluated.denominator
 
 
 def _data(entry: Entry) -> dict[str, object]:
@@ -123,30 +197,53 @@ def _why_apart(first: _Pool, pool: _Pool) -> str:
     return f"{reason}: not ranked with the systems above"
 
 
-def _published_groups(collection: Collection, measure: str) -> list[ComparableGroup]:
-    """Group published rows by depth; tables of one publication that print the same figures share a row."""
-    by_depth: dict[int, list[LeaderboardRow]] = {}
+def _published_groups(collection: Collection, measure: str, marks: AuditMarks) -> list[ComparableGroup]:
+    """Group published rows as :func:`mdrbench.results.comparable.published_group` says; a system has one row."""
+    groups: dict[PublishedGroup, dict[str, list[LeaderboardRow]]] = {}
     for entry in collection.published:
-        row = _row(entry, measure)
-        if not row.scores:
-            continue
-        rows = by_depth.setdefault(entry.result.evaluated.depth, [])
-        same = next((other for other in rows if _reprinted(other, row)), None)
-        if same is None:
-            rows.append(row)
-        else:
-            same.reprints.append(entry)
-    note = "figures from publications, as printed; they are not ranked with measured systems"
+        if measure in entry.result.evaluated.measures:
+            row = _row(entry, measure, marks)
+            if row.scores:
+                systems = groups.setdefault(published_group(entry.result, measure), {})
+                systems.setdefault(entry.identity, []).append(row)
+    note = f"figures from publications, ranked at {DECIMALS} decimals; they are not ranked with measured systems"
     return [
-        ComparableGroup("Published", f"{note}; depth {depth}" if number else note, False, by_depth[depth])
-        for number, depth in enumerate(sorted(by_depth, key=lambda depth: (-len(by_depth[depth]), depth)))
+        ComparableGroup(
+            title="Published",
+            note=f"{note}; depth {group.depth}" if number else note,
+            kind="published",
+            rows=[_with_sources(rows) for rows in groups[group].values()],
+        )
+        for number, group in enumerate(sorted(groups, key=lambda group: (-len(groups[group]), group.depth)))
     ]
 
 
-def _reprinted(a: LeaderboardRow, b: LeaderboardRow) -> bool:
-    if (a.name, a.origin, a.scores.keys()) != (b.name, b.origin, b.scores.keys()):
-        return False
-    return all(a.scores[lang].cell.value == score.cell.value for lang, score in b.scores.items())
+def _with_sources(rows: list[LeaderboardRow]) -> LeaderboardRow:
+    """Return the row that speaks for a system: the one with most languages, then of the most exact source."""
+    first, *others = sorted(rows, key=_authority)
+    first.others = others
+    return first
+
+
+def _authority(row: LeaderboardRow) -> tuple[int, bool, int, tuple[int, ...], str]:
+    entry = row.entry
+    version = tuple(-int(number) for number in re.findall(r"[0-9]+", entry.result.evaluated.software or ""))
+    place = SOURCES_IN_ORDER.index(entry.source) if entry.source in SOURCES_IN_ORDER else len(SOURCES_IN_ORDER)
+    wrong = any(score.wrong for score in row.scores.values())
+    return -len(row.scores), wrong, place, version, entry.row_id
+
+
+def _predicted_group(rows: list[LeaderboardRow]) -> ComparableGroup:
+    """Return predicted rows, the highest average first; nobody measured them, so they have no ranks."""
+    group = ComparableGroup(
+        title="Predicted from the pool",
+        note="nobody measured these figures: each was predicted from the model's figure on the pool of hard negatives, "
+        "and carries its 95% interval; not ranked",
+        kind="predicted",
+        rows=rows,
+    )
+    _order(group)
+    return group
 
 
 # -- order, ranks, letters, colours ------------------------------------------------------------------------------------
@@ -167,11 +264,19 @@ def _place(row: LeaderboardRow) -> tuple[bool, int, float, str, str]:
 
 
 def _rank(group: ComparableGroup) -> None:
-    """Set each rank to 1 plus the number of better systems. A system that is printed twice counts once."""
+    """Set each rank to 1 plus the number of better systems. A copy of a system does not count.
+
+    Published figures are compared at the coarsest precision that publications print, three decimals.
+    """
+
+    def value(row: LeaderboardRow) -> float:
+        exact = row.scores[lang].cell.value
+        return exact if group.measured else round(exact, DECIMALS)
+
     for lang, rows in group.columns():
-        ordered = sorted(rows, key=lambda row: -row.scores[lang].cell.value)
-        better: set[str] = set()
-        for _, equal in groupby(ordered, key=lambda row: row.scores[lang].cell.value):
+        ordered = sorted(rows, key=lambda row: -value(row))
+        better: set[object] = set()
+        for _, equal in groupby(ordered, key=value):
             same = list(equal)
             for row in same:
                 score = row.scores[lang]
@@ -180,36 +285,48 @@ def _rank(group: ComparableGroup) -> None:
             better |= {_identity(row) for row in same}
 
 
-def _identity(row: LeaderboardRow) -> str:
-    return row.entry.slug if row.entry.measured else row.name
+def _identity(row: LeaderboardRow) -> object:
+    """Return the same for a measured system and its copies: those with the same files of topic-level scores."""
+    if not row.entry.measured:
+        return row.name
+    files = [language.files.get("topics") for language in row.entry.result.languages.values()]
+    return tuple(file.sha256 for file in files if file) if files and all(files) else row.entry.slug
 
 
-def _set_letters(group: ComparableGroup, measure: str, scores: Mapping[Entry, EntryScores]) -> None:
+def _set_letters(
+    group: ComparableGroup,
+    measure: str,
+    scores: Mapping[Entry, EntryScores],
+    tests: list[tuple[str, list[str], ColumnTest]],
+) -> None:
     """Set significance letters; a score that shares a letter with the best of its column is ``top``."""
     known: dict[tuple[ScoreTable, ...], Differences] = {}
     for lang, rows in group.columns():
         langs = group.languages if lang == AVERAGE else (lang,)
         tested = [row for row in rows if all(code in scores[row.entry] for code in langs)]
         tables = [[scores[row.entry][code] for code in langs] for row in tested]
-        numbers = letters.of_column(tables, measure, known)
-        lettered = [(row.scores[lang], own) for row, own in zip(tested, numbers, strict=True) if own]
+        column = letters.of_column(tables, measure, known)
+        lettered = [(row.scores[lang], own) for row, own in zip(tested, column.letters, strict=True) if own]
         if not lettered:
             continue
         best = set(max(lettered, key=lambda pair: pair[0].cell.value)[1])
         for score, own in lettered:
             score.letters = letters.spelled(own)
             score.top = not best.isdisjoint(own)
+        tests.append((lang, [row.entry.slug for row in tested], column))
+        if lang == AVERAGE or not group.family:
+            group.family = f"the {column.pairs} pair{'s' * (column.pairs != 1)} of its {column.systems} systems"
 
 
-def _set_colours(groups: list[ComparableGroup]) -> float:
-    """Set colours by the distance to the best of a column; return the distance at which colour ends."""
-    distances = []
-    for group in groups:
-        for lang, rows in group.columns():
-            best = max((row.scores[lang].cell.value for row in rows), default=0.0)
-            distances += [(best - row.scores[lang].cell.value, row.scores[lang]) for row in rows]
-    ordered = sorted(distance for distance, _ in distances)
-    scale = max(0.05, round(ordered[int(0.9 * (len(ordered) - 1))], 2)) if ordered else 0.05
-    for distance, score in distances:
-        score.heat = round(9 * (1 - min(1.0, distance / scale)))
-    return scale
+def _set_colours(group: ComparableGroup) -> None:
+    """Set colours by the distance to the best of a column."""
+    for lang, rows in group.columns():
+        best = max(row.scores[lang].cell.value for row in rows)
+        for row in rows:
+            score = row.scores[lang]
+            score.heat = heat(best - score.cell.value)
+
+
+def heat(distance: float) -> int:
+    """Return a colour: 9 for the best score; the steps are the limits in :data:`HEAT`."""
+    return 9 - sum(distance > limit for limit in HEAT)

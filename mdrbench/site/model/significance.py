@@ -94,16 +94,14 @@ def p_values(languages: Sequence[Differences]) -> np.ndarray:
     return np.minimum(p, p.T)
 
 
-def differ(p: np.ndarray, level: float = LEVEL) -> np.ndarray:
-    """Return which pairs differ after Holm's correction over all pairs of the column; boolean, same shape as ``p``."""
+def corrected(p: np.ndarray) -> np.ndarray:
+    """Return Holm's correction of symmetric p values over all pairs of systems; same shape, 1 on the diagonal."""
     import numpy as np
 
-    rows, columns = np.nonzero(np.triu(p < level, 1))  # a larger p cannot become significant
+    rows, columns = _pairs(len(p))
     values = p[rows, columns]
     order = np.argsort(values, kind="stable")
-    pairs = len(p) * (len(p) - 1) // 2
-    adjusted = np.maximum.accumulate(values[order] * (pairs - np.arange(len(values))))
-    significant = order[adjusted < level]
-    differing = np.zeros(p.shape, dtype=bool)
-    differing[rows[significant], columns[significant]] = True
-    return differing | differing.T
+    adjusted = np.ones(p.shape)
+    steps = np.maximum.accumulate(np.minimum(1.0, values[order] * np.arange(len(values), 0, -1)))
+    adjusted[rows[order], columns[order]] = steps
+    return np.minimum(adjusted, adjusted.T)

@@ -10,9 +10,11 @@ from mdrbench.core.errors import UsageError
 from mdrbench.site.cache import Cache
 from mdrbench.site.model import comparisons, passages, ranking, topic_scores
 from mdrbench.site.model.ablations import RecipeAblation, recipe_ablations
+from mdrbench.site.model.audit_marks import AuditMarks, audit_marks
 from mdrbench.site.model.collection import Collection, Entry, read_collections
 from mdrbench.site.model.comparisons import SystemComparison
 from mdrbench.site.model.moved_topics import MovedTopic, moved_topics
+from mdrbench.site.model.published_systems import PublishedSystem, predictions, published_systems
 from mdrbench.site.model.ranking import Leaderboard
 from mdrbench.site.model.topic_scores import EntryScores
 
@@ -28,6 +30,8 @@ class SiteModel:
         comparisons: collection -> the pairs that have a page.
         moved: comparison -> the topics behind its difference.
         ablations: in the order of the collections.
+        marks: the audit of the published figures.
+        published: the published systems of all collections.
     """
 
     root: Path
@@ -37,6 +41,8 @@ class SiteModel:
     comparisons: dict[Collection, list[SystemComparison]]
     moved: dict[SystemComparison, list[MovedTopic]]
     ablations: list[RecipeAblation]
+    marks: AuditMarks
+    published: dict[str, PublishedSystem]
 
     def ablations_of(self, collection: Collection) -> list[RecipeAblation]:
         """Return the ablations of a collection."""
@@ -57,13 +63,20 @@ def load(root: Path, data: Sequence[str], cache: Cache) -> SiteModel:
     if not collections:
         raise UsageError(f"no results in {root}", mend="`mdrbench run bm25 --data sample` makes one")
     present = passages.open_data(collections, data, cache)
-    model = SiteModel(root, collections, {}, {}, {}, {}, recipe_ablations(root, collections, stored))
+    marks = audit_marks(collections)
+    systems = published_systems(collections)
+    ablations = recipe_ablations(root, collections, stored)
+    model = SiteModel(root, collections, {}, {}, {}, {}, ablations, marks, systems)
     for collection in collections:
         scores = topic_scores.read(collection)
         model.scores.update(scores)
+        predicted = predictions(collection, systems)
         model.leaderboards[collection] = {
-            measure: ranking.leaderboard(collection, measure, scores) for measure in collection.measures
+            measure: ranking.leaderboard(collection, measure, scores, marks, predicted.get(measure, ()))
+            for measure in collection.measures
         }
-        model.comparisons[collection] = comparisons.compare_systems(collection, scores, cache)
+        model.comparisons[collection] = comparisons.compare_systems(
+            collection, scores, cache, model.leaderboards[collection][collection.measures[0]]
+        )
         model.moved.update(moved_topics(model.comparisons[collection], present, cache))
     return model

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from stat import S_ISREG
 from typing import Any, NamedTuple, TypeVar
 
 from mdrbench.core.errors import DataError
+from mdrbench.core.languages import ALL
 from mdrbench.results import File, LanguageResult, Result, StepRecord
 from mdrbench.site.model.collection import Entry
 
@@ -281,9 +283,33 @@ def kept_files(entry: Entry) -> list[tuple[str, str, File]]:
 
 
 def commands(result: Result) -> list[tuple[list[str], str]]:
-    """Return the commands that recorded the languages, each with its languages."""
-    recorded = [(lang, result.languages[lang].command) for lang in result.language_codes()]
-    return groups_of_equal((lang, command) for lang, command in recorded if command)
+    """Return the commands that record the same result again, each with its languages.
+
+    If a language was recorded by a command that ran several recipes, such as ``mdrbench ablate``, the command that runs
+    this recipe alone is given.
+    """
+    commands = []
+    for lang in result.language_codes():
+        recorded = result.languages[lang].command
+        if recorded:
+            own = recorded.startswith(("mdrbench run ", "mdrbench submit "))
+            commands.append((lang, recorded if own else _run(result)))
+    return groups_of_equal(commands)
+
+
+def recorded_by(result: Result) -> str:
+    """Return the command of another kind that recorded the result, or nothing."""
+    recorded = dict.fromkeys(result.languages[lang].command or "" for lang in result.language_codes())
+    return next((command for command in recorded if command.startswith("mdrbench ablate ")), "")
+
+
+def _run(result: Result) -> str:
+    system = result.system
+    langs = result.language_codes()
+    words = ["mdrbench", "run", system.variant_of or system.name, "--data", result.dataset]
+    words += ["--langs", "all" if sorted(langs) == sorted(ALL) else ",".join(langs)]
+    words += ["--split", result.split] if result.split != "dev" else []
+    return shlex.join([*words, *(part for change in system.overrides for part in ("--set", change))])
 
 
 def languages_of(result: Result) -> list[tuple[str, LanguageResult]]:

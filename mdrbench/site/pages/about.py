@@ -21,12 +21,32 @@ AT_ROOT = ("method", "data", "conventions", "submit")
 """Documents whose pages are at the site's root; all others are in ``docs/``."""
 
 
+SHELVES = {
+    "Start": ("add-your-model", "your-own-data", "submit", "cli", "api"),
+    "How numbers are made": ("method", "data", "conventions", "results", "encoding", "sample", "wiki16"),
+    "Trust": ("audit", "check", "trust", "mteb"),
+    "Negatives and training": (
+        *("negatives", "judging", "judges", "generator-tuning", "training", "ablation", "experiments"),
+    ),
+    "Extend": ("add-a-retriever", "add-a-miner", "add-a-judge", "add-a-sampler", "architecture"),
+}
+"""Shelf of the list of documents -> its documents; documents on no shelf come last."""
+
+
 def pages() -> Iterator[Page]:
-    """Yield a page for each document."""
+    """Yield a page for each document, and the list of all documents."""
     files = {path.stem: path for path in sorted(registry.resource("docs").glob("*.md"))}
     addresses = {name: f"{name}.html" if name in AT_ROOT else f"docs/{slug(name)}.html" for name in files}
-    for name, path in files.items():
-        yield _page(path.read_text(encoding="utf-8"), addresses[name], addresses)
+    made = {name: _page(path.read_text(encoding="utf-8"), addresses[name], addresses) for name, path in files.items()}
+    placed = {name for names in SHELVES.values() for name in names}
+    shelves = {**SHELVES, "More": tuple(name for name in made if name not in placed)}
+    listed = [(shelf, [made[name] for name in names if name in made]) for shelf, names in shelves.items()]
+    listed = [(shelf, documents) for shelf, documents in listed if documents]
+    for page in made.values():
+        page.context["shelves"] = listed
+        yield page
+    if made:
+        yield Page("docs/index.html", "documents.html", "Documentation", {"shelves": listed}, "docs")
 
 
 def _page(text: str, address: str, addresses: dict[str, str]) -> Page:
@@ -48,7 +68,10 @@ def _page(text: str, address: str, addresses: dict[str, str]) -> Page:
             if child.type == "link_open":
                 child.attrs["href"] = _address(str(child.attrs["href"]), root, addresses)
     pieces = [(kind, Markup(parser.renderer.render(part, parser.options, {}))) for kind, part in _pieces(tokens)]
-    return Page(address, "about.html", title, {"pieces": pieces, "contents": contents}, "about")
+    summary = next((t.content for before, t in pairwise(tokens) if before.type == "paragraph_open"), "")
+    summary = re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", " ".join(summary.split()))
+    context = {"pieces": pieces, "contents": contents, "summary": re.split(r"(?<=[.?!])\s", summary)[0]}
+    return Page(address, "about.html", title, context, "docs")
 
 
 def _pieces(tokens: list[Token]) -> Iterator[tuple[str, list[Token]]]:

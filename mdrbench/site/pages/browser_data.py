@@ -11,6 +11,7 @@ from mdrbench.core.languages import LANGUAGES, SURPRISE
 from mdrbench.core.store import key_of
 from mdrbench.site.model.collection import Collection, Entry
 from mdrbench.site.model.comparisons import SystemComparison
+from mdrbench.site.model.ranking import Leaderboard
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
 from mdrbench.site.pages.page import Asset
 
@@ -32,7 +33,10 @@ def script(kind: str, key: str, value: Any) -> bytes:
 
 
 def assets(
-    collection: Collection, comparisons: Sequence[SystemComparison], scores: Mapping[Entry, EntryScores]
+    collection: Collection,
+    comparisons: Sequence[SystemComparison],
+    scores: Mapping[Entry, EntryScores],
+    board: Leaderboard,
 ) -> Iterator[Asset]:
     """Yield the list of systems, the topic-level scores of each measured system, and the queries of each language."""
     folder = f"{collection.folder}compare/data/"
@@ -48,7 +52,7 @@ def assets(
             topics.setdefault(name, scores[entry][lang])
     for name, table in topics.items():
         yield Asset(f"{folder}topics-{name}.js", script("topics", name, sorted(table.queries.items())))
-    yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, comparisons, named)))
+    yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, comparisons, named, board)))
 
 
 class _TopicNames:
@@ -77,8 +81,12 @@ def _scores(slug: str, tables: EntryScores) -> bytes:
 
 
 def _systems(
-    collection: Collection, comparisons: Sequence[SystemComparison], named: dict[str, dict[str, str]]
+    collection: Collection,
+    comparisons: Sequence[SystemComparison],
+    named: dict[str, dict[str, str]],
+    board: Leaderboard,
 ) -> dict[str, Any]:
+    letters = {row.entry: row.scores for group in board.groups if group.measured for row in group.rows}
     known = {**LANGUAGES, **SURPRISE}
     return {
         "measures": collection.measures,
@@ -89,9 +97,13 @@ def _systems(
         },
         "order": collection.languages,
         "systems": {
-            entry.slug: _system(collection, entry, named.get(entry.slug, {}))
-            for entry in sorted(collection.entries, key=lambda entry: entry.slug)
+            entry.slug: {
+                **_system(collection, entry, named.get(entry.slug, {})),
+                "letters": {lang: score.letters for lang, score in letters.get(entry, {}).items() if score.letters},
+            }
+            for entry in sorted(collection.measured, key=lambda entry: entry.slug)
         },
+        "family": next((group.family for group in board.groups if group.family), ""),
         "pairs": [pair.address.rsplit("/", 1)[-1] for pair in comparisons],
     }
 
@@ -100,8 +112,8 @@ def _system(collection: Collection, entry: Entry, topics: dict[str, str]) -> dic
     languages = entry.result.languages
     return {
         "name": entry.name,
-        "measured": entry.measured,
-        "source": "" if entry.measured else entry.result.system.summary,
+        "measured": True,
+        "source": "",
         "depth": entry.result.evaluated.depth,
         "topics": topics,
         "means": {

@@ -15,8 +15,11 @@ from typing import Any
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Blue, vermilion, green, purple, orange, sky blue; the n-th series has the n-th colour."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b8608f", "#b57a00", "#2f8fc7")
+"""Blue, vermilion, green, purple, orange, sky blue; the n-th series has the n-th colour.
+
+The last three are darker than Okabe and Ito's: each has a contrast of at least 3:1 to the light and the dark page.
+"""
 
 CONFIG: dict[str, Any] = {
     "aria": False,  # the page describes the chart as a whole

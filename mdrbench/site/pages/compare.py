@@ -17,14 +17,16 @@ from mdrbench.site.pages.page import Asset, Page
 def pages(model: SiteModel) -> Iterator[Page | Asset]:
     """Yield for each collection a page for each pair, the page for any two systems, and the data that it loads."""
     for collection in model.collections:
-        if len(collection.entries) < 2:
+        if len(collection.measured) < 2:
             continue
         comparisons = model.comparisons[collection]
         for pair in comparisons:
             title = f"{pair.a.name} against {pair.b.name} on {collection.title}"
             context = _context(model.root, pair, model.moved[pair])
             yield Page(pair.address, "compare.html", title, context, "compare")
-        yield from browser_data.assets(collection, comparisons, model.scores)
+        yield from browser_data.assets(
+            collection, comparisons, model.scores, model.leaderboards[collection][collection.measures[0]]
+        )
         context = {"collection": collection, "comparisons": comparisons, "alpha": ALPHA}
         title = f"Compare systems on {collection.title}"
         yield Page(f"{collection.folder}compare/index.html", "compare_index.html", title, context, "compare")

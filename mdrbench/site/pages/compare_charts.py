@@ -119,7 +119,7 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
             x(row.test.mean_a),
             x(row.test.mean_b),
             signed(row.test.difference),
-            row.significant,
+            pair.differs(row.lang),
         )
         for at, row in enumerate(rows)
     ]
@@ -133,7 +133,7 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
         rows=[
             [
                 language_name(row.lang), number(row.test.mean_a), number(row.test.mean_b), signed(row.test.difference),
-                "yes" if row.significant else "no",
+                "yes" if pair.differs(row.lang) else "no",
             ]
             for row in rows
         ],

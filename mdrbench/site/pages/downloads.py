@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from mdrbench.site.model.leaderboard import AVERAGE, LeaderboardRow
+from mdrbench.site.model.leaderboard import AVERAGE, ComparableGroup, LeaderboardRow
 from mdrbench.site.model.ranking import Leaderboard
 
 
@@ -19,12 +19,15 @@ def as_csv(board: Leaderboard) -> str:
     writer = csv.writer(text, lineterminator="\n")
     columns = [AVERAGE, *board.languages]
     headings = [f"{code}{end}" for code in columns for end in ("", "_low", "_high")]
-    writer.writerow(["system", "origin", "source", "family", "average_over", *headings])
-    for _, row in _rows(board):
+    writer.writerow(
+        ["system", "origin", "source", "family", "kind", "trained_on_miracl", "wrong", "average_over", *headings]
+    )
+    for group, row in _rows(board):
         cells = [row.scores[code].cell if code in row.scores else None for code in columns]
         values = [value for cell in cells for value in ((cell.value, cell.low, cell.high) if cell else (None,) * 3)]
-        words = [_inert(word) for word in (row.name, row.origin, row.source, row.properties.family)]
-        writer.writerow([*words, len(row.average_languages) or None, *values])
+        known = row.properties
+        facts = (row.name, _origin(group, row), row.source, known.family, known.kind, known.training, _wrong(row))
+        writer.writerow([*map(_inert, facts), len(row.average_languages) or None, *values])
     return text.getvalue()
 
 
@@ -33,14 +36,16 @@ def as_json(board: Leaderboard) -> str:
     rows = [
         {
             "system": row.name,
-            "group": title,
-            "origin": row.origin,
+            "group": group.title,
+            "origin": _origin(group, row),
             "source": row.source or None,
             "family": row.properties.family,
+            "kind": row.properties.kind,
+            "trained_on_miracl": row.properties.training,
             "average_over": list(row.average_languages),
             "scores": {code: _score(row, code) for code in [AVERAGE, *board.languages] if code in row.scores},
         }
-        for title, row in _rows(board)
+        for group, row in _rows(board)
     ]
     head = {
         "dataset": board.collection.name,
@@ -52,22 +57,63 @@ def as_json(board: Leaderboard) -> str:
     return f'{to_json(head).decode("utf-8")[:-1]},"systems":[\n{lines}\n]}}\n'
 
 
+WIDE = 8
+"""Up to so many systems are the columns of a LaTeX table, with languages as rows; more systems are rows."""
+
+
 def as_latex(board: Leaderboard) -> str:
-    """Write a booktabs tabular; the best score of each column of a group is bold."""
+    """Write a table that fits the text width of an A4 page: booktabs, with significance letters and intervals.
+
+    A few systems are columns and languages are rows. Many systems are rows of a longtable without intervals.
+    """
+    rows = [row for _, row in _rows(board)]
+    head = f"% {_one_line(board.measure)} on {_one_line(board.collection.title)}; needs \\usepackage{{booktabs}}"
+    columns = [AVERAGE, *board.languages]
+    if len(rows) <= WIDE:
+        lines = [
+            head,
+            "{\\small\\setlength{\\tabcolsep}{3pt}%",
+            f"\\begin{{tabular}}{{l{'r' * len(rows)}}}",
+            "\\toprule",
+        ]
+        lines.append(" & ".join(["", *(_latex(row.short_name) for row in rows)]) + r" \\")
+        lines.append("\\midrule")
+        lines += [
+            " & ".join([_latex(code), *(_tex_cell(row, code, True) for row in rows)]) + r" \\" for code in columns
+        ]
+        return "\n".join([*lines, "\\bottomrule", "\\end{tabular}}", ""])
     lines = [
-        f"% {_one_line(board.measure)} on {_one_line(board.collection.title)}; needs \\usepackage{{booktabs}}",
-        f"\\begin{{tabular}}{{l{'r' * (1 + len(board.languages))}}}",
+        f"{head} and \\usepackage{{longtable}}",
+        "{\\tiny\\setlength{\\tabcolsep}{1.5pt}%",
+        f"\\begin{{longtable}}{{@{{}}p{{3.2cm}}{'r' * len(columns)}@{{}}}}",
         "\\toprule",
-        " & ".join(["System", "Avg", *map(_latex, board.languages)]) + r" \\",
+        " & ".join(["System", "avg", *map(_latex, board.languages)]) + r" \\",
+        "\\midrule\\endhead",
     ]
     for group in board.groups:
-        title = f"\\multicolumn{{{2 + len(board.languages)}}}{{l}}{{\\emph{{{_latex(group.title)}}}}} \\\\"
-        lines += ["\\midrule", title]
+        if group is not board.groups[0]:
+            lines.append("\\midrule")
+        lines.append(f"\\multicolumn{{{1 + len(columns)}}}{{@{{}}l}}{{\\emph{{{_latex(group.title)}}}}} \\\\*")
         for row in group.rows:
-            name = f"{row.name} ({row.source})" if row.source else row.name
-            cells = [_printed(row, code, r"\textbf{{{}}}", "--") for code in [AVERAGE, *board.languages]]
-            lines.append(" & ".join([_latex(name), *cells]) + r" \\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+            name = f"{row.short_name} ({row.source.partition(',')[0]})" if row.source else row.short_name
+            lines.append(" & ".join([_latex(name), *(_tex_cell(row, code, False) for code in columns)]) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{longtable}}", ""])
+
+
+def _tex_cell(row: LeaderboardRow, code: str, interval: bool) -> str:
+    """Write a score with its letters, bold if it is the first; a suspected figure stands in brackets."""
+    score = row.scores.get(code)
+    if score is None or (code == AVERAGE and not row.complete):
+        return "--"
+    text = f"{score.cell.value:.3f}".removeprefix("0")
+    if score.wrong:
+        return f"({text})"
+    text = f"\\textbf{{{text}}}" if score.rank == 1 else text
+    text += f"\\,\\textsuperscript{{{_latex(score.letters)}}}" if score.letters else ""
+    if interval and score.cell.low is not None and score.cell.high is not None:
+        ends = "--".join(f"{end:.3f}".removeprefix("0") for end in (score.cell.low, score.cell.high))
+        text += f" {{\\tiny {ends}}}"
+    return text
 
 
 def as_markdown(board: Leaderboard) -> str:
@@ -89,8 +135,17 @@ WRITERS = {"csv": as_csv, "json": as_json, "tex": as_latex, "md": as_markdown}
 """Ending of the file -> its writer."""
 
 
-def _rows(board: Leaderboard) -> list[tuple[str, LeaderboardRow]]:
-    return [(group.title, row) for group in board.groups for row in group.rows]
+def _rows(board: Leaderboard) -> list[tuple[ComparableGroup, LeaderboardRow]]:
+    return [(group, row) for group in board.groups for row in group.rows]
+
+
+def _origin(group: ComparableGroup, row: LeaderboardRow) -> str:
+    return group.kind if group.kind == "predicted" else row.origin
+
+
+def _wrong(row: LeaderboardRow) -> str:
+    """Name the columns whose figure the audit suspects."""
+    return " ".join(code for code, score in row.scores.items() if score.wrong)
 
 
 def _score(row: LeaderboardRow, code: str) -> dict[str, Any]:
@@ -98,6 +153,7 @@ def _score(row: LeaderboardRow, code: str) -> dict[str, Any]:
     ranked = code != AVERAGE or row.complete
     fields: dict[str, Any] = {"value": score.cell.value, "low": score.cell.low, "high": score.cell.high}
     fields |= {"rank": score.rank if ranked else None, "letters": score.letters, "disputed": score.disputed or None}
+    fields["wrong"] = score.wrong or None
     return {key: value for key, value in fields.items() if value not in (None, "")}
 
 
@@ -106,6 +162,8 @@ def _printed(row: LeaderboardRow, code: str, best: str, absent: str) -> str:
     if code not in row.scores or (code == AVERAGE and not row.complete):
         return absent
     text = f"{row.scores[code].cell.value:.3f}"
+    if row.scores[code].wrong:
+        return f"({text})"
     return best.format(text) if row.scores[code].rank == 1 else text
 
 
@@ -118,8 +176,10 @@ def _one_line(text: str) -> str:
 
 
 def _latex(text: str) -> str:
+    """Escape what LaTeX reads as a command; a character that pdfLaTeX has no font for becomes its code point."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return re.sub(r"[\\~^&%$#_{}]", lambda m: special.get(m[0], f"\\{m[0]}"), _one_line(text))
+    escaped = re.sub(r"[\\~^&%$#_{}]", lambda m: special.get(m[0], f"\\{m[0]}"), _one_line(text)).replace("–", "--")
+    return "".join(c if ord(c) < 0x180 else f"U+{ord(c):04X}" for c in escaped)
 
 
 def _markdown(text: str) -> str:

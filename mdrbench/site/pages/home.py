@@ -1,4 +1,4 @@
-"""The start page: each collection with its best systems."""
+"""The start page: which retriever is best in a language, and is the difference real?"""
 
 from __future__ import annotations
 
@@ -6,54 +6,58 @@ from collections.abc import Iterator
 from typing import Any
 
 from mdrbench.core.languages import ALL
+from mdrbench.site.model.answers import answer
 from mdrbench.site.model.collection import Collection
-from mdrbench.site.model.leaderboard import AVERAGE, ComparableGroup, LeaderboardRow
-from mdrbench.site.model.ranking import Leaderboard
+from mdrbench.site.model.leaderboard import AVERAGE
+from mdrbench.site.model.properties import LICENCES, SIZES, TRAINING
 from mdrbench.site.model.site_model import SiteModel
 from mdrbench.site.pages.page import Page
 
-BEST = 5
-"""Systems of a group that are shown."""
+FIRST = "sw"
+"""The language whose answer is shown before a reader chooses."""
 
 
 def pages(model: SiteModel) -> Iterator[Page]:
     """Yield the start page."""
-    shelves = [_shelf(collection, model.leaderboards[collection]) for collection in model.collections]
-    counts = {
-        "measured": sum(len(c.measured) for c in model.collections),
-        "published": sum(len(c.published) for c in model.collections),
-        "languages": len({lang for c in model.collections for lang in c.languages}),
+    main = model.collections[0]
+    board = model.leaderboards[main][main.measures[0]]
+    answers = {lang: found for lang in board.languages if (found := answer(board, lang))}
+    first = FIRST if FIRST in answers else next(iter(answers), "")
+    context = {
+        "main": main,
+        "measure": board.measure,
+        "answers": answers,
+        "overall": answer(board, AVERAGE),
+        "first": first,
+        "collections": [_described(model, collection) for collection in model.collections],
+        "sizes": SIZES,
+        "licences": {key: LICENCES[key] for key in ("free", "restricted", "closed")},
+        "training": TRAINING,
+        "counts": {
+            "measured": sum(len(c.systems) for c in model.collections),
+            "published": len(model.published),
+            "figures": sum(len(e.result.languages) for c in model.collections for e in c.published),
+            "languages": len({lang for c in model.collections for lang in c.languages}),
+        },
     }
-    yield Page("index.html", "index.html", "", {"shelves": shelves, "counts": counts}, "leaderboards")
+    yield Page("index.html", "index.html", "", context, "leaderboards")
 
 
-def _shelf(collection: Collection, leaderboards: dict[str, Leaderboard]) -> dict[str, Any]:
-    """Return the part of the page that shows one collection."""
-    measure = collection.measures[0]
-    board = leaderboards[measure]
-    groups = [
-        {"title": group.title, "label": group.label, "rows": [_row(collection, row) for row in _best(group)]}
-        for group in board.groups
-    ]
+def _described(model: SiteModel, collection: Collection) -> dict[str, Any]:
+    """Describe a collection in the list of collections."""
+    board = model.leaderboards[collection][collection.measures[0]]
+    best = answer(board, AVERAGE)
+    passages = {
+        lang: language.dataset.passages
+        for entry in reversed(collection.measured)
+        for lang, language in entry.result.languages.items()
+        if language.dataset
+    }
     return {
         "collection": collection,
-        "measure": measure,
-        "groups": [group for group in groups if group["rows"]],
-        "languages": [code for code in ALL if code in board.languages],
-        "more": sum(len(group.rows) for group in board.groups) - sum(len(group["rows"]) for group in groups),
+        "measured": len(collection.systems),
+        "published": sum(len(group.rows) for group in board.groups if group.kind == "published"),
+        "best": best.best[0] if best else None,
+        "languages": len([code for code in ALL if code in board.languages]),
+        "passages": sum(passages.values()),
     }
-
-
-def _best(group: ComparableGroup) -> list[LeaderboardRow]:
-    """Return the first rows that the group's average ranks, each system once."""
-    rows: dict[str, LeaderboardRow] = {}
-    for row in group.rows:
-        if row.complete:
-            rows.setdefault(row.name, row)
-    return list(rows.values())[:BEST]
-
-
-def _row(collection: Collection, row: LeaderboardRow) -> dict[str, Any]:
-    first = sum(score.rank == 1 for lang, score in row.scores.items() if lang != AVERAGE)
-    address = collection.system_page(row.entry)
-    return {"row": row, "score": row.scores[AVERAGE], "address": address, "first_in": first}

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mdrbench.results import Cell, DatasetRecord
+from mdrbench.site.model.answers import answer
 from mdrbench.site.model.collection import Collection, Entry, language_name
 from mdrbench.site.model.comparisons import choose_pairs
-from mdrbench.site.model.leaderboard import ComparableGroup, RankedScore
+from mdrbench.site.model.leaderboard import ComparableGroup, LeaderboardRow, RankedScore
 from mdrbench.site.model.number_format import number
 from mdrbench.site.model.ranking import Leaderboard
 from mdrbench.site.model.site_model import SiteModel
@@ -34,21 +35,27 @@ class PrintedScore(NamedTuple):
     letters: str
     interval: str
     top: bool
+    wrong: bool
 
 
-NO_SCORE = PrintedScore("", "", "", False)
+NO_SCORE = PrintedScore("", "", "", False, False)
 
 
 class SystemLine(NamedTuple):
     """A system in one language.
 
     Attributes:
+        name, organisation: as the leaderboard prints them.
+        tags: what a reader must know: the kind of a published system, training data, marks of the audit.
         scores: one for each measure, the ranking measure first.
         band, point: CSS that places the interval and the value of the first score on an axis.
         against: the page that compares the system with the best one, if there is such a page.
     """
 
     entry: Entry
+    name: str
+    organisation: str
+    tags: list[str]
     source: str
     rank: int | None
     scores: list[PrintedScore]
@@ -62,6 +69,8 @@ class LanguageRanking:
     """Systems that are ranked together, the best first.
 
     Attributes:
+        kind: ``measured``, ``published`` or ``predicted``.
+        measures: the measures that at least one system has, the ranking measure first.
         record: the data that measured systems searched.
         low, high: the ends of the axis, whole tenths around all values and intervals.
         best: the best score.
@@ -70,13 +79,19 @@ class LanguageRanking:
 
     title: str
     note: str
-    measured: bool
+    kind: str
+    measures: list[str]
     record: DatasetRecord | None
     lines: list[SystemLine]
     low: float
     high: float
     best: Cell
     tied: int
+
+    @property
+    def measured(self) -> bool:
+        """Whether mdrbench scored the systems."""
+        return self.kind == "measured"
 
 
 class ListedTopic(NamedTuple):
@@ -119,12 +134,11 @@ def pages(model: SiteModel) -> Iterator[Page]:
             title = f"{language_name(lang)} on {collection.title}"
             yield Page(collection.language_page(lang), "language.html", title, context, "languages")
         everything = [ranking for ranked in rankings.values() for ranking in ranked]
-        kinds = {"measured": True, "published": False}
         context = {
             "collection": collection,
             "measure": collection.measures[0],
             "rankings": rankings,
-            "kinds": [kind for kind, measured in kinds.items() if any(r.measured == measured for r in everything)],
+            "kinds": [kind for kind in ("measured", "published") if any(r.kind == kind for r in everything)],
             "any_data": any(ranking.record for ranking in everything),
         }
         address = f"{collection.folder}languages/index.html"
@@ -132,14 +146,14 @@ def pages(model: SiteModel) -> Iterator[Page]:
 
 
 def _context(model: SiteModel, collection: Collection, lang: str, rankings: list[LanguageRanking]) -> dict[str, Any]:
-    measure, *others = collection.measures
+    measure = collection.measures[0]
     first = next((ranking for ranking in rankings if ranking.measured), None)
     return {
         "collection": collection,
         "lang": lang,
         "name": language_name(lang),
         "measure": measure,
-        "others": others,
+        "answer": answer(model.leaderboards[collection][measure], lang),
         "rankings": rankings,
         "record": first.record if first else None,
         "topics": _topic_lists(model, measure, lang, [line.entry for line in first.lines]) if first else None,
@@ -164,23 +178,27 @@ def _ranking(
     with_page: set[str],
 ) -> LanguageRanking | None:
     """Return a group's ranking in a language; ``scores`` are those of each measure."""
-    rows = sorted((row for row in group.rows if lang in row.scores), key=lambda row: row.scores[lang].rank or 0)
-    if not rows:
+    rows = [row for row in group.rows if lang in row.scores]
+    rows.sort(key=lambda row: (row.scores[lang].wrong, row.scores[lang].rank or 0, -row.scores[lang].cell.value))
+    if not rows or rows[0].scores[lang].wrong:
         return None
     best = rows[0].entry
     low, high = _axis([row.scores[lang].cell for row in rows])
+    shown = [at for at, of_measure in enumerate(scores) if any(row.entry in of_measure for row in rows)]
     lines = []
     for row in rows:
         score = row.scores[lang]
         band, point = _place(score.cell, low, high)
         page = collection.comparison_page(best, row.entry)
-        printed = [_printed(of_measure.get(row.entry)) for of_measure in scores]
+        printed = [_printed(scores[at].get(row.entry)) for at in shown]
         against = page if page in with_page else None
-        lines.append(SystemLine(row.entry, row.source, score.rank, printed, band, point, against))
+        names = row.short_name, row.organisation, _tags(row, score)
+        lines.append(SystemLine(row.entry, *names, row.source, score.rank, printed, band, point, against))
     return LanguageRanking(
         title=group.title,
         note=group.note,
-        measured=group.measured,
+        kind=group.kind,
+        measures=[collection.measures[at] for at in shown],
         record=best.result.languages[lang].dataset,
         lines=lines,
         low=low,
@@ -190,10 +208,22 @@ def _ranking(
     )
 
 
+def _tags(row: LeaderboardRow, score: RankedScore) -> list[str]:
+    known, tags = row.properties, []
+    if not row.entry.measured:
+        if known.kind not in ("single vector", "not stated"):
+            tags.append(known.kind)
+        tags.append(
+            {"trained": "in-domain", "declared not": "zero-shot as declared"}.get(known.training, "training unknown")
+        )
+    marks = {"probably wrong": score.wrong, "another figure differs": score.disputed}
+    return [*tags, *(mark for mark, is_set in {**marks, "not built for it": score.foreign}.items() if is_set)]
+
+
 def _printed(score: RankedScore | None) -> PrintedScore:
     if score is None:
         return NO_SCORE
-    return PrintedScore(number(score.cell.value), score.letters, score.interval, score.top)
+    return PrintedScore(number(score.cell.value), score.letters, score.interval, score.top, score.wrong)
 
 
 def _place(cell: Cell, low: float, high: float) -> tuple[str, str]:

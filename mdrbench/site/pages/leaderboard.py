@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mdrbench.core.languages import SURPRISE
 from mdrbench.results import published
 from mdrbench.site.model import properties
 from mdrbench.site.model.collection import PUBLISHED_DATASET, Collection, slug
-from mdrbench.site.model.leaderboard import AVERAGE, LeaderboardRow, RankedScore
-from mdrbench.site.model.number_format import number
-from mdrbench.site.model.ranking import Leaderboard
+from mdrbench.site.model.leaderboard import RankedScore
+from mdrbench.site.model.ranking import HEAT, Leaderboard
 from mdrbench.site.model.site_model import SiteModel
-from mdrbench.site.pages import downloads
+from mdrbench.site.pages import board_table, downloads
 from mdrbench.site.pages.page import Asset, Page
-
-
-class PrintedScore(NamedTuple):
-    """A score as the table prints it: CSS classes, the value for scripts, and its marks."""
-
-    classes: str
-    full: str
-    shown: str
-    disputed: bool
-    rank: str
-    letters: str
-    interval: str
-
-
-NO_SCORE = PrintedScore("none", "", "–", False, "", "", "")
 
 
 def pages(model: SiteModel) -> Iterator[Page | Asset]:
@@ -43,7 +27,7 @@ def pages(model: SiteModel) -> Iterator[Page | Asset]:
             for kind, write in downloads.WRITERS.items():
                 yield Asset(files[kind], write(board).encode("utf-8"))
             context = {
-                **_context(board),
+                **_context(board, "../" * address.count("/")),
                 "measures": addresses,
                 "files": files,
                 "published_at": _published_collection(model, collection),
@@ -51,11 +35,17 @@ def pages(model: SiteModel) -> Iterator[Page | Asset]:
             yield Page(address, "leaderboard.html", f"{measure} on {collection.title}", context, "leaderboards")
 
 
-def _context(board: Leaderboard) -> dict[str, Any]:
+def _context(board: Leaderboard, root: str) -> dict[str, Any]:
+    columns = board_table.extras(board)
+    ranked = [row for group in board.groups if group.kind != "predicted" for row in group.rows]
+    published = [row for row in ranked if not row.entry.measured]
     return {
         "collection": board.collection,
         "board": board,
-        "groups": [(group, [(row, _printed_scores(board, row)) for row in group.rows]) for group in board.groups],
+        "extras": columns,
+        "groups": [
+            (group, board_table.group_rows(board, group, columns, lambda path: root + path)) for group in board.groups
+        ],
         "heads": [(code, properties.script(code), properties.resources(code)) for code in board.languages],
         "filters": _filters(board),
         "counts": _counts(board.collection),
@@ -63,26 +53,20 @@ def _context(board: Leaderboard) -> dict[str, Any]:
         "averaged": max((group.languages for group in board.groups), key=len, default=()),
         "surprise": [code for code in board.languages if code in SURPRISE],
         "rule": properties.RESOURCE_RULE,
+        "published": len(published),
+        "kinds": board_table.counted(published, lambda known: known.kind),
+        "training": board_table.counted(published, lambda known: known.training),
+        "training_words": board_table.TRAINING_WORDS,
+        "training_marks": board_table.MARKS,
+        "marked": {name for row in ranked for score in row.scores.values() for name in _marks(score)},
+        "heat": [(9 - step, limit) for step, limit in enumerate(HEAT)],
+        "variants": sum(len(group.variants) for group in board.groups),
+        "predicted": any(group.kind == "predicted" for group in board.groups),
     }
 
 
-def _printed_scores(board: Leaderboard, row: LeaderboardRow) -> tuple[PrintedScore, list[PrintedScore]]:
-    """Return the average and the scores of all languages."""
-    printed = [_printed(row.scores[code]) if code in row.scores else NO_SCORE for code in board.languages]
-    average = row.scores.get(AVERAGE)
-    if average is None:
-        return NO_SCORE, printed
-    if not row.complete:
-        shown = number(average.cell.value)
-        return PrintedScore("partial", "", shown, False, "", "", ""), printed
-    return _printed(average), printed
-
-
-def _printed(score: RankedScore) -> PrintedScore:
-    value = score.cell.value
-    classes = f"h{score.heat} top" if score.top else f"h{score.heat}"
-    rank = str(score.rank)
-    return PrintedScore(classes, number(value, 6), number(value), score.disputed, rank, score.letters, score.interval)
+def _marks(score: RankedScore) -> list[str]:
+    return [name for name in ("wrong", "disputed", "foreign") if getattr(score, name)]
 
 
 def _measure_slug(measure: str) -> str:
@@ -103,17 +87,24 @@ def _filters(board: Leaderboard) -> list[dict[str, Any]]:
     """Return the filters of rows and columns; a filter with a single choice is left out."""
     rows = [row for group in board.groups for row in group.rows]
     origins = list(dict.fromkeys(row.origin for row in rows))
-    sizes = {row.properties.size for row in rows}
+    known = [row.properties for row in rows]
     levels = {properties.resources(code) for code in board.languages}
+    sizes = [choice for choice in properties.SIZES.items() if any(each.parameters is not None for each in known)]
     choices = [
+        ("kind", "Kind", _same_labels([kind for kind in properties.KINDS if any(k.kind == kind for k in known)])),
+        ("training", "Training data", _present(properties.TRAINING, {each.training for each in known})),
+        ("size", "Model size", sizes),
+        ("licence", "Licence", _present(properties.LICENCES, {each.licence_class for each in known})),
         ("origin", "Origin", [(origin, _origin_label(origin)) for origin in origins]),
-        ("family", "Family", _same_labels(sorted({row.properties.family for row in rows}))),
-        ("size", "Model size", _same_labels([size for size in properties.SIZES if size in sizes])),
-        ("licence", "Licence", _same_labels(sorted({row.properties.licence for row in rows}))),
+        ("family", "Family", _same_labels(sorted({each.family for each in known}))),
         ("script", "Script", _same_labels(sorted({properties.script(code) for code in board.languages}))),
         ("resources", "Resources", _same_labels([x for x in (*properties.RESOURCES, "not known") if x in levels])),
     ]
     return [{"key": key, "title": title, "choices": values} for key, title, values in choices if len(values) > 1]
+
+
+def _present(labels: dict[str, str], values: set[str]) -> list[tuple[str, str]]:
+    return [(value, label) for value, label in labels.items() if value in values]
 
 
 def _same_labels(values: list[str]) -> list[tuple[str, str]]:
@@ -122,7 +113,7 @@ def _same_labels(values: list[str]) -> list[tuple[str, str]]:
 
 def _origin_label(origin: str) -> str:
     known = published.SOURCES.get(origin)
-    return known.short if known and known.short else origin
+    return known.short if known and known.short else {"mteb": "MTEB"}.get(origin, origin)
 
 
 def _published_collection(model: SiteModel, collection: Collection) -> Collection | None:

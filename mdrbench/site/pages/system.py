@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from mdrbench.core import registry
 from mdrbench.core.store import file_sha256
-from mdrbench.results import File, Training, published
+from mdrbench.results import File, Training
 from mdrbench.site.model import number_format, properties, recipe_diff, system_facts
 from mdrbench.site.model.collection import Collection, Entry, language_name, slug
 from mdrbench.site.model.number_format import count, duration
@@ -48,31 +47,23 @@ class TrainingSection(NamedTuple):
     steps: list[system_tables.Fact]
 
 
-class Claims(NamedTuple):
-    """Who reproduces a published system: shipped recipes with their systems, and measured entries by system."""
-
-    shipped: dict[str, list[str]]
-    measured: dict[str, list[tuple[Collection, Entry]]]
-
-
 def pages(model: SiteModel) -> Iterator[Page | Copy]:
-    """Yield the page of each entry of each collection, and the files that it offers."""
-    claims = _claims(model)
+    """Yield the page of each measured system of each collection, and the files that it offers."""
     for collection in model.collections:
         names: dict[str, list[Entry]] = {}
         for entry in collection.measured:
             names.setdefault(entry.result.system.name, []).append(entry)
-        for entry in collection.entries:
-            context = _context(model, collection, entry)
-            if entry.measured:
-                same_name = names[entry.result.system.name]
-                variants = [other for other in same_name if other is not entry and not other.submitted]
-                files = list(_files(collection, entry))
-                context |= {**_measured(model, collection, entry), "variants": variants}
-                context |= {"files": [download for download, _ in files], "digest": files[0][0].sha256}
-                yield from (copy for _, copy in files if copy)
-            else:
-                context |= _published(collection, entry, claims)
+        for entry in collection.measured:
+            same_name = names[entry.result.system.name]
+            variants = [other for other in same_name if other is not entry and not other.submitted]
+            files = list(_files(collection, entry))
+            context = {
+                **_context(model, collection, entry),
+                **_measured(model, collection, entry),
+                "variants": variants,
+            }
+            context |= {"files": [download for download, _ in files], "digest": files[0][0].sha256}
+            yield from (copy for _, copy in files if copy)
             yield Page(collection.system_page(entry), "system.html", entry.name, context, "systems")
 
 
@@ -110,6 +101,7 @@ def _measured(model: SiteModel, collection: Collection, entry: Entry) -> dict[st
         "most": max((row.kept + (row.eliminated or 0) + (row.generated or 0) for row in groups), default=0),
         "trainings": [_training(entry, name, training) for name, training in result.trainings.items()],
         "commands": system_facts.commands(result),
+        "recorded_by": system_facts.recorded_by(result),
         "records": system_tables.records(result),
     }
 
@@ -210,36 +202,6 @@ def _domains(training: Training) -> DomainTable | None:
         cells = [(counts.get(name, 0), min(9, round(18 * share))) for name, share in zip(names, shares, strict=True)]
         rows.append((lang, total, cells))
     return DomainTable(names, rows)
-
-
-# -- published ---------------------------------------------------------------------------------------------------------
-
-
-def _published(collection: Collection, entry: Entry, claims: Claims) -> dict[str, Any]:
-    result = entry.result
-    name = result.system.name.casefold()
-    cells = [cell for language in result.languages.values() for cell in language.scores.values()]
-    places = dict.fromkeys((cell.source, cell.table) for cell in cells if cell.source)
-    return {
-        "sources": [(source, published.SOURCES.get(source or ""), table) for source, table in places],
-        "elsewhere": [
-            other
-            for other in collection.published
-            if other is not entry and other.result.system.name.casefold() == name
-        ],
-        "reproduced_by": claims.measured.get(result.system.name, []),
-        "recipes": [recipe for recipe, systems in claims.shipped.items() if result.system.name in systems],
-    }
-
-
-def _claims(model: SiteModel) -> Claims:
-    measured: dict[str, list[tuple[Collection, Entry]]] = {}
-    for collection in model.collections:
-        for entry in collection.measured:
-            for name in dict.fromkeys(recipe_diff.claims(entry.result.system.recipe or {})):
-                measured.setdefault(name, []).append((collection, entry))
-    shipped = {name: recipe_diff.claims(recipe_diff.shipped(name) or {}) for name in registry.recipe_files()}
-    return Claims(shipped, measured)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
