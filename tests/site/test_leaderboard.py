@@ -152,17 +152,14 @@ def test_other_collections_link_to_the_published_figures_and_do_not_show_them(tm
     assert ("a", {"href": "../miracl/index.html"}) in page.tags
 
 
-def renamed(name: str) -> dict:
-    return {"system": {"name": name, "summary": ""}}
-
-
 def test_letters_come_from_topic_files_and_a_changed_file_is_an_error(tmp_path):
     root, rng = tmp_path / "results", np.random.default_rng(0)
-    base = rng.random(60) * 0.5
+    base, kept = rng.random(60) * 0.5, {}
     for name, values in (("best", base + 0.4), ("tied", rng.permutation(base) + 0.39), ("worse", base)):
         data = scored(name, {"sw": float(np.mean(values))})
         data["languages"]["sw"]["files"] = {"topics": save_topics(root, name, "sw", values.tolist())}
         save(root, data, name)
+        kept[name] = data
     save(root, scored("untested", {"sw": 0.1}), "untested")
     [group] = leaderboard(root, tmp_path).groups
     marks = {row.name: row.scores["sw"] for row in group.rows}
@@ -172,10 +169,9 @@ def test_letters_come_from_topic_files_and_a_changed_file_is_an_error(tmp_path):
     assert [name for name, mark in marks.items() if mark.top] == ["best", "tied"]
     assert {name: row.scores["average"].letters for name, row in zip(marks, group.rows, strict=True)}["tied"] == "a"
     assert group.family == "the 3 pairs of its 3 systems"
-    save(root, {**json.loads((root / "tiny/worse.json").read_text()), **renamed("copy")}, "copy")
-    variant = json.loads((root / "tiny/best.json").read_text())
-    variant["system"] |= {"variant_of": "best", "overrides": ["seed=2"]}
-    save(root, variant, "variant")
+    save(root, {**kept["worse"], "system": {"name": "copy", "summary": ""}}, "copy")
+    changed = {"name": "best", "summary": "", "variant_of": "best", "overrides": ["seed=2"]}
+    save(root, {**kept["best"], "system": changed}, "variant")
     [with_more] = leaderboard(root, tmp_path).groups
     assert with_more.family == group.family  # a copy and a variant are no part of the family
     assert [row.name for row in with_more.variants] == ["best seed=2"]

@@ -219,6 +219,8 @@ def _of_published(name: str) -> SystemProperties:
         return UNKNOWN
     known, trained = _of_model(repository), ", trained" if method or "-ft-" in backbone else ""
     training = "unknown" if trained and known.training != "trained" else known.training
+    if "rerank" in method:  # the reranker's size and training data are not stated
+        return UNKNOWN._replace(family="reranked", licence=known.licence)
     return known._replace(family=f"dense{trained}", training=training)
 
 
