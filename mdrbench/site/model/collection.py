@@ -94,6 +94,14 @@ class Entry:
         changes = [self.variant] if self.variant else self.result.system.overrides
         return " ".join([self.result.system.name, *changes])
 
+    @cached_property
+    def foreign(self) -> frozenset[str]:
+        """The languages of a published row that the model's own list of languages lacks."""
+        facts = None if self.measured else self.facts
+        known = (*ALL, *SURPRISE)
+        langs = (lang for lang in self.result.languages if facts and lang in known)
+        return frozenset(lang for lang in langs if facts and facts.built_for(lang) is False)
+
     def cell(self, lang: str, measure: str) -> Cell | None:
         """Return a language's score, or None if the result has none."""
         language = self.result.languages.get(lang)

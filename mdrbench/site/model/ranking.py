@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from mdrbench.core.languages import ALL, SURPRISE
+from mdrbench.core.languages import ALL
 from mdrbench.results.comparable import PublishedGroup, published_group
 from mdrbench.site.model import letters
 from mdrbench.site.model.audit_marks import AuditMarks
@@ -17,8 +17,6 @@ from mdrbench.site.model.leaderboard import AVERAGE, DECIMALS, ComparableGroup, 
 from mdrbench.site.model.letters import ColumnTest
 from mdrbench.site.model.significance import LEVEL, Differences
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
-
-KNOWN = (*ALL, *SURPRISE)
 
 HEAT = (0.0005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 """Distances to the best of a column at which the colour of a cell becomes one step paler."""
@@ -108,9 +106,8 @@ def leaderboard(
 
 def _row(entry: Entry, measure: str, marks: AuditMarks | None = None) -> LeaderboardRow:
     scores = {lang: RankedScore(cell) for lang in entry.result.languages if (cell := entry.cell(lang, measure))}
-    if entry.facts and not entry.measured:
-        for lang, score in scores.items():
-            score.foreign = lang in KNOWN and entry.facts.built_for(lang) is False
+    for lang in entry.foreign & scores.keys():
+        scores[lang].foreign = True
     if marks and entry.row_id:
         for lang, score in scores.items():
             score.wrong = (entry.row_id, lang) in marks.wrong
@@ -273,6 +270,7 @@ def _rank(group: ComparableGroup) -> None:
         exact = row.scores[lang].cell.value
         return exact if group.measured else round(exact, DECIMALS)
 
+    identities = {row: _identity(row) for row in group.rows}
     for lang, rows in group.columns():
         ordered = sorted(rows, key=lambda row: -value(row))
         better: set[object] = set()
@@ -280,9 +278,9 @@ def _rank(group: ComparableGroup) -> None:
             same = list(equal)
             for row in same:
                 score = row.scores[lang]
-                score.rank = 1 + len(better) - (_identity(row) in better)
+                score.rank = 1 + len(better) - (identities[row] in better)
                 score.top = score.rank == 1
-            better |= {_identity(row) for row in same}
+            better |= {identities[row] for row in same}
 
 
 def _identity(row: LeaderboardRow) -> object:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from stat import S_ISREG
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL
@@ -58,6 +59,26 @@ class Cost(NamedTuple):
     slowest: float
     whole_process: bool
     environments: list[tuple[str, dict[str, Any]]]
+
+
+def cost_of(entry: Entry) -> Cost | None:
+    """Return :func:`cost` of an entry, computed once."""
+    if entry not in _COSTS:
+        _COSTS[entry] = cost(entry.result)
+    return _COSTS[entry]
+
+
+_COSTS: WeakKeyDictionary[Entry, Cost | None] = WeakKeyDictionary()
+
+
+def queries_a_second(entry: Entry) -> float | None:
+    """Return how many queries a second the search took, over all languages; None if no search is recorded."""
+    searched = [
+        language for language in entry.result.languages.values() if language.dataset and "search" in language.steps
+    ]
+    seconds = sum(language.steps["search"].seconds for language in searched)
+    topics = sum(language.dataset.topics for language in searched if language.dataset)
+    return topics / seconds if seconds else None
 
 
 def cost(result: Result) -> Cost | None:

@@ -54,7 +54,7 @@ def _row(collection: Collection, group: ComparableGroup, row: LeaderboardRow, co
     i: intervals by column, e: significance letters by column.
     """
     known, scores = row.properties, row.scores if group.kind == "predicted" else row.columns()
-    cost = system_facts.cost(row.entry.result) if row.entry.measured else None
+    cost = system_facts.cost_of(row.entry) if row.entry.measured else None
     cells = [scores.get(code) for code in codes]
     fields: dict[str, Any] = {
         "s": row.entry.slug,

@@ -56,13 +56,18 @@ def _licence(row: LeaderboardRow) -> tuple[float | str, str] | None:
 
 
 def _seconds(row: LeaderboardRow) -> tuple[float | str, str] | None:
-    cost = system_facts.cost(row.entry.result) if row.entry.measured else None
+    cost = system_facts.cost_of(row.entry) if row.entry.measured else None
     return (round(cost.seconds, 2), duration(cost.seconds)) if cost else None
 
 
 def _memory(row: LeaderboardRow) -> tuple[float | str, str] | None:
-    cost = system_facts.cost(row.entry.result) if row.entry.measured else None
+    cost = system_facts.cost_of(row.entry) if row.entry.measured else None
     return (cost.peak, size(cost.peak)) if cost else None
+
+
+def _speed(row: LeaderboardRow) -> tuple[float | str, str] | None:
+    known = system_facts.queries_a_second(row.entry) if row.entry.measured else None
+    return (round(known, 3), f"{known:,.3g}" if known < 1000 else f"{known:,.0f}") if known else None
 
 
 EXTRAS = (
@@ -72,6 +77,7 @@ EXTRAS = (
     Extra("licence", "Licence", _licence),
     Extra("time", "Time", _seconds),
     Extra("memory", "Peak memory", _memory),
+    Extra("speed", "Queries a second", _speed),
 )
 """Columns that readers may add. A column without a value is left out."""
 
