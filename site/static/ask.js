@@ -67,7 +67,7 @@
         const rank = 1 + found.filter((other) => Math.round(other.v[at] / 10) > Math.round(row.v[at] / 10)).length;
         return make("tr", {}, make("td", {}, String(rank)), make("th", { scope: "row", class: "left" }, system(row), " ", make("span", { class: "org" }, row.o ?? "")),
           make("td", {}, score(board, row, at), " ", make("small", { class: "letters" }, row.e?.[at] ?? "")),
-          make("td", {}, row.p ? (row.p >= 1000 ? `${(row.p / 1000).toPrecision(2)}B` : `${row.p}M`) : "–"), make("td", { class: "left" }, row.L ?? "–"), make("td", { class: "left" }, words[row.t]));
+          make("td", {}, row.p ? (row.p >= 1000 ? `${(row.p / 1000).toPrecision(3)}B` : `${Math.round(row.p)}M`) : "–"), make("td", { class: "left" }, row.L ?? "–"), make("td", { class: "left" }, words[row.t]));
       })));
     const several = `${board.folder}compare/several.html#s=${found.slice(0, 4).map((row) => row.s).join(",")}`;
     const links = make("p", {}, make("a", { href: `${board.folder}index.html${asked.lang === "average" ? "" : `#sort=${asked.lang}`}` }, `All systems on ${board.title}`), " · ",
