@@ -14,6 +14,12 @@ from mdrbench import site
 PROJECT = Path(__file__).parent.parent
 OUT = Path(__file__).parent / "images"
 PICTURES = {
+    "home": ("index.html#lang=sw", 1280, 900, "light"),
+    "home-phone": ("index.html#lang=th&size=300&licence=free", 390, 860, "dark"),
+    "language": ("miracl/languages/sw.html", 1280, 760, "light"),
+    "plot": ("miracl/plot.html", 1100, 900, "dark"),
+    "several": ("miracl/compare/several.html", 1100, 900, "light"),
+    "audit": ("audit.html", 1280, 760, "light"),
     "leaderboard": ("miracl/index.html", 1280, 760, "light"),
     "compare": ("sample/compare/bm25--me5-small.html", 1280, 860, "light"),
     "ablation": ("sample/ablations/boosted-sample.html", 1280, 860, "dark"),
@@ -33,7 +39,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, (address, width, height, scheme) in PICTURES.items():
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-            page.goto((start.parent / address).resolve().as_uri())
+            place, _, view = address.partition("#")
+            page.goto((start.parent / place).resolve().as_uri() + (f"#{view}" if view else ""))
+            page.wait_for_timeout(500)  # scripts draw from the data of the collection
             page.screenshot(path=OUT / f"{name}.png")
             page.close()
         browser.close()

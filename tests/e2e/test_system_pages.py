@@ -12,12 +12,13 @@ from support.site_systems import KEY, LOG, RECIPE, save, trained
 
 from mdrbench import site
 from mdrbench.core.languages import ALL
+from mdrbench.site.model.collection import published_page
 
 pytestmark = pytest.mark.slow
 html5lib = pytest.importorskip("html5lib", reason="pip install html5lib")
 
 SYSTEM, ABLATION, PUBLISHED = "tiny/systems/mine.html", "tiny/ablations/mine.html", "miracl/ablations/boosted.html"
-PAGES = (SYSTEM, ABLATION, PUBLISHED, "miracl/systems/huang2025boosting-table-1-bge-boosted-dev.html")
+PAGES = (SYSTEM, ABLATION, PUBLISHED, published_page("BGE + boosted"))
 
 
 @pytest.fixture(scope="module")
