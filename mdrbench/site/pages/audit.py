@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mdrbench.results.audit.findings import KINDS, Finding
+from mdrbench.results.audit.findings import KINDS, Finding, Kind
 from mdrbench.results.audit.rules import RULES
 from mdrbench.site.model.collection import published_page, slug
 from mdrbench.site.model.site_model import SiteModel
@@ -36,14 +36,14 @@ def pages(model: SiteModel) -> Iterator[Page]:
     identities = {
         entry.result.system.name: name for name, system in model.published.items() for _, entry in system.rows
     }
-    by_rule: dict[tuple[str, str], list[tuple[Finding, str | None]]] = {}
+    by_rule: dict[tuple[Kind, str], list[tuple[Finding, str | None]]] = {}
     for finding in model.marks.findings:
         identity = finding.system if finding.system in model.published else identities.get(finding.system)
         address = published_page(identity) if identity else None
         by_rule.setdefault((finding.kind, finding.rule), []).append((finding, address))
     rules = [
         RuleFindings(rule, kind, RULES.get(rule, ""), slug(rule), found)
-        for (kind, rule), found in sorted(by_rule.items(), key=lambda item: KINDS.index(item[0][0]))  # type: ignore[arg-type]
+        for (kind, rule), found in sorted(by_rule.items(), key=lambda item: KINDS.index(item[0][0]))
     ]
     context = {"rules": rules, "kinds": KIND_WORDS, "suspects": len(model.marks.wrong)}
     yield Page("audit.html", "audit.html", "Audit of published figures", context, "audit")

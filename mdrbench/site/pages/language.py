@@ -209,7 +209,8 @@ def _ranking(
 
 
 def _tags(row: LeaderboardRow, score: RankedScore) -> list[str]:
-    known, tags = row.properties, []
+    known = row.properties
+    tags: list[str] = []
     if not row.entry.measured:
         if known.kind not in ("single vector", "not stated"):
             tags.append(known.kind)
