@@ -72,7 +72,7 @@
     const several = `${board.folder}compare/several.html#s=${found.slice(0, 4).map((row) => row.s).join(",")}`;
     const links = make("p", {}, make("a", { href: `${board.folder}index.html${asked.lang === "average" ? "" : `#sort=${asked.lang}`}` }, `All systems on ${board.title}`), " · ",
       ...(asked.lang === "average" ? [] : [make("a", { href: `${board.folder}languages/${asked.lang}.html` }, `More about ${board.names[asked.lang]?.[0] ?? asked.lang}`), " · "]),
-      make("a", { href: several }, "Compare the first four"));
+      ...(board.several && found.length > 1 ? [make("a", { href: several }, `Compare the first ${Math.min(4, found.length)}`)] : []));
     place.replaceChildren(answer, about, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The best systems" }, table), links);
   }
 

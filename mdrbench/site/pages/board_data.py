@@ -34,6 +34,7 @@ def _script(collection: Collection, board: Leaderboard) -> bytes:
         "folder": collection.folder,
         "measure": board.measure,
         "steps": STEPS,
+        "several": any(len(group.rows) > 1 for group in board.groups),  # whether several systems can be compared
         "codes": codes,
         "averages": {group.kind: group.label for group in board.groups},
         "names": {code: [known[code].name, known[code].native, lang_tag(code)] for code in codes if code in known},
