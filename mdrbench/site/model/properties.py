@@ -43,6 +43,17 @@ LICENCES = {"free": "free, also commercially", "restricted": "restricted", "clos
 
 KINDS = ("single vector", "sparse", "multi-vector", "sum", "reranked")
 
+KINDS_OF_RETRIEVERS = {
+    "bm25": "sparse",
+    "sparse": "sparse",
+    "dense": "single vector",
+    "late-interaction": "multi-vector",
+    "hybrid": "sum",
+    "ensemble": "sum",
+    "rerank": "reranked",
+}
+"""Retriever of a recipe -> the kind of system."""
+
 TRAINING = {"trained": "trained on MIRACL", "declared not": "declared not", "unknown": "unknown"}
 """State of the training data -> its label."""
 
@@ -170,7 +181,7 @@ def _licence(text: str | None) -> str:
 
 def _of_recipe(recipe: dict[str, Any], retriever: dict[str, Any]) -> SystemProperties:
     family = str(retriever.get("name", "not stated"))
-    kind = {"bm25": "sparse", "dense": "single vector", "hybrid": "sum"}.get(family, "not stated")
+    kind = KINDS_OF_RETRIEVERS.get(family, "not stated")
     names = sorted(set(_models(retriever)))
     if not names:
         if family == "bm25":
