@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 import typing
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from mdrbench.core import registry
 from mdrbench.core.errors import UsageError, did_you_mean
-from mdrbench.core.members import Context, part_of
+from mdrbench.core.members import Context, Member, part_of
 from mdrbench.recipe.merging import merge, parse_overrides
 from mdrbench.recipe.schema import Recipe
 from mdrbench.recipe.yaml_files import read_yaml
@@ -36,7 +37,8 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
 
     Args:
         name: a shipped recipe's name, or the path of a YAML file.
-        overrides: ``KEY=VALUE`` items as given to ``--set``; relative paths in them start at the current folder.
+        overrides: ``KEY=VALUE`` items as given to ``--set``; relative paths in them start at the current folder. A
+            value ``@RECIPE`` is what another recipe has under the same key.
 
     Raises:
         UsageError: with all mistakes of the recipe, a line for each.
@@ -45,7 +47,8 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
     written = _read(path, ())
     data, places = {"name": path.stem, **written.data}, written.places
     if overrides:
-        data = merge(data, _with_full_paths(parse_overrides(overrides), Path.cwd()), _retriever_of)
+        changes = parse_overrides([_taken(item) for item in overrides])
+        data = merge(data, _with_full_paths(changes, Path.cwd()), _retriever_of)
         places = {**places, **{item.partition("=")[0]: "--set" for item in overrides}}
     try:
         recipe = Recipe.model_validate(data, context=Context(_retriever_of))
@@ -65,6 +68,32 @@ def load(name: str, overrides: list[str] | None = None) -> Recipe:
             mend="rename the file or give the recipe a `name` of its own, so that results cannot be mixed up",
         )
     return recipe
+
+
+def _taken(item: str) -> str:
+    """Return ``KEY=@RECIPE`` as ``KEY=`` and what the other recipe has there; other items as they are.
+
+    Raises:
+        UsageError: the other recipe does not exist, or has no such key.
+    """
+    key, _, name = item.partition("=@")
+    if not name or "=" in key:
+        return item
+    value: Any = load(name)
+    for part in key.split("."):
+        value = getattr(value.config if isinstance(value, Member) else value, part, None)
+    if value is None and key not in Recipe.model_fields:
+        raise UsageError(f"--set {item}: '{name}' has no {key}", mend=f"`mdrbench show {name}` prints its keys")
+    return f"{key}={json.dumps(written(value), ensure_ascii=False)}"
+
+
+def written(value: Any) -> Any:
+    """Return a value of a recipe as JSON that can be read again from any folder."""
+    if isinstance(value, Member):
+        return value.written
+    if isinstance(value, BaseModel):
+        return {key: written(getattr(value, key)) for key in type(value).model_fields}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _read(path: Path, below: tuple[Path, ...]) -> _Written:

@@ -305,6 +305,29 @@ def test_a_rival_is_searched_and_measured_as_the_complete_recipe_is(tmp_path):
     )
 
 
+def test_a_rival_of_another_encoder_lends_its_strategy_alone():
+    complete = recipe.load("boosted-mdpr")
+    [variant] = choose("boosted-mdpr", [], rivals=["naive-perc-pos"]).variants
+    assert variant.recipe.retriever == complete.retriever
+    assert variant.recipe.negatives == recipe.load("naive-perc-pos").negatives
+    assert variant.recipe.training.sampler.name == "uniform"
+    assert variant.recipe.training.learning_rate == complete.training.learning_rate
+    [released] = choose("boosted", [], rivals=["boosted-released"]).variants  # of the same encoder: it is itself
+    assert released.recipe.digest == recipe.load("boosted-released").digest
+
+
+def test_a_key_may_be_taken_from_another_recipe():
+    taken = recipe.load("boosted-mdpr", ["negatives=@naive-perc-pos", "training.sampler=@naive"])
+    assert taken.negatives == recipe.load("naive-perc-pos").negatives
+    assert taken.training.sampler == recipe.load("naive").training.sampler
+    assert taken.retriever == recipe.load("boosted-mdpr").retriever
+    assert recipe.load("boosted", ["negatives=@naive-in-batch"]).negatives is None
+    labels = [v.label for v in choose("boosted-mdpr", [], vary=["negatives=@naive,@naive-shifted"]).variants]
+    assert labels == ["negatives=@naive", "negatives=@naive-shifted"]
+    with pytest.raises(UsageError, match=r"'naive' has no negatives\.foo"):
+        recipe.load("boosted", ["negatives.foo=@naive"])
+
+
 def test_a_rival_that_is_a_variant_too_is_one_variant_with_both_names():
     [variant] = choose("naive-me5-small-6l", [], ["hard-neg"], rivals=["naive-me5-small-6l-in-batch"]).variants
     assert [name.label for name in variant.names] == ["without hard negatives", "naive-me5-small-6l-in-batch"]

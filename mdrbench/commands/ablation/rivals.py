@@ -10,11 +10,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
-
 from mdrbench import recipe
-from mdrbench.core.members import Member
 from mdrbench.recipe import Recipe
+from mdrbench.recipe.loading import written
 
 SECTIONS = ("retriever", "negatives", "training")
 """Sections that may differ. Search, evaluation and seed are those of the complete recipe."""
@@ -26,8 +24,8 @@ STRATEGY = ("domains", "sampler", "weights", "weights_on")
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
     """Return the overrides that turn ``one`` into ``other``. A mapping with a ``name`` is given as a whole."""
-    mine, theirs = ({section: _written(getattr(each, section)) for section in SECTIONS} for each in (one, other))
-    if one.training is not None and other.training is not None and one.retriever != other.retriever:
+    mine, theirs = ({section: written(getattr(each, section)) for section in SECTIONS} for each in (one, other))
+    if one.training is not None and other.training is not None and _model(one) != _model(other):
         theirs["retriever"] = mine["retriever"]
         theirs["training"] = mine["training"] | {key: theirs["training"][key] for key in STRATEGY}
     return [
@@ -37,13 +35,9 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     ]
 
 
-def _written(value: Any) -> Any:
-    """Return a value of a recipe as JSON that can be read from any folder."""
-    if isinstance(value, Member):
-        return value.written
-    if isinstance(value, BaseModel):
-        return {key: _written(getattr(value, key)) for key in type(value).model_fields}
-    return value
+def _model(recipe: Recipe) -> Any:
+    """Return the model that a recipe's encoder is made of; None if its retriever has no single encoder."""
+    return recipe.retriever.settings.get("encoder", {}).get("model")
 
 
 def _changed(mine: Any, theirs: Any, key: str) -> Iterator[tuple[str, Any]]:
