@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdrbench import results
-from mdrbench.core import console
 from mdrbench.core.errors import DataError
 from mdrbench.evaluation import inference, measures, statistics
 from mdrbench.evaluation.inference import Difference
 from mdrbench.results import Result, comparison, seeds
 from mdrbench.results.ablations import Ablation, Complete, Counts, Effect, Score, SeedRun, Variant, read
-from mdrbench.results.verified import Problem, Verified
+from mdrbench.results.stored import ANY_SEAL
+from mdrbench.results.verified import Verified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,7 +215,7 @@ def verified(path: Path) -> Verified:
     """Derive every number of a stored ablation again from the results that it names."""
     found = Verified(path)
     try:
-        stored = read(path, ("sealed", "unsealed", "missing", "broken"))
+        stored = read(path, ANY_SEAL)
         derived = stored.model_copy(deep=True)
         for one in derived.entries:
             one.languages, one.average = {}, {}
@@ -224,13 +224,12 @@ def verified(path: Path) -> Verified:
                 one.paired_seeds = None
         derive(derived, path.parent.parent)
     except DataError as error:
-        file = console.shown(Path(error.where)) if error.where else console.shown(path)
-        found.problems.append(Problem(file, error.message, mend=error.mend or ""))
+        found.unreadable(error)
         return found
     if stored.alike != derived.alike:
-        found.problems.append(Problem(console.shown(path), "the recipes that are alike are not these"))
+        found.problem("the recipes that are alike are not these")
     if stored.families != derived.families:
-        found.problems.append(Problem(console.shown(path), "the families are not those of its variants"))
+        found.problem("the families are not those of its variants")
     for one, other in zip(stored.entries, derived.entries, strict=True):
         place = one.label if isinstance(one, Variant) else "complete"
         was, now = dict(_numbers(one)), dict(_numbers(other))
@@ -239,7 +238,7 @@ def verified(path: Path) -> Verified:
             if not _close(was.get(key), now.get(key)):
                 lang, measure, part = key
                 what = f"{place}: {part}"
-                found.problems.append(Problem(console.shown(path), what, lang, measure, was.get(key), now.get(key)))
+                found.problem(what, lang=lang, measure=measure, stored=was.get(key), derived=now.get(key))
     return found
 
 

@@ -28,6 +28,9 @@ UNSEALED_VERSION = 1
 SealState = Literal["sealed", "unsealed", "missing", "broken"]
 """``unsealed``: of an older schema. ``missing``, ``broken``: of the current schema, with no seal or a wrong one."""
 
+ANY_SEAL: tuple[SealState, ...] = ("sealed", "unsealed", "missing", "broken")
+"""For verifying, which reads on after a wrong seal to name what was changed."""
+
 
 def _relative(value: str) -> str:
     if os.path.isabs(value) or (".." in value and ".." in Path(value).parts):

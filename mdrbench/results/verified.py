@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mdrbench.core import console
+from mdrbench.core.errors import DataError
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -36,6 +39,20 @@ class Verified:
     corpus: bool = False
     problems: list[Problem] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+
+    def problem(self, what: str, *, file: Path | None = None, **details: Any) -> None:
+        """Add a problem of a file, by default of the verified one; ``details`` are fields of :class:`Problem`."""
+        self.problems.append(Problem(console.shown(file or self.path), what, **details))
+
+    def unreadable(self, error: DataError, lang: str | None = None) -> None:
+        """Add what stopped the reading of a file."""
+        where = console.shown(Path(error.where)) if error.where else console.shown(self.path)
+        self.problems.append(Problem(where, error.message, lang=lang, mend=error.mend or ""))
+
+    def same(self, what: str, stored: Any, derived: Any, **details: Any) -> None:
+        """Add a problem if a stored value is not the derived one."""
+        if stored != derived:
+            self.problem(what, stored=stored, derived=derived, **details)
 
 
 def as_json(one: Verified) -> dict[str, Any]:

@@ -20,13 +20,13 @@ import yaml
 from mdrbench import results
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.commands.ablation.parts import PAPER
-from mdrbench.core import console
 from mdrbench.core.errors import MdrbenchError, UsageError
 from mdrbench.recipe import load
 from mdrbench.results import Result
 from mdrbench.results import ablations as ablation_results
 from mdrbench.results.ablations import Ablation, Complete, SeedRun, Tested, Variant
-from mdrbench.results.verified import Problem, Verified
+from mdrbench.results.stored import ANY_SEAL
+from mdrbench.results.verified import Verified
 
 Derived = dict[str, list[ablation_results.Name]]
 """Digest of a recipe, as this mdrbench computes it -> the names that the complete recipe gives it.
@@ -37,15 +37,15 @@ The digests that are stored are not used here: those of an older mdrbench lack k
 
 def check(path: Path, found: Verified) -> None:
     """Add what is wrong with a stored ablation, its numbers aside, to what was found."""
-    stored = ablation_results.read(path, ("sealed", "unsealed", "missing", "broken"))
+    stored = ablation_results.read(path, ANY_SEAL)
     folder = path.parent.parent
     complete = results.read(folder / stored.complete.runs[0].result)
     for what, was, now in _head(path, stored, complete):
-        found.problems.append(Problem(console.shown(path), what, stored=was, derived=now))
+        found.problem(what, stored=was, derived=now)
     runs = [run for one in stored.entries for run in one.runs]
     for run in runs:
         for what, was, now in _run(folder, run):
-            found.problems.append(Problem(console.shown(path), what, stored=was, derived=now))
+            found.problem(what, stored=was, derived=now)
     if complete.system.recipe is None:
         return
     commands = {*stored.commands}
@@ -64,7 +64,7 @@ def check(path: Path, found: Verified) -> None:
             found.unchecked.append(f"the variants' names could not be derived: {error.message}")
             return
     for what in (*_names(stored, present, derived), *left_out):
-        found.problems.append(Problem(console.shown(path), what, mend="run `mdrbench ablate` again"))
+        found.problem(what, mend="run `mdrbench ablate` again")
     found.unchecked += _missing(stored, present, asked)
 
 
