@@ -61,6 +61,19 @@ def test_a_malformed_result_stops_the_report_and_leaves_the_old_site(tmp_path, c
     assert sorted(p.name for p in tmp_path.iterdir()) == [".public.cache", "public", "results"]
 
 
+def test_a_result_without_measures_is_left_out(tmp_path, capsys):
+    root = tmp_path / "results"
+    save(root, scored("mine", {"sw": 0.5}))
+    empty = scored("empty", {"sw": 0.5})
+    empty["evaluated"]["measures"] = []
+    empty["languages"]["sw"]["scores"] = {}
+    save(root, empty, "empty", dataset="other")
+    out = site.build(root, tmp_path / "public").parent
+    assert "other/empty.json: left out, it has no measures" in capsys.readouterr().err
+    assert (out / "tiny" / "systems" / "mine.html").exists()
+    assert not (out / "other").exists()
+
+
 def test_every_damaged_file_is_named(tmp_path):
     root = tmp_path / "results"
     save(root, measured())

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from mdrbench import __version__
 from mdrbench.core.languages import LANGUAGES, SURPRISE
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.site.cache import Cache
 from mdrbench.site.model.collection import Collection, language_name
 from mdrbench.site.model.number_format import number, signed
@@ -74,6 +75,7 @@ class Renderer:
             "exists": self._paths.__contains__,
             "navigation": [entry for entry in NAVIGATION if entry[1] in self._paths],
             "collection_navigation": self.collection_navigation,
+            "protocol": PROTOCOL,
             "version": __version__,
             "citation": CITATION,
         }

@@ -211,6 +211,9 @@ def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]
         if not result.sealed:
             console.say(f"{console.shown(path)}: left out, an older mdrbench wrote it: `mdrbench seal` upgrades it")
             continue
+        if not result.evaluated.measures:
+            console.say(f"{console.shown(path)}: left out, it has no measures")
+            continue
         groups.setdefault((collection_name(result), result.split), []).append(_Row(result, path))
     for row in published:
         groups.setdefault((collection_name(row.result), row.result.split), []).append(row)
