@@ -136,9 +136,10 @@ class Member:
 
     def _origin(self) -> Json:
         record: Json = self.source.record
-        if record and self.spec.run_only:
-            record = {**record, "run_only": list(self.spec.run_only)}
-        return {"from": record} if record else {}
+        if not record:
+            return {}
+        declared = {"run_only": list(self.spec.run_only), "parts": _families(self.spec.config)}
+        return {"from": {**record, **{key: value for key, value in declared.items() if value}}}
 
     def vary(self, **changes: Any) -> Member:
         """The same member with other settings; a mapping changes single keys of a part."""
@@ -277,11 +278,12 @@ def without_run_only(family: str, settings: Json) -> Json:
     """A member's settings without those that cannot change the output; its parts are treated alike.
 
     Recorded settings are not checked again, so that results stay readable when a member gains a setting. Code from
-    outside is not needed: its record says what is ``run_only``.
+    outside is not needed: its record says what is ``run_only``, and the families of its parts.
     """
     if "from" in settings:
-        run_only = settings["from"].get("run_only", ())
-        return {key: value for key, value in settings.items() if key not in run_only}
+        origin = settings["from"]
+        kept = {key: value for key, value in settings.items() if key not in origin.get("run_only", ())}
+        return _keyed_parts(origin.get("parts", {}), kept)
     spec: Spec = registry.source(family, settings["name"]).load().spec
     kept = {key: value for key, value in settings.items() if not _left_out(spec, key, value)}
     return keyed_parts(spec.config, kept)
@@ -296,13 +298,24 @@ def _left_out(spec: Spec, key: str, value: Any) -> bool:
 
 def keyed_parts(model: type[BaseModel], data: Json) -> Json:
     """JSON of a model with :func:`without_run_only` applied to each member in it."""
+    return _keyed_parts(_families(model), data)
+
+
+def _families(model: type[BaseModel]) -> dict[str, str]:
+    """The keys of a model that hold members, with their families."""
+    return {key: found[0].family for key, info in model.model_fields.items() if (found := part_of(info))}
+
+
+def _keyed_parts(families: Mapping[str, str], data: Json) -> Json:
+    """Apply :func:`without_run_only` to each member under the keys of ``families``, and to each of several by label."""
     result = dict(data)
-    for key, value in data.items():
-        if isinstance(value, dict) and (found := part_of(model.model_fields.get(key))):
-            part, several = found
+    for key, family in families.items():
+        value = data.get(key)
+        if isinstance(value, dict):
+            single = isinstance(value.get("name"), str)
             result[key] = (
-                {label: without_run_only(part.family, each) for label, each in value.items()}
-                if several
-                else without_run_only(part.family, value)
+                without_run_only(family, value)
+                if single
+                else {label: without_run_only(family, each) for label, each in value.items()}
             )
     return result

@@ -116,7 +116,8 @@ class Source:
             return _checked(self._imported(self.entry.load), self)
         if self.outside:
             return _member_class(self._imported(self._from_file), self)
-        return _member_class(module(self.family, self.name), self)
+        module = f"mdrbench.{FAMILIES[self.family]}.{self.name.replace('-', '_')}"
+        return _member_class(importlib.import_module(module), self)
 
     def _from_file(self) -> ModuleType:
         assert self.file is not None
@@ -143,6 +144,13 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=group), key=lambda entry: entry.name))
 
 
+@cache
+def _built_in(family: str) -> dict[str, Path]:
+    """The files of a family's built-in members by name, looked up once."""
+    files = PACKAGE.joinpath(*FAMILIES[family].split(".")).glob("*.py")
+    return {file.stem.replace("_", "-"): file for file in sorted(files) if not file.stem.startswith("_")}
+
+
 def members(family: str) -> dict[str, Source]:
     """The built-in and packaged members of a family by name.
 
@@ -151,9 +159,7 @@ def members(family: str) -> dict[str, Source]:
     """
     if family not in FAMILIES:
         raise UsageError(f"unknown family '{family}'", mend=did_you_mean(family, list(FAMILIES)))
-    folder = PACKAGE.joinpath(*FAMILIES[family].split("."))
-    stems = {path.stem.replace("_", "-"): path for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    found = {name: Source(family, name, stems[name]) for name in sorted(stems)}
+    found = {name: Source(family, name, file) for name, file in _built_in(family).items()}
     for entry in _entry_points(GROUPS[family], tuple(sys.path)) if family in GROUPS else ():
         if entry.name in found:
             raise UsageError(
@@ -180,13 +186,6 @@ def source(family: str, name: str) -> Source:
     if name not in known:
         raise UsageError(f"no '{name}' among {family}", mend=did_you_mean(name, list(known)))
     return known[name]
-
-
-def module(family: str, name: str) -> ModuleType:
-    """Import the module of a built-in member, e.g. ``module("datasets", "sample")``."""
-    if name not in members(family):
-        raise UsageError(f"no '{name}' among {family}", mend=did_you_mean(name, list(members(family))))
-    return importlib.import_module(f"mdrbench.{FAMILIES[family]}.{name.replace('-', '_')}")
 
 
 def _member_class(found: ModuleType, of: Source) -> type[Any]:

@@ -8,6 +8,7 @@ from mdrbench.core import registry
 from mdrbench.core.console import say
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.languages import parse_langs
+from mdrbench.core.members import Member
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.data.record import JUDGED
@@ -43,8 +44,7 @@ def open_dataset(name: str) -> MiraclFolder:
 
 
 def _built(name: str, **settings: Path) -> MiraclFolder:
-    member = registry.module("datasets", name)
-    dataset: MiraclFolder = member.build(member.Config(**settings))
+    dataset: MiraclFolder = Member.of("datasets", {"name": name, **settings}).build()
     return dataset
 
 

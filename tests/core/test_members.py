@@ -97,6 +97,23 @@ def test_a_member_of_a_file_keeps_its_identity_without_its_folder(tmp_path):
         Member.of("mining", written)
 
 
+def test_the_key_of_a_member_from_outside_leaves_out_what_cannot_change_the_output_of_its_parts(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""Mine."""\n'
+        "from mdrbench.core.members import EncoderMember, MemberConfig, RetrieverMembers, Spec\n\n\n"
+        "class Config(MemberConfig):\n    encoder: EncoderMember\n    of: RetrieverMembers\n\n\n"
+        "class Mine:\n    spec = Spec(Config, version=1)\n"
+    )
+    dense = {"name": "dense", "encoder": ENCODER, "shard_size": 5}
+    member = Member.of("retrievers", {"name": str(path), "encoder": ENCODER, "of": {"a": dense, "name": dense}})
+    assert member.settings["from"]["parts"] == {"encoder": "encoders", "of": "retrievers"}
+    assert member.keyed["encoder"] == Member.of("encoders", ENCODER).keyed
+    assert member.keyed["of"] == dict.fromkeys(("a", "name"), Member.of("retrievers", dense).keyed)
+    path.unlink()
+    assert without_run_only("retrievers", member.settings) == member.keyed  # a recorded recipe needs no code
+
+
 def test_the_key_leaves_out_settings_that_cannot_change_the_output():
     member = Member.of("retrievers", {"name": "dense", "encoder": ENCODER, "shard_size": 5})
     assert member.keyed == Member.of("retrievers", {"name": "dense", "encoder": {**ENCODER, "batch_tokens": 9}}).keyed

@@ -67,7 +67,7 @@ def fake(monkeypatch):
 
 @pytest.fixture
 def data(tmp_path) -> miracl.Miracl:
-    return miracl.build(miracl.Config(root=tmp_path / "miracl"))
+    return miracl.Miracl(miracl.Config(root=tmp_path / "miracl"))
 
 
 class Ear(list):
@@ -347,7 +347,7 @@ def test_another_commit_is_an_error_before_and_after_it_was_recorded(fake, data)
         data.fetch(["sw"], ["dev"])
     fake.commits[GATED] = earlier
     data.fetch(["sw"], ["dev"])
-    fresh = miracl.build(miracl.Config(root=data.root.with_name("fresh")))
+    fresh = miracl.Miracl(miracl.Config(root=data.root.with_name("fresh")))
     fake.commits[CORPUS] = "e" * 40
     with pytest.raises(DataError, match=r"miracl-corpus is at commit e{12}, but d921ec7e349c is the one"):
         fresh.fetch(["sw"], ["dev"])
@@ -427,9 +427,9 @@ def test_the_data_set_travels_between_processes_and_is_a_folder_of_the_layout(da
 def test_where_it_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MDRBENCH_DATA", raising=False)
-    assert miracl.build(miracl.Config()).root == tmp_path / "cache" / "data" / "miracl"
+    assert miracl.Miracl(miracl.Config()).root == tmp_path / "cache" / "data" / "miracl"
     monkeypatch.setenv("MDRBENCH_DATA", str(tmp_path / "disk"))
-    assert miracl.build(miracl.Config()).root == tmp_path / "disk" / "miracl"
+    assert miracl.Miracl(miracl.Config()).root == tmp_path / "disk" / "miracl"
 
 
 @pytest.mark.parametrize("lang", ["de", "yo"])

@@ -49,7 +49,7 @@ def hub(monkeypatch):
 
 @pytest.fixture
 def data(tmp_path) -> pools.MiraclHardNegatives:
-    return pools.build(pools.Config(root=tmp_path / "miracl-hard-negatives"))
+    return pools.MiraclHardNegatives(pools.Config(root=tmp_path / "miracl-hard-negatives"))
 
 
 def test_a_language_is_fetched_verified_and_written_in_our_layout(hub, data):

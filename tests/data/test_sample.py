@@ -9,14 +9,14 @@ from collections import Counter
 import pytest
 
 from mdrbench.core.languages import ALL
+from mdrbench.data.access import open_dataset
 from mdrbench.data.checks import check_corpus, check_topics
-from mdrbench.data.datasets import sample
 from mdrbench.data.docid_table import DocidTable
 from mdrbench.evaluation import measures
 from mdrbench.formats import trec
 from mdrbench.retrieval.retrievers import bm25
 
-SAMPLE = sample.build(sample.Config())
+SAMPLE = open_dataset("sample")
 
 SCRIPTS = {
     "ar": ("ARABIC",), "fa": ("ARABIC",), "bn": ("BENGALI",), "hi": ("DEVANAGARI",), "te": ("TELUGU",), "th": ("THAI",),

@@ -13,14 +13,14 @@ from mdrbench.core import registry
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.core.members import Member, NoSettings
 from mdrbench.core.types import Generation, Pair, Passage, Source
-from mdrbench.data.datasets import sample
+from mdrbench.data.access import open_dataset
 from mdrbench.formats import trec
 from mdrbench.negatives.generation import none as no_generation
 from mdrbench.negatives.generation import replay as generation_replay
 from mdrbench.negatives.judges import Estimate, answer, bi_encoder, consensus, cross_encoder, none, replay
 from mdrbench.negatives.judges._local import grade
 
-SAMPLE = sample.build(sample.Config())
+SAMPLE = open_dataset("sample")
 
 
 def pair(docid: str, text: str = "", *, lang="en", qid="q1", query="a query", title="", reference=None) -> Pair:

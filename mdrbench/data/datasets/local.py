@@ -7,37 +7,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from mdrbench.core.errors import DataError
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.data.miracl_layout import MiraclFolder
-
-VERSION = 1
 
 RESERVED = ("miracl", "published", "sample", "schema")
 """Folders of ``results/`` that mean something else: a local folder is never taken for MIRACL itself."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``path``: the folder that holds ``miracl/`` and ``miracl-corpus/``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     path: Path
 
 
-def build(config: Config) -> MiraclFolder:
-    """Return the folder as a data set.
+class LocalFolder(MiraclFolder):
+    """The folder as a data set.
 
     Raises:
         DataError: there is no such folder, or its name means another data set.
     """
-    root = config.path.resolve()
-    if not root.is_dir():
-        mend = "give a folder in MIRACL's layout, or the name of a data set (see `mdrbench list datasets`)"
-        raise DataError("no such folder", where=str(config.path), mend=mend)
-    if root.name in RESERVED:
-        raise DataError(f"a data set cannot be called '{root.name}'", where=str(root), mend=_other_name(root))
-    return MiraclFolder(name=root.name, root=root)
+
+    spec = Spec(Config, version=1)
+
+    def __init__(self, config: Config):
+        root = config.path.resolve()
+        if not root.is_dir():
+            mend = "give a folder in MIRACL's layout, or the name of a data set (see `mdrbench list datasets`)"
+            raise DataError("no such folder", where=str(config.path), mend=mend)
+        if root.name in RESERVED:
+            raise DataError(f"a data set cannot be called '{root.name}'", where=str(root), mend=_other_name(root))
+        super().__init__(root.name, root)
 
 
 def _other_name(root: Path) -> str:

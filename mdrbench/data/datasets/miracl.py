@@ -8,21 +8,17 @@ statistics, and of the data cards.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, SURPRISE
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.store import file_sha256
 from mdrbench.data.downloads import DownloadedFolder, download_folder
 from mdrbench.formats.trec import iter_qrels, lines, read_topics
 from mdrbench.hub import client as hub
 from mdrbench.hub.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
-
-VERSION = 1
 
 CARD = Path(__file__).with_suffix(".md")
 
@@ -81,21 +77,19 @@ QUERIES = {
 """Topics of each split; each of them has judgments. The surprise languages have no train split."""
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``root``: the download folder, by default ``$MDRBENCH_DATA/miracl``, else ``data/miracl`` in the cache."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     root: Path | None = None
 
 
-def build(config: Config) -> Miracl:
-    """MIRACL in its download folder, which need not exist yet."""
-    return Miracl(name="miracl", root=(config.root or download_folder("miracl")).absolute())
-
-
-@dataclass(frozen=True)
 class Miracl(DownloadedFolder):
     """A folder in MIRACL's layout that can be fetched and checked against the published counts."""
+
+    spec = Spec(Config, version=1)
+
+    def __init__(self, config: Config):
+        super().__init__("miracl", (config.root or download_folder("miracl")).absolute())
 
     def languages(self) -> list[str]:
         """Return the 16 benchmark languages, German and Yoruba, fetched or not."""

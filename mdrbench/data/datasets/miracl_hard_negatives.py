@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError
 from mdrbench.core.languages import ALL, SURPRISE
 from mdrbench.core.locks import file_lock
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.store import file_sha256
 from mdrbench.data import writing
 from mdrbench.data.downloads import DownloadedFolder, download_folder
@@ -26,8 +24,6 @@ from mdrbench.data.paths import corpus_folder, split_file
 from mdrbench.data.tables import LanguageTables, language_data
 from mdrbench.hub.dataset_configs import Repository, fetch_files, files_of, read_configs
 from mdrbench.hub.downloads import Event, Listen, Manifest, nobody
-
-VERSION = 1
 
 CARD = Path(__file__).with_suffix(".md")
 
@@ -37,20 +33,12 @@ REPOSITORY = Repository("mteb/MIRACLRetrievalHardNegatives", "d7d94fa4b946cec4a2
 SPLIT = "dev"
 
 
-class Config(BaseModel):
+class Config(MemberConfig):
     """``root``: the folder, by default ``$MDRBENCH_DATA/miracl-hard-negatives``, else in ``data`` in the cache."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     root: Path | None = None
 
 
-def build(config: Config) -> MiraclHardNegatives:
-    """Return the pools in their folder, which need not exist yet."""
-    root = config.root or download_folder("miracl-hard-negatives")
-    return MiraclHardNegatives(name="miracl-hard-negatives", root=root.absolute())
-
-
-@dataclass(frozen=True)
 class MiraclHardNegatives(DownloadedFolder):
     """Pools that are fetched as Parquet files and written in MIRACL's layout.
 
@@ -59,6 +47,11 @@ class MiraclHardNegatives(DownloadedFolder):
         ROOT/sources/PATH           the repository's files; ROOT/manifest.json records them
         ROOT/languages/LANG.json    size and SHA-256 of each file that was written for a language
     """
+
+    spec = Spec(Config, version=1)
+
+    def __init__(self, config: Config):
+        super().__init__("miracl-hard-negatives", (config.root or download_folder("miracl-hard-negatives")).absolute())
 
     @property
     def corpus_variant(self) -> str:

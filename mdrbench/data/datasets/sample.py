@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from mdrbench.core.members import NoSettings, Spec
 from mdrbench.data.miracl_layout import MiraclFolder
-
-VERSION = 1
 
 ROOT = Path(__file__).parent / "sample_data"
 
 
-class Config(BaseModel):
-    """The sample takes no settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def build(config: Config) -> MiraclFolder:
+class Sample(MiraclFolder):
     """The packaged folder as a data set."""
-    return MiraclFolder(name="sample", root=ROOT)
+
+    spec = Spec(NoSettings, version=1)
+
+    def __init__(self, config: NoSettings):
+        super().__init__("sample", ROOT)

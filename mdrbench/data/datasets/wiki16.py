@@ -7,15 +7,13 @@ built file has the same content on every machine (:mod:`mdrbench.data.wiki16`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError
 from mdrbench.core.locks import file_lock
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.data.downloads import DownloadedFolder, download_folder
 from mdrbench.data.wiki16.content import content_files, content_of
 from mdrbench.data.wiki16.sources import SourceFile, source_files
@@ -23,24 +21,20 @@ from mdrbench.data.wiki16.splits import SPLITS
 from mdrbench.hub import pinned_files
 from mdrbench.hub.downloads import Event, Listen, nobody
 
-VERSION = 1
 
-
-class Config(BaseModel):
+class Config(MemberConfig):
     """``root``: the folder to build in, by default ``$MDRBENCH_DATA/wiki16``, else ``data/wiki16`` in the cache."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     root: Path | None = None
 
 
-def build(config: Config) -> Wiki16:
-    """Return wiki16 in its folder, which need not exist yet."""
-    return Wiki16(name="wiki16", root=(config.root or download_folder("wiki16")).absolute())
-
-
-@dataclass(frozen=True)
 class Wiki16(DownloadedFolder):
     """A :class:`~mdrbench.data.miracl_layout.MiraclFolder` that is built from downloaded source files."""
+
+    spec = Spec(Config, version=1)
+
+    def __init__(self, config: Config):
+        super().__init__("wiki16", (config.root or download_folder("wiki16")).absolute())
 
     @property
     def sources(self) -> Path:
