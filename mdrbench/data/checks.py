@@ -31,17 +31,20 @@ class CorpusReport:
 
 
 def check_corpus(
-    folder: MiraclFolder, lang: str, table: Path, progress: Callable[[int], None] = lambda done: None
+    folder: MiraclFolder, lang: str, table: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> CorpusReport:
     """Read a corpus once and write its docid table; a line that is not a passage raises a DataError.
 
     The fingerprint is the SHA-256 over the passages in file order, so it does not change with compression or
     sharding. Empty texts and identical repetitions of a passage are counted; a docid with two texts is an error.
+
+    Args:
+        progress: called with the bytes that were read, and the bytes of the corpus.
     """
     warnings: Counter[str] = Counter()
     digest, docids = sha256(), DocidTable(table)
     total = characters = empty = 0
-    for _, _, passage in folder.numbered_passages(lang, warnings):
+    for _, _, passage in folder.numbered_passages(lang, warnings, progress):
         total += 1
         characters += len(passage.title) + len(passage.text)
         digest.update("\x1f".join(passage).encode("utf-8") + b"\n")
@@ -49,8 +52,6 @@ def check_corpus(
         if is_blank(passage.text):
             warnings["passage without text"] += 1
             empty += is_blank(passage.title)
-        if total % 1000 == 0:
-            progress(total)
     if not total:
         raise DataError("the corpus is empty", where=str(folder.corpus_files(lang)[0]), mend=folder.repair)
     if empty == total:
@@ -63,7 +64,6 @@ def check_corpus(
     duplicates, extra = _confirm_duplicates(folder, lang, set(repeated)) if repeated else ([], 0)
     if extra:
         warnings["repeated passage ignored"] = extra
-    progress(total)
     return CorpusReport(
         total - extra, characters, digest.hexdigest(), duplicates, empty, dict(sorted(warnings.items()))
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,14 +154,28 @@ class MiraclFolder:
             return f"{there}add train topics and qrels of '{lang}', or give a recipe that does not train"
         return f"'{lang}' has {splits}; choose with --split" if splits else f"leave '{lang}' out of --langs"
 
-    def numbered_passages(self, lang: str, warnings: Counter[str] | None = None) -> Iterator[tuple[Path, int, Passage]]:
-        """Yield every passage of a corpus with its file and line, repeated docids included."""
-        for path in self.corpus_files(lang):
-            for number, line in lines(path, warnings):
+    def numbered_passages(
+        self, lang: str, warnings: Counter[str] | None = None, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> Iterator[tuple[Path, int, Passage]]:
+        """Yield every passage of a corpus with its file and line, repeated docids included.
+
+        Args:
+            progress: called with the bytes that were read, and the bytes of all shards.
+        """
+        paths = self.corpus_files(lang)
+        before, total = 0, sum(path.stat().st_size for path in paths)
+
+        def read(of_shard: int) -> None:
+            progress(before + of_shard, total)
+
+        for path in paths:
+            for number, line in lines(path, warnings, read):
                 if not line.strip():
                     count(warnings, "blank corpus line ignored")
                     continue
                 yield path, number, parse_passage(line, f"{path}:{number}")
+            before += path.stat().st_size
+            read(0)
 
     def passages(self, lang: str, duplicates: Iterable[str] = ()) -> Iterator[Passage]:
         """Yield every passage once: of the docids in ``duplicates`` only the first occurrence."""

@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mdrbench.core.atomic_files import gzip_file
@@ -36,14 +36,22 @@ HEADER_NAMES = (
 """Names that the first and the second column of a topics file may have in a header line."""
 
 
-def lines(path: Path, warnings: Counter[str] | None = None) -> Iterator[tuple[int, str]]:
-    """Number the lines (from 1) of a UTF-8 text file, plain or ``.gz``; drop line ends and a byte-order mark."""
-    opener = gzip.open if path.suffix == ".gz" else open
+def lines(
+    path: Path, warnings: Counter[str] | None = None, progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, str]]:
+    """Number the lines (from 1) of a UTF-8 text file, plain or ``.gz``; drop line ends and a byte-order mark.
+
+    Args:
+        progress: called every 1,000 lines with the bytes of the file that were read, compressed or not.
+    """
     number = 0
     try:
-        with opener(path, "rb") as file:
+        with path.open("rb") as stored:
+            file = gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored
             for number, raw in enumerate(file, 1):
                 yield number, _decode(raw, number, path, warnings)
+                if progress and number % 1000 == 0:
+                    progress(stored.tell())
     except FileNotFoundError:
         raise DataError("file not found", where=str(path), mend="check the path and the folder's layout") from None
     except (OSError, EOFError, zlib.error) as error:  # a damaged gzip stream raises any of the three

@@ -305,12 +305,15 @@ def top_up(
     *,
     judged_zeros: bool,
     size: int,
-    progress: Callable[[int], None],
+    progress: Callable[[int, int], None],
 ) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
     """Fill groups up to ``size`` from the rankings of generated queries; ask the judge about new candidates.
 
     In rounds: each short group takes as many of its best-ranked remaining candidates as it lacks, the judge vetoes
     some, until no group lacks negatives or no candidates are left. Pairs judged before are not judged again.
+
+    Args:
+        progress: called with the pairs that were judged, and those of all rounds so far.
 
     Returns:
         Groups (cut to ``size``), the new verdicts, and counts: ``generated`` (negatives added), ``vetoed``.
@@ -328,7 +331,8 @@ def top_up(
         if judging.judge is not None:
             done = sum(map(len, asked.values()))
             wanted = {qid: (by_qid[qid], [hit.docid for hit in hits]) for qid, hits in taken.items()}
-            found = judging.ask(wanted, _shifted(progress, done))
+            total = done + sum(map(len, taken.values()))
+            found = judging.ask(wanted, _shifted(progress, done, total))
         for qid, hits in taken.items():
             asked.setdefault(qid, {}).update(found.get(qid, {}))
             for docid, score in hits:
@@ -343,9 +347,9 @@ def top_up(
     return full, asked, {**_described(full, size), "generated": counts["generated"], "vetoed": counts["vetoed"]}
 
 
-def _shifted(progress: Callable[[int], None], before: int) -> Callable[[int], None]:
+def _shifted(progress: Callable[[int, int], None], before: int, total: int) -> Callable[[int], None]:
     """Count on from the pairs of earlier rounds."""
-    return lambda done: progress(before + done)
+    return lambda done: progress(before + done, total)
 
 
 def _new_candidates(

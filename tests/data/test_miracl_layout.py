@@ -34,6 +34,16 @@ def test_a_sound_corpus_is_counted_and_fingerprinted_whatever_its_shards(maker):
     assert checked(maker).fingerprint != whole.fingerprint
 
 
+def test_the_progress_of_a_check_knows_the_bytes_of_all_shards(maker):
+    lines = [{**PASSAGES[0], "docid": f"{number}#0"} for number in range(2500)]
+    sizes = [maker.corpus(passages=part, shard=n).stat().st_size for n, part in enumerate((lines[:1500], lines[1500:]))]
+    told = []
+    check_corpus(maker.folder(), "en", maker.root / "docids.u64", lambda *read: told.append(read))
+    assert {total for _, total in told} == {sum(sizes)}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (sum(sizes), sum(sizes))
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -257,7 +267,7 @@ def test_a_folder_a_level_too_low_or_too_high_is_told_where_the_layout_is(maker)
     maker.whole()
     for folder in (maker.root / "miracl", maker.root.parent):
         with pytest.raises(DataError, match=rf"give the folder that holds miracl/ .*--data {maker.root}$"):
-            local.build(local.Config(path=folder)).languages()
+            local.LocalFolder(local.Config(path=folder)).languages()
 
 
 def test_all_leaves_out_languages_without_topics_and_a_named_one_is_an_error(maker, capsys):

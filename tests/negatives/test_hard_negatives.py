@@ -157,13 +157,15 @@ def test_short_groups_are_filled_with_the_judges_veto():
     run = {"q1": [Hit(d, 9.0 - i) for i, d in enumerate(["p1", "t1", "n1", "n0", "n2", "z1", "n3", "n4"])]}
     before = {"q1": {"n1": Judgment("q1", "n1", 2, 2)}}  # dropped earlier: not asked about again
     judge = Judge(n2=2)
+    told = []
     full, asked, counts = negatives.top_up(
-        groups, run, QRELS, TEXTS, before, judging(judge), judged_zeros=True, size=3, progress=lambda n: None
+        groups, run, QRELS, TEXTS, before, judging(judge), judged_zeros=True, size=3, progress=lambda *n: told.append(n)
     )  # fmt: skip
     assert docids(full) == {"q1": ["n0", "z1", "n3"], "q2": ["n0", "n1", "n2"]}
     assert full[0].negatives[1] == Negative("z1", 4.0, "generated", True, 0)
     assert [pair.passage.docid for pair in judge.asked] == ["n2", "z1", "n3"]
     assert list(asked["q1"]) == ["n2", "z1", "n3"]
+    assert told == [(1, 2), (2, 2), (3, 3)]
     assert (counts["generated"], counts["vetoed"], counts["short"]) == (2, 1, 0)
 
 
@@ -171,7 +173,7 @@ def test_without_a_judge_the_best_ranked_fill_up():
     groups = [TrainingGroup("q1", ("p1",), ())]
     run = {"q1": [Hit("n1", 2.0), Hit("n2", 1.0)]}
     full, asked, counts = negatives.top_up(
-        groups, run, QRELS, TEXTS, {}, judging(None), judged_zeros=True, size=3, progress=lambda n: None
+        groups, run, QRELS, TEXTS, {}, judging(None), judged_zeros=True, size=3, progress=lambda *n: None
     )  # fmt: skip
     assert docids(full) == {"q1": ["n1", "n2"]}
     assert asked == {"q1": {}}

@@ -47,7 +47,7 @@ Facts = dict[str, Any]
 
 def corpus(job: Job) -> Facts:
     """Read the corpus once: check every line, count, fingerprint, and write the table of docids."""
-    report = checks.check_corpus(job.dataset, job.scope, job.out / "docids.u64", lambda done: job.progress(done, None))
+    report = checks.check_corpus(job.dataset, job.scope, job.out / "docids.u64", job.progress)
     return asdict(report)
 
 

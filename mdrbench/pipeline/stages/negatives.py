@@ -146,7 +146,7 @@ def top_up(job: Job) -> dict[str, Any]:
         judging,
         judged_zeros=job.params["judged_zeros"] == "keep",
         size=job.params["size"],
-        progress=lambda n: job.progress(n, None),
+        progress=job.progress,
     )
     group_files.write(job.out / "groups.jsonl.gz", full)
     _write_verdicts(job.out, asked)
