@@ -83,7 +83,7 @@ def make(
         UsageError: a recipe or language does not exist, or the recipe has no section ``negatives``.
         SetupError: the judge or the generator cannot work on this machine.
     """
-    inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
+    inputs = load_inputs([name], data, langs, SPLIT, overrides, fetch=True, quiet=quiet)
     [recipe] = inputs.recipes
     prepare_negatives(recipe)
     plans = {lang: plan_negatives(recipe, inputs.dataset, lang, store) for lang in inputs.languages}
@@ -98,7 +98,7 @@ def find(name: str, data: str, langs: str, overrides: list[str], store: Store) -
     Raises:
         StepError: the negatives of a language are not in the cache.
     """
-    inputs = load_inputs([name], data, langs, [SPLIT], overrides)
+    inputs = load_inputs([name], data, langs, SPLIT, overrides)
     [recipe] = inputs.recipes
     plans = {lang: plan_negatives(recipe, inputs.dataset, lang, store) for lang in inputs.languages}
     stored = {plan.groups.ref: store.find(*plan.groups.ref) for plan in plans.values()}
@@ -119,7 +119,7 @@ def estimate(name: str, data: str, langs: str, overrides: list[str], store: Stor
     Raises:
         UsageError: the recipe has no judge.
     """
-    inputs = load_inputs([name], data, langs, [SPLIT], overrides, fetch=True, quiet=quiet)
+    inputs = load_inputs([name], data, langs, SPLIT, overrides, fetch=True, quiet=quiet)
     [recipe] = inputs.recipes
     if recipe.negatives is None or not recipe.negatives.judges:
         raise UsageError(
@@ -161,7 +161,7 @@ def agreement(
         language -> counts and ratios, and the error to raise after showing them.
     """
     check_final(split, final)
-    inputs = load_inputs([name], data, langs, [split], overrides, fetch=True, quiet=quiet, search=False)
+    inputs = load_inputs([name], data, langs, split, overrides, fetch=True, quiet=quiet, search=False)
     [recipe] = inputs.recipes
     if recipe.negatives is not None:
         recipe.negatives.judge.build().prepare(say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mdrbench import recipe, results
@@ -37,7 +38,7 @@ def load_inputs(
     names: list[str],
     data: str,
     langs: str,
-    splits: list[str],
+    split: str,
     overrides: list[str],
     *,
     fetch: bool = False,
@@ -47,9 +48,10 @@ def load_inputs(
     """Load recipes and open the data set.
 
     Args:
+        split: a split that every language needs; if a recipe trains, they need training topics too.
         fetch: download what is missing of the data set.
         quiet: hide the progress of downloads.
-        search: whether the corpora are searched. If not, they may hold judged passages alone.
+        search: whether the corpora are searched. If not, they may hold judged passages alone, and nothing is trained.
 
     Raises:
         UsageError: a recipe or a language does not exist, two recipes have the same name, or the data set cannot be
@@ -60,6 +62,8 @@ def load_inputs(
     counts = Counter(recipe.name for recipe in loaded)
     if (most_common := counts.most_common(1)) and most_common[0][1] > 1:
         raise UsageError(f"Two of the recipes are called '{most_common[0][0]}'.", mend="give each its own `name`")
+    trains = search and any(recipe.training is not None for recipe in loaded)
+    splits = list(dict.fromkeys([split, TRAIN] if trains else [split]))
     dataset = open_dataset(data)
     if search:
         check_searchable(dataset)
@@ -67,8 +71,8 @@ def load_inputs(
     if fetch and isinstance(dataset, DownloadedFolder):
         with downloads.listener(quiet) as listen:
             dataset.fetch(languages, splits, listen)
-    for split in splits:
-        require(dataset, languages, split)
+    for needed in splits:
+        require(dataset, languages, needed)
     return Inputs(loaded, dataset, languages)
 
 
@@ -97,9 +101,7 @@ def plan_all(
     """
     if fetch:
         check_final(split, final)
-    trained = any(recipe.load(name, overrides).training is not None for name in names)
-    splits = list(dict.fromkeys([split, TRAIN] if trained else [split]))
-    inputs = load_inputs(names, data, langs, splits, overrides, fetch=fetch, quiet=quiet)
+    inputs = load_inputs(names, data, langs, split, overrides, fetch=fetch, quiet=quiet)
     if fetch:
         for loaded in inputs.recipes:
             loaded.retriever.build().prepare(console.say)
@@ -134,11 +136,8 @@ def run_steps(
     steps: list[Step], targets: list[Step], store: Store, quiet: bool, executor_name: str = "local"
 ) -> runner.Outcome:
     """Make the targets on an executor and show progress on the terminal."""
-    by_ref = {step.ref: step for step in steps}
     executor = Member.of("executors", {"name": executor_name}).build()
-    planned = len(runner.needed(targets, by_ref, store)[0])
-    with progress.listener(quiet, planned) as listen:
-        return runner.run(list(by_ref.values()), targets, store, executor, listen)
+    return runner.run(steps, targets, store, executor, partial(progress.listener, quiet=quiet))
 
 
 def run_plans(

@@ -27,7 +27,7 @@ def _name(event: Event) -> str:
 
 
 @contextmanager
-def listener(quiet: bool, planned: int) -> Iterator[Callable[[Event], None]]:
+def listener(planned: int, quiet: bool) -> Iterator[Callable[[Event], None]]:
     """Give a listener for the events of a run of ``planned`` steps.
 
     It depends on ``quiet``, on whether there is anything to compute, and on whether standard error is a terminal.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,8 @@ class Event(NamedTuple):
 
 
 Listener = Callable[[Event], None]
+
+Listening = Callable[[int], AbstractContextManager[Listener]]
 
 
 class Executor(Protocol):
@@ -73,30 +75,30 @@ def needed(targets: Iterable[Step], steps: dict[tuple[str, str], Step], store: S
     return list(to_make.values()), list(found.values())
 
 
-def run(steps: list[Step], targets: list[Step], store: Store, executor: Executor, listen: Listener) -> Outcome:
-    """Make the targets. ``steps`` holds all steps that they may need.
+def run(steps: Iterable[Step], targets: list[Step], store: Store, executor: Executor, listener: Listening) -> Outcome:
+    """Make the targets.
 
     No other process removes an artifact of these steps meanwhile. A caller that reads the artifacts afterwards holds
     :meth:`Store.in_use` itself.
+
+    Args:
+        steps: all steps that the targets may need.
+        listener: gives a listener for a run in which so many steps are made.
     """
-    with store.in_use(step.key for step in steps):
-        return _run({step.ref: step for step in steps}, targets, store, executor, listen)
-
-
-def _run(
-    by_ref: dict[tuple[str, str], Step], targets: list[Step], store: Store, executor: Executor, listen: Listener
-) -> Outcome:
-    to_make, found = needed(targets, by_ref, store)
-    outcome = Outcome(hits=len(found))
-    for step in found:
-        listen(Event("hit", step))
-        outcome.artifacts[step.ref] = _touched(store, step)
-    for step, error in executor.run(to_make, store.root, listen):
-        if error is None:
-            outcome.made += 1
-            outcome.artifacts[step.ref] = require(store.find(*step.ref), *step.ref)
-        else:
-            outcome.failures[step.ref] = error
+    by_ref = {step.ref: step for step in steps}
+    with store.in_use(key for _, key in by_ref):
+        to_make, found = needed(targets, by_ref, store)
+        outcome = Outcome(hits=len(found))
+        with listener(len(to_make)) as listen:
+            for step in found:
+                listen(Event("hit", step))
+                outcome.artifacts[step.ref] = _touched(store, step)
+            for step, error in executor.run(to_make, store.root, listen):
+                if error is None:
+                    outcome.made += 1
+                    outcome.artifacts[step.ref] = require(store.find(*step.ref), *step.ref)
+                else:
+                    outcome.failures[step.ref] = error
     return outcome
 
 

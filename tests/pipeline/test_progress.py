@@ -23,7 +23,7 @@ def shown(monkeypatch, stream: io.StringIO, events: list[Event], *, quiet: bool 
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
-    with progress.listener(quiet, planned=7) as listen:
+    with progress.listener(7, quiet) as listen:
         for event in events:
             listen(event)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())

@@ -18,7 +18,6 @@ from mdrbench.core.secrets import redacted
 from mdrbench.core.store import Store, key_of
 from mdrbench.pipeline import runner, write_result
 from mdrbench.pipeline.plan import RecipePlan, plan_recipe
-from mdrbench.pipeline.plan.negatives import SPLIT
 from mdrbench.results import ablations as ablation_results
 from mdrbench.results import effects as ablation_effects
 from mdrbench.results import identity
@@ -69,8 +68,7 @@ def plan(
     Raises:
         UsageError, DataError, SetupError: as for a run of each variant.
     """
-    splits = list(dict.fromkeys([split, SPLIT])) if choice.complete.recipe.training is not None else [split]
-    inputs = load_inputs([choice.name], data, langs, splits, choice.overrides, fetch=fetch, quiet=quiet)
+    inputs = load_inputs([choice.name], data, langs, split, choice.overrides, fetch=fetch, quiet=quiet)
     plans, prepared = [], set()
     for variant in (choice.complete, *choice.variants):
         needs = key_of(variant.recipe.model_dump(mode="json", include={"retriever", "negatives"}))
