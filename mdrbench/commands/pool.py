@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mdrbench import results
 from mdrbench.core.errors import DataError, UsageError
-from mdrbench.core.store import file_sha256
 from mdrbench.data.access import check_searchable, choose_languages, open_dataset, require
 from mdrbench.data.importing.folder import check_target
 from mdrbench.data.pooling import PooledRun, write_pool
+from mdrbench.results import kept
 
 
 def pool(
@@ -53,10 +53,7 @@ def pool(
 
 def _run(path: Path, result: results.Result, lang: str) -> PooledRun:
     """Return the run of a result's language; its file must be as recorded."""
-    kept = result.languages[lang].files.get("run") if lang in result.languages else None
-    if kept is None:
+    run = result.languages[lang].files.get("run") if lang in result.languages else None
+    if run is None:
         raise DataError(f"The result has no run of '{lang}'.", where=str(path), mend="run the recipe on this language")
-    run = path.parent / kept.path
-    if not run.is_file() or file_sha256(run) != kept.sha256:
-        raise DataError("The run is not the recorded one.", where=str(run), mend="run the recipe again")
-    return PooledRun(result.system.name, run, kept.sha256)
+    return PooledRun(result.system.name, kept.checked(path, run), run.sha256)

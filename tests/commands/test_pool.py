@@ -49,4 +49,4 @@ def test_results_of_other_data_are_refused(cli, lakes, tmp_path):
     run.write_bytes(run.read_bytes() + b"x")
     changed = cli("data", "pool", "--data", "lakes", "--from", "lakes/bm25", "--out", "small")
     assert changed.returncode == 3
-    assert "The run is not the recorded one" in changed.stderr
+    assert "en-dev.run.trec.gz: is not the file the result was recorded with" in changed.stderr
