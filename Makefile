@@ -31,11 +31,11 @@ quickstart: $(READY)
 
 test: $(READY)
 	@echo "==> Running the whole test suite (about 12 minutes on 2 cores)"
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(READY)
 	@echo "==> Running the fast tests of every room (2 minutes on 2 cores)"
-	$(BIN)/python -m pytest -n 2 -m "not slow and not medium"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not medium"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: on small models, threads cost more than they gain
+
 import shutil
 import stat
 import subprocess
@@ -13,10 +16,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from support import commands
 from support.browser import CHROMIUM_ARGUMENTS
 from support.folders import FolderMaker
 from support.models import save_tokenizer
-from support.project import PROJECT, WIKI16, WIKI16_LITE
+from support.project import WIKI16, WIKI16_LITE
 
 from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
@@ -117,17 +121,6 @@ def me5_small() -> Path:
         pytest.skip(f"multilingual-e5-small cannot be built here: {error.message}")
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """Use one thread: more threads slow down models as small as the tests'."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def reference() -> Path:
     """Real results, to be left as they are (see :mod:`support.recorded_results`)."""
@@ -145,14 +138,17 @@ def results_root(tmp_path) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
-    """Run the command line in a process of its own, in ``tmp_path``, with a store of its own."""
-    environment = {**os.environ, "MDRBENCH_CACHE": str(tmp_path / "store"), "PYTHONPATH": str(PROJECT)}
+def cli(tmp_path, monkeypatch) -> Callable[..., subprocess.CompletedProcess]:
+    """Run the command line in ``tmp_path``, with a store of its own.
 
-    def run(*words: str, **options) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "mdrbench", *map(str, words)]
-        extra = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300, **options}
-        return subprocess.run(command, check=False, **extra)
+    It runs in this process, which has torch and Java loaded already. If ``env`` is given, it runs in a process of its
+    own with this environment.
+    """
+    monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "store"))
+
+    def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        texts = [str(word) for word in words]
+        return commands.run(texts, tmp_path) if env is None else commands.start(texts, tmp_path, env)
 
     return run
 

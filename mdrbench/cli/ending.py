@@ -24,8 +24,8 @@ def run(app: Callable[[], object]) -> NoReturn:
         )
         sys.exit(NOT_READY)
     signal.signal(signal.SIGTERM, _terminate)
-    code = _code(app)
-    sys.exit(_flush() or code)
+    outcome = code(app)
+    sys.exit(_flush() or outcome)
 
 
 def _streams_are_closed() -> bool:
@@ -53,7 +53,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(TERMINATED)
 
 
-def _code(app: Callable[[], object]) -> int:
+def code(app: Callable[[], object]) -> int:
     """Run the command line, show a user's error, and return the exit code."""
     from mdrbench.core.errors import MdrbenchError
     from mdrbench.core.extras import not_installed
@@ -81,8 +81,8 @@ def _of_os_error(error: OSError) -> int:
 
     if error.errno == errno.EPIPE:
         return BROKEN_PIPE
-    if code := _flush():
-        return code
+    if unwritten := _flush():
+        return unwritten
     if full := out_of_space(error, Path.cwd()):
         if not error.filename and takes_writes(Path.cwd()):
             return _unwritable(error)
@@ -116,7 +116,7 @@ def _discard_output() -> None:
     os.close(null)
 
 
-def _show(text: str, code: int) -> int:
+def _show(text: str, outcome: int) -> int:
     with suppress(OSError):  # if nobody can be told, the exit code says it
         print(f"error: {text}", file=sys.stderr, flush=True)
-    return code
+    return outcome

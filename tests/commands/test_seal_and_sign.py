@@ -11,10 +11,11 @@ from support.project import PROJECT
 from support.recorded_results import edit, quick
 
 from mdrbench import results
-from mdrbench.commands.audit import sealing, signatures, verification
+from mdrbench.commands.audit import ablation_claims, sealing, signatures, verification
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.data.access import open_dataset
 from mdrbench.results import ablations
+from mdrbench.results.verified import Verified
 
 
 def older(data: dict) -> None:
@@ -91,7 +92,8 @@ def swap_labels(data):
 def test_a_contradiction_in_an_ablation_is_named_though_its_seal_was_computed_again(tmp_path, change, said):
     root = shutil.copytree(SAMPLE, tmp_path / "sample")
     edit(root / "ablations" / "boosted-sample.json", change)
-    [found] = verification.verify([root / "ablations" / "boosted-sample.json"], None, progress=quiet)
+    found = Verified(root / "ablations" / "boosted-sample.json")
+    ablation_claims.check(found.path, found)
     assert any(said in str(problem) for problem in found.problems), [str(problem) for problem in found.problems]
 
 

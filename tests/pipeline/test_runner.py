@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def planned(folder, languages, store, *overrides):
 def run(plan, store):
     events = []
     executor = Member.of("executors", {"name": "local"}).build()
-    outcome = runner.run(plan.steps(), plan.targets(), store, executor, events.append)
+    outcome = runner.run(plan.steps(), plan.targets(), store, executor, lambda planned: nullcontext(events.append))
     return outcome, events
 
 
@@ -132,17 +133,7 @@ def test_inputs_in_use_are_not_cleared_away(maker, store, monkeypatch):
 
 
 def command(tmp_path: Path, *extra: str) -> list[str]:
-    words = [
-        "run",
-        "bm25",
-        "--data",
-        "sample",
-        "--langs",
-        "sw,en,ko,fi",
-        "--results",
-        str(tmp_path / "results"),
-        *extra,
-    ]
+    words = ["run", "bm25", "--data", "sample", "--langs", "sw,fi", "--results", str(tmp_path / "results"), *extra]
     return [sys.executable, "-m", "mdrbench", *words]
 
 
@@ -160,7 +151,7 @@ def test_killed_at_any_moment_a_second_run_gives_the_same_numbers(tmp_path):
     """SIGKILL after different numbers of finished steps; then the same command finishes what is left."""
     subprocess.run(command(tmp_path, "-q"), env=environment(tmp_path / "whole"), check=True, capture_output=True)
     expected = scores(tmp_path / "results" / "sample" / "bm25.json")
-    for kill_after in (1, 7, 12):
+    for kill_after in (1, 7):
         (tmp_path / "results" / "sample" / "bm25.json").unlink()
         root = tmp_path / f"killed-{kill_after}"
         with subprocess.Popen(
@@ -174,7 +165,7 @@ def test_killed_at_any_moment_a_second_run_gives_the_same_numbers(tmp_path):
         assert len(finished) >= kill_after
         assert not (tmp_path / "results" / "sample" / "bm25.json").exists()
         second = subprocess.run(command(tmp_path), env=environment(root), check=True, capture_output=True, text=True)
-        assert len(second.stderr.splitlines()) == 21 - len(finished)  # 4 x 5 steps and the average
+        assert len(second.stderr.splitlines()) == 11 - len(finished)  # 2 x 5 steps and the average
         assert scores(tmp_path / "results" / "sample" / "bm25.json") == expected
         problems = [p for stage, key in Store(root).all() for p in Store(root).verify(stage, key)]
         assert problems == []
@@ -193,6 +184,6 @@ def test_two_runs_at_once_share_the_work_and_agree(tmp_path):
     said = [process.communicate(timeout=300)[1] for process in runs]
     assert [process.returncode for process in runs] == [0, 0]
     made = [line for text in said for line in text.splitlines() if line.endswith(" s")]
-    assert len(made) == len({line[:12] for line in made}) == 21
+    assert len(made) == len({line[:12] for line in made}) == 11
     one, two = (scores(folder / "results" / "sample" / "bm25.json") for folder in folders)
     assert one == two

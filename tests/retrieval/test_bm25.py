@@ -14,13 +14,13 @@ from support.project import PROJECT, WIKI16_LITE
 
 from mdrbench.core.errors import DataError, SetupError, StepError
 from mdrbench.core.types import Passage, Run
-from mdrbench.data.datasets import sample
+from mdrbench.data.access import open_dataset
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import trec
 from mdrbench.retrieval import java, lucene
 from mdrbench.retrieval.retrievers import bm25
 
-SAMPLE = sample.build(sample.Config())
+SAMPLE = open_dataset("sample")
 BUNDLED = java.find().bundled
 
 
@@ -32,10 +32,12 @@ def search(folder: MiraclFolder, lang: str, out: Path, depth: int = 100, **confi
     return retriever.search(lang, out / "index", topics, depth)
 
 
-def anserini(*words: object) -> None:
-    command = [str(java.find().home / "bin" / "java"), "-cp", str(java.anserini_jar()), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def anserini(command: str, *words: object) -> None:
+    """Run a command of Anserini in this process's Java, as its ``main`` is run from a shell."""
+    java.start()
+    from jnius import autoclass
+
+    autoclass(command).main([str(word) for word in words])
 
 
 def anserini_run(folder: MiraclFolder, lang: str, out: Path) -> list[tuple[str, str, str]]:

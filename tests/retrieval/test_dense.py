@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from itertools import islice
 
 import numpy as np
@@ -118,7 +119,7 @@ def planned(maker, tmp_path, store, model, **retriever):
 
 def run(plan, store):
     executor = Member.of("executors", {"name": "local"}).build()
-    return runner.run(plan.steps(), plan.targets(), store, executor, lambda event: None)
+    return runner.run(plan.steps(), plan.targets(), store, executor, lambda planned: nullcontext(lambda event: None))
 
 
 def test_a_run_is_the_inner_product_of_the_embeddings(maker, tmp_path, store, tiny_model):

@@ -1,15 +1,46 @@
-"""Parse a command line with mdrbench's own commands, without running it."""
+"""Run a command line, here or in a process of its own, or parse it with mdrbench's own commands without running it."""
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import cache
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import typer
 from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 
+from mdrbench.cli import ending
 from mdrbench.cli.app import app
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the words after ``mdrbench`` in this process, with ``folder`` as the working folder."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with (
+        chdir(folder),
+        patch.object(sys, "argv", ["mdrbench", *words]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
+        warnings.resetwarnings()  # as in a process of its own, a warning is no error
+        code = ending.code(app)
+    outputs = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+    return subprocess.CompletedProcess(["mdrbench", *words], code, *outputs)
+
+
+def start(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the words after ``mdrbench`` in a process of its own."""
+    command = [sys.executable, "-m", "mdrbench", *words]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
+    return subprocess.run(command, cwd=folder, env=environment, check=False, **options)
 
 
 @cache

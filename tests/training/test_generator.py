@@ -19,8 +19,6 @@ from mdrbench.training.generator import tuning as generator_tuning
 from mdrbench.training.generator.instructions import Example, collate, encode, read_instructions
 from mdrbench.training.generator.tuning import Config, batch_of, rate, tune
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 pytest.importorskip("peft")
 
 ROWS = [

@@ -26,8 +26,6 @@ from mdrbench.training.data import Examples, tokenise
 from mdrbench.training.loop import train
 from mdrbench.training.settings import Settings, rate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def trained(out: Path, folder, chosen: Settings | None = None, plan=None, weights=None, **changes) -> dict:
     encoder = conventions(folder, **changes)

@@ -15,9 +15,6 @@ from mdrbench.training.dropout import TextDropout
 from mdrbench.training.losses import contrastive
 from mdrbench.training.model import Encoder
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 QUERIES = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 PASSAGES = torch.tensor([[0.8, 0.6], [0.6, 0.8], [0.0, 2.0]])  # the positives are 0 and 2
 TARGETS = torch.tensor([0, 2])
