@@ -175,7 +175,7 @@ def test_an_encoder_gets_the_same_figure_through_mtebs_task_and_through_ours(hub
     )
     model = save_bag_of_words(tmp_path / "model", [f"query: passage: {p.title} {p.text}" for p in passages])
     recipe = save_words_recipe(tmp_path / "words.yaml", model)
-    options = {"env": environment(hub, tmp_path), "timeout": 900}
+    options = {"env": environment(hub, tmp_path)}
     ours = cli("run", recipe, "--data", "miracl-hard-negatives", "--langs", "sw", "--json", **options)
     assert ours.returncode == 0, ours.stderr
     theirs = cli("mteb", recipe, "--tasks", "MIRACLRetrievalHardNegatives", "--langs", "sw", "--json", **options)

@@ -39,7 +39,7 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 def start(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the words after ``mdrbench`` in a process of its own."""
     command = [sys.executable, "-m", "mdrbench", *words]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 900}
     return subprocess.run(command, cwd=folder, env=environment, check=False, **options)
 
 

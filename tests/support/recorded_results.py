@@ -5,17 +5,14 @@ from __future__ import annotations
 import atexit
 import gzip
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from mdrbench.core.store import file_sha256, seal_of
-from support.project import PROJECT
+from support import commands
 
 LANGS = ("ar", "fi", "sw")
 
@@ -27,20 +24,9 @@ def recorded() -> Path:
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     recipe = root / "quick.yaml"
     recipe.write_text("extends: bm25\nsummary: BM25 with few resamples\nevaluation: {resamples: 100}\n")
-    words = [
-        "run",
-        str(recipe),
-        "--data",
-        "sample",
-        "--langs",
-        ",".join(LANGS),
-        "--cache",
-        str(root / "cache"),
-        "--quiet",
-    ]
-    command = [sys.executable, "-m", "mdrbench", *words, "--results", str(root / "results")]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    subprocess.run(command, check=True, capture_output=True, cwd=root, env=environment)
+    words = ["run", str(recipe), "--data", "sample", "--langs", ",".join(LANGS), "--cache", str(root / "cache")]
+    done = commands.run([*words, "--results", str(root / "results"), "--quiet"], root)
+    assert done.returncode == 0, done.stderr
     return root
 
 
