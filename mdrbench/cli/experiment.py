@@ -29,9 +29,10 @@ def experiment(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fill the missing cells of a declared experiment: systems times seeds, each with a result of its own.
+    """Fill the missing cells of a declared experiment.
 
-    Stop it at any time and call it again: a cell is written whole or not at all, and steps that are done are kept.
+    A cell is a system with a seed, and has a result of its own. Stop it at any time and call it again: a cell is
+    written whole or not at all, and steps that are done are kept.
 
     Example: mdrbench experiment lab --status
     """

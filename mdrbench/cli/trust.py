@@ -68,10 +68,10 @@ def check(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare results with reference results, or one recipe's encoder with another's.
+    """Compare results with reference results.
 
-    Exit code 6 if a score dropped or is missing; with --encoder, if a language's nDCG@10 moved by more than the
-    tolerance.
+    With --encoder, compare one recipe's encoder with another's. Exit code 6 if a score dropped or is missing; with
+    --encoder, if a language's nDCG@10 moved by more than the tolerance.
 
     Example: mdrbench check results/sample --against HEAD
     """

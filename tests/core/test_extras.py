@@ -35,7 +35,7 @@ def test_every_extra_that_an_error_names_can_be_installed():
 
 def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    assert ending._code(lambda: __import__("sentence_transformers.util")) == 4
+    assert ending.code(lambda: __import__("sentence_transformers.util")) == 4
     assert capsys.readouterr().err == (
         "error: The package sentence_transformers is not installed.\n  mend: run `pip install 'mdrbench[dense]'`\n"
     )
@@ -43,7 +43,7 @@ def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(mon
 
 def test_a_module_of_no_extra_that_is_missing_is_a_bug():
     with pytest.raises(ModuleNotFoundError):
-        ending._code(lambda: __import__("mdrbench.nowhere"))
+        ending.code(lambda: __import__("mdrbench.nowhere"))
 
 
 @pytest.mark.medium

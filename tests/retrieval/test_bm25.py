@@ -32,12 +32,10 @@ def search(folder: MiraclFolder, lang: str, out: Path, depth: int = 100, **confi
     return retriever.search(lang, out / "index", topics, depth)
 
 
-def anserini(command: str, *words: object) -> None:
-    """Run a command of Anserini in this process's Java, as its ``main`` is run from a shell."""
-    java.start()
-    from jnius import autoclass
-
-    autoclass(command).main([str(word) for word in words])
+def anserini(*words: object) -> None:
+    command = [str(java.find().home / "bin" / "java"), "-cp", str(java.anserini_jar()), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def anserini_run(folder: MiraclFolder, lang: str, out: Path) -> list[tuple[str, str, str]]:

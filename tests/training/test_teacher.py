@@ -18,8 +18,6 @@ from mdrbench.training.masking import masked
 from mdrbench.training.settings import ADDED, keyed
 from mdrbench.training.teacher import Embeddings, Rows
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 STUDENT = torch.tensor([[0.9, 0.5, 0.1]])
 TEACHER = torch.tensor([[0.8, 0.7, 0.2]])
 FIRST = torch.tensor([0])
