@@ -124,7 +124,7 @@ def _head(collection: Collection, row: LeaderboardRow, address: str) -> str:
         name += ' <span class=tag title="mdrbench scored run files that were submitted">submitted</span>'
     if known.kind not in ("single vector", "not stated") and not row.entry.measured:
         name += f" <span class=tag>{known.kind}</span>"
-    words = [escape(known.printed_size)] if known.printed_size else []
+    words: list[str] = [str(escape(known.printed_size))] if known.printed_size else []
     short, _, table = row.source.partition(", ")
     words.append(
         f'<span class=source title="{escape(table)}">{escape(short)}</span>' if short else escape(known.family)
