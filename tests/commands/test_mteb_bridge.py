@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from support.models import save_bag_of_words, save_words_recipe
-from support.project import PROJECT, WIKI16_LITE
+from support.project import WIKI16_LITE
 
 from mdrbench import results
 from mdrbench.commands.mteb import bridge as mteb_bridge
@@ -224,28 +222,9 @@ def test_mtebs_own_task_is_cut_to_languages_and_knows_the_same_codes():
     assert {"MIRACLRetrieval", "MIRACLRetrievalHardNegatives"} <= mteb_results.TASKS.keys()
 
 
-@pytest.mark.slow
-def test_the_command_evaluates_prints_and_writes_with_no_network(cli, maker, words_recipe, tmp_path):
+def test_the_command_evaluates_prints_and_writes_with_no_network(cli, maker, words_recipe, tmp_path, no_network):
     maker.whole("sw")
-    offline = (
-        "import socket, sys\n"
-        "def refuse(*_): raise AssertionError('network')\n"
-        "socket.socket.connect = refuse\n"
-        "sys.argv = ['mdrbench', *sys.argv[1:]]\n"
-        "from mdrbench.cli import main; main()"
-    )
-    command = [
-        sys.executable,
-        "-c",
-        offline,
-        "mteb",
-        words_recipe,
-        "--data",
-        str(maker.root),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    done = cli("mteb", words_recipe, "--data", maker.root, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "ndcg_at_10" in done.stdout
     assert next(line for line in done.stdout.splitlines() if line.startswith("written")).endswith("mdrbench-tiny.json")

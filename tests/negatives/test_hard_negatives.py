@@ -268,20 +268,15 @@ def test_scores_of_positives_are_those_of_the_ranking(tmp_path, store, tiny_mode
 
 
 @pytest.fixture
-def mdrbench(tmp_path, capsys, monkeypatch):
-    """Run a command on the sample in this process, as JSON."""
-    from mdrbench import cli
-
+def mdrbench(cli, tmp_path):
+    """Run a command on the sample, as JSON."""
     path = tmp_path / "mine.yaml"
     path.write_text(SAMPLE)
 
     def run(*words: str):
-        options = ["--data", "sample", "--langs", "en,fa", "--cache", str(tmp_path / "cache"), "--json"]
-        monkeypatch.setattr("sys.argv", ["mdrbench", *words, *options])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert not ended.value.code, capsys.readouterr().err
-        return json.loads(capsys.readouterr().out)
+        done = cli(*words, "--data", "sample", "--langs", "en,fa", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     run.recipe = str(path)
     return run
