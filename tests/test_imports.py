@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "recipe": {"core", "evaluation", "training"},
     "pipeline": FOUNDATION | {"data", "evaluation", "negatives", "recipe", "results", "retrieval", "training"},
     "site": FOUNDATION | {"data", "evaluation", "results"},
-    "commands": FOUNDATION | {"data", "evaluation", "pipeline", "recipe", "results", "retrieval"},
+    "commands": FOUNDATION | {"data", "evaluation", "negatives", "pipeline", "recipe", "results", "retrieval"},
 }
 """Room -> the rooms it may import. ``cli``, ``api`` and ``__main__`` are at the top and may import all of them."""
 

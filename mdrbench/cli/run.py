@@ -49,11 +49,14 @@ def run(
     if as_json:
         print_json([result.model_dump(mode="json", exclude_none=True) for _, result in written])
     else:
-        from mdrbench.cli import tables
+        from mdrbench.cli import tables, tables_negatives
 
         console = tables.console()
         for _, result in written:
             tables.print_result(console, result)
+            tables_negatives.print_trust(
+                console, {lang: row.negatives for lang, row in result.languages.items() if row.negatives}
+            )
             tables.print_costs(console, result)
         if len(written) > 1:
             tables.print_several(console, [result for _, result in written])

@@ -17,6 +17,7 @@ def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
     ``positives_among_them`` is counted in the finished groups and must be 0.
     """
     rows = {}
+    tried, outcomes = mined.tried(), mined.outcomes()
     for lang in mined.languages():
         facts, groups = mined.facts(lang), mined.groups(lang)
         negatives = sum(len(group.negatives) for group in groups)
@@ -30,6 +31,8 @@ def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
             "mined": facts["mine"]["negatives"],
             "eliminated_share": facts["judge"]["eliminated_share"] if "judge" in facts else None,
             "unreadable": facts["judge"]["unreadable"] if "judge" in facts else None,
+            "generations_unreadable": facts["generate"]["unreadable"] if "generate" in facts else None,
+            "canaries": {**tried[lang], "outcome": outcomes[lang]._asdict()} if lang in tried else None,
             "generated_share": generated / negatives if negatives else 0.0,
             "negatives": negatives,
             "short": sum(len(group.negatives) < size for group in groups),
@@ -60,6 +63,7 @@ def print_statistics(out: Console, mined: Mined, rows: dict[str, dict[str, Any]]
         f"short: queries with fewer than {size} negatives; missing: how many they lack; zeros: negatives judged 0 "
         "(and their share of all judged 0); positives: negatives judged positive, must be 0", highlight=False,
     )  # fmt: skip
+    print_trust(out, {lang: {**row["stages"], "canaries": row["canaries"]} for lang, row in rows.items()})
     seconds = sum(usage["seconds"] for row in rows.values() for usage in row["usage"].values())
     peak = max((usage["peak_bytes"] for row in rows.values() for usage in row["usage"].values()), default=0)
     out.print(f"all steps: {seconds:.1f} s, peak memory {human_bytes(peak)}", highlight=False)
@@ -105,6 +109,31 @@ def print_shown(out: Console, shown: Shown) -> None:
             negative.docid, f"{negative.score:.4f}", negative.source, grade, "0" if negative.judged else "no", text
         )
     out.print(table)
+
+
+def print_trust(out: Console, languages: dict[str, dict[str, Any]]) -> None:
+    """Print how the judge's trial ended, and how many verdicts and generated queries are unreadable.
+
+    Args:
+        languages: language -> facts by stage, ``canaries`` with the ``outcome`` if the judge was tried.
+    """
+    tried = {lang: stages["canaries"]["outcome"] for lang, stages in languages.items() if stages.get("canaries")}
+    if tried:
+        said = ", ".join(f"{lang} {_outcome(outcome)}" for lang, outcome in tried.items())
+        out.print(f"trial of the judge (1 perfect, 0 guessing): {said}", highlight=False)
+    for stage, what, total in (("judge", "verdicts", "candidates"), ("generate", "generated queries", "queries")):
+        rows = {lang: stages[stage] for lang, stages in languages.items() if stage in stages}
+        unreadable = {lang: row["unreadable"] for lang, row in rows.items() if row["unreadable"]}
+        if rows:
+            each = f" ({', '.join(f'{lang} {n}' for lang, n in unreadable.items())})" if unreadable else ""
+            of = sum(row[total] for row in rows.values())
+            out.print(f"unreadable {what}: {sum(unreadable.values())} of {of}{each}", highlight=False)
+
+
+def _outcome(outcome: dict[str, Any]) -> str:
+    if outcome["statistic"] is None:
+        return str(outcome["verdict"])
+    return f"{outcome['statistic']:.2f}{' below' if outcome['verdict'] == 'below' else ''}"
 
 
 def _share(value: float | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdrbench.commands.run import failure, load_inputs, prepare_negatives, run_steps
+from mdrbench.commands.run import Trial, failure, load_inputs, prepare_negatives, run_steps, try_judges
 from mdrbench.core.console import say
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
@@ -15,6 +15,7 @@ from mdrbench.data.access import check_final
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import exports, trec
 from mdrbench.formats import groups as group_files
+from mdrbench.negatives import canaries
 from mdrbench.pipeline import runner
 from mdrbench.pipeline.plan.negatives import SPLIT, NegativesPlan, plan_agreement, plan_negatives
 from mdrbench.pipeline.plan.planner import Planner
@@ -58,6 +59,15 @@ class Mined:
         lineage = self.artifacts[self.plans[lang].groups.ref].manifest["lineage"]
         return {step.stage: lineage[step.stage]["facts"] for step in self.plans[lang].stages()}
 
+    def tried(self) -> dict[str, dict[str, Any]]:
+        """Return language -> facts of the trial of the judge, of the languages in which it was tried."""
+        steps = {lang: plan.canaries for lang, plan in self.plans.items() if plan.canaries}
+        return {lang: self.artifacts[step.ref].facts for lang, step in steps.items() if step.ref in self.artifacts}
+
+    def outcomes(self) -> dict[str, canaries.Outcome]:
+        """Decide about the judge in the languages in which it was tried."""
+        return canaries.decide(self.tried(), self.settings.canaries.threshold)
+
     def usage(self, lang: str) -> dict[str, dict[str, Any]]:
         """Return step name -> seconds and peak memory of the computation. Cached steps keep their cost."""
         lineage = self.artifacts[self.plans[lang].groups.ref].manifest["lineage"]
@@ -88,7 +98,13 @@ def make(
     prepare_negatives(recipe)
     plans = {lang: plan_negatives(recipe, inputs.dataset, lang, store) for lang in inputs.languages}
     steps = [step for plan in plans.values() for step in plan.steps]
-    outcome = run_steps(steps, [plan.groups for plan in plans.values()], store, quiet, executor)
+    targets = [plan.groups for plan in plans.values()]
+    trial = Trial(recipe, {lang: plan.canaries for lang, plan in plans.items() if plan.canaries}, steps, targets)
+    tried, error = try_judges([trial], store, quiet, executor)
+    if error:
+        raise error
+    outcome = run_steps(steps, targets, store, quiet, executor)
+    outcome.artifacts |= tried.artifacts
     return Mined(recipe, inputs.dataset, plans, outcome.artifacts), failure(outcome, steps)
 
 

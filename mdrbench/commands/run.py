@@ -16,6 +16,7 @@ from mdrbench.data.access import check_final, check_searchable, choose_languages
 from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import downloads
+from mdrbench.negatives import canaries
 from mdrbench.pipeline import progress, runner, write_result
 from mdrbench.pipeline.plan import RecipePlan, plan_recipe
 from mdrbench.pipeline.plan.negatives import SPLIT as TRAIN
@@ -107,7 +108,13 @@ def plan_all(
             loaded.retriever.build().prepare(console.say)
             if loaded.training is not None:
                 prepare_training(loaded.training)
-    return [plan_recipe(loaded, inputs.dataset, inputs.languages, split, store, overrides) for loaded in inputs.recipes]
+    plans = [
+        plan_recipe(loaded, inputs.dataset, inputs.languages, split, store, overrides) for loaded in inputs.recipes
+    ]
+    for plan in plans if fetch else ():
+        if judges_or_generates(plan.steps(), plan.targets(), store):
+            prepare_negatives(plan.recipe)
+    return plans
 
 
 def prepare_training(training: Training) -> None:
@@ -132,6 +139,57 @@ def prepare_negatives(recipe: Recipe) -> None:
         retriever.build().prepare(console.say)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """The trial of a recipe's judge: ``canaries`` by language, and all steps and targets of the run.
+
+    Attributes:
+        canaries: language -> the step that asks the judge about known pairs.
+    """
+
+    recipe: Recipe
+    canaries: dict[str, Step]
+    steps: list[Step]
+    targets: list[Step]
+
+    def is_due(self, store: Store) -> bool:
+        """Whether the judge will be asked, or was tried before."""
+        tried = any(store.find(*step.ref) for step in self.canaries.values())
+        return tried or judges_or_generates(self.steps, self.targets, store)
+
+
+def judges_or_generates(steps: list[Step], targets: list[Step], store: Store) -> bool:
+    """Whether a judge or a generator has to be asked for the targets: their artifacts are not in the cache yet."""
+    to_make, _ = runner.needed(targets, {step.ref: step for step in steps}, store)
+    return any(step.members.keys() & {"judge", "generator"} for step in to_make)
+
+
+def try_judges(
+    trials: list[Trial], store: Store, quiet: bool, executor_name: str = "local"
+) -> tuple[runner.Outcome, MdrbenchError | None]:
+    """Try the judges on known pairs before anything is encoded (:mod:`mdrbench.negatives.canaries`).
+
+    Returns:
+        The artifacts of the trials, and the error that stops the run: a trial failed, or a judge is below the
+        recipe's ``negatives.canaries.threshold`` and ``below`` is ``stop``.
+    """
+    due = [trial for trial in trials if trial.canaries and trial.is_due(store)]
+    steps = [step for trial in due for step in trial.steps]
+    outcome = run_steps(steps, [step for trial in due for step in trial.canaries.values()], store, quiet, executor_name)
+    if error := failure(outcome, steps):
+        return outcome, error
+    for trial in due:
+        assert trial.recipe.negatives is not None
+        settings = trial.recipe.negatives.canaries
+        facts = {lang: outcome.artifacts[step.ref].facts for lang, step in trial.canaries.items()}
+        refusal = canaries.refusal(canaries.decide(facts, settings.threshold), settings.threshold)
+        if refusal and settings.below == "stop":
+            return outcome, refusal
+        if refusal:
+            console.say(f"{trial.recipe.name}: {refusal.message}; going on (negatives.canaries.below)")
+    return outcome, None
+
+
 def run_steps(
     steps: list[Step], targets: list[Step], store: Store, quiet: bool, executor_name: str = "local"
 ) -> runner.Outcome:
@@ -153,8 +211,13 @@ def run_plans(
     steps = [step for plan in plans for step in plan.steps()]
     targets = [step for plan in plans for step in plan.targets()]
     written = []
+    trials = [Trial(plan.recipe, plan.canaries(), plan.steps(), plan.targets()) for plan in plans]
     with store.in_use(step.key for step in steps):
+        tried, error = try_judges(trials, store, quiet, executor_name)
+        if error:
+            return [], error
         outcome = run_steps(steps, targets, store, quiet, executor_name)
+        outcome.artifacts |= tried.artifacts
         for plan in plans:
             _add_training(plan, outcome, store)
             if any(language.evaluate.ref in outcome.artifacts for language in plan.by_language.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ _FIELDS = re.compile(r"(api[-_]?key|secret|password|authorization)$", re.IGNOREC
 """How the keys of settings that hold a secret end."""
 
 _USER = re.compile(r"(?<=://)[^/?#\s'\"]+@")
+_HOST = re.compile(r"(?<=://)(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d+)?")
 _HEADER = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}")
 
 _remembered: set[str] = set()
@@ -58,6 +60,39 @@ def redacted(value: Value) -> Value:
     if isinstance(value, list | tuple):
         return type(value)(map(redacted, value))
     return value
+
+
+def published(value: Value) -> Value:
+    """Redact as :func:`redacted` does, and hide addresses in private networks, which say something of a network.
+
+    >>> published("http://10.1.2.3:8000/v1"), published("http://localhost:8000/v1")
+    ('http://private/v1', 'http://localhost:8000/v1')
+    """
+    if isinstance(value, dict):
+        return {key: published(item) for key, item in redacted(value).items()}  # type: ignore[return-value]
+    if isinstance(value, list | tuple):
+        return type(value)(map(published, redacted(value)))
+    return _HOST.sub(_without_private, redact(value)) if isinstance(value, str) else value  # type: ignore[return-value]
+
+
+def _without_private(found: re.Match[str]) -> str:
+    host = found["host"].strip("[]")
+    return "private" if is_local(host) and not _is_this_machine(host) else found[0]
+
+
+def is_local(host: str) -> bool:
+    """Tell whether a host is this machine or in a private network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback or ip_address(host).is_unspecified
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _is_secret(key: object, value: object) -> bool:

@@ -85,12 +85,14 @@ class Judgment(NamedTuple):
     Attributes:
         accuracy: 0 if nothing about the question is correct, 1 if partly relevant, 2 if correct.
         completeness: 0 for no answer, 1 for a part of the answer, 2 for the full answer.
+        score: the number that was cut into grades; None if the judge grades without one.
     """
 
     qid: str
     docid: str
     accuracy: int | None
     completeness: int | None
+    score: float | None = None
 
     @property
     def grade(self) -> int | None:

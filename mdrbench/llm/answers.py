@@ -24,7 +24,7 @@ from mdrbench.core import store
 from mdrbench.core.errors import DataError, SetupError
 from mdrbench.formats import jsonl
 
-FORMAT = 1
+FORMAT = 2
 
 WAIT_S = 60.0  # for another process that writes
 
@@ -48,6 +48,10 @@ class Answer(NamedTuple):
         input_tokens, output_tokens: as the endpoint counted them, else estimated (``counted`` is 0).
         served: the model as the endpoint named it in the answer.
         created: time, in UTC.
+        facts: what the endpoint's list of models said about the model (parameters, size), as JSON; None if nothing.
+        fingerprint: the ``system_fingerprint`` of the answer.
+        server: the server's name, as it gives it in the list of models.
+        logprobs: log probabilities of the first token, as JSON, if they were asked for.
     """
 
     key: str
@@ -70,11 +74,52 @@ class Answer(NamedTuple):
     counted: int
     served: str | None
     created: str
+    facts: str | None = None
+    fingerprint: str | None = None
+    server: str | None = None
+    logprobs: str | None = None
 
+    @property
+    def identity(self) -> Identity:
+        """Who answered."""
+        return Identity(self.served, self.facts)
+
+
+class Identity(NamedTuple):
+    """Who answers under a model's name: the answer's ``model``, and the stable facts of the list of models, as JSON.
+
+    None stands for what the endpoint did not say.
+    """
+
+    served: str | None
+    facts: str | None
+
+    def differs(self, other: Identity) -> bool:
+        """Whether the two are certainly not the same model."""
+        return any(a is not None and b is not None and a != b for a, b in zip(self, other, strict=True))
+
+    def is_called(self, name: str) -> bool:
+        """Whether a recipe's ``served`` means this one: its name, or its whole label."""
+        return name in (self.served, self.label)
+
+    @property
+    def label(self) -> str:
+        """The name, and the facts that tell models of one name apart."""
+        facts = json.loads(self.facts) if self.facts else {}
+        listed = ", ".join(f"{key} {value}" for key, value in sorted(facts.items()) if value != self.served)
+        return f"{self.served or UNNAMED} ({listed})" if listed else self.served or UNNAMED
+
+
+UNNAMED = "not named"
+"""Stands for a served model that the answer does not name."""
+
+ADDED = ("facts", "fingerprint", "server", "logprobs")
+"""Columns that stores of format 1 lack."""
 
 TYPES: dict[str, Any] = {
     **dict.fromkeys(("key", "model", "kind", "version", "sampling", "text", "created"), str),
     **dict.fromkeys(("lang", "qid", "docid", "reference", "query_sha256", "finish", "parsed", "served"), (str, NONE)),
+    **dict.fromkeys(ADDED, (str, NONE)),
     **dict.fromkeys(("vote", "attempt", "input_tokens", "output_tokens", "counted"), int),
 }
 """Column -> type, as in an exported line."""
@@ -134,7 +179,7 @@ class Answers:
         connection.execute("BEGIN IMMEDIATE")
         with connection:  # commits, or rolls back
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, FORMAT):
+            if found not in (0, 1, FORMAT):
                 raise DataError(
                     f"is a store of format {found}, this mdrbench knows {FORMAT}",
                     where=str(self.path),
@@ -142,6 +187,8 @@ class Answers:
                 )
             columns = ", ".join(map(_definition, Answer._fields))
             connection.execute(f"CREATE TABLE IF NOT EXISTS answers ({columns}, PRIMARY KEY (key)) WITHOUT ROWID")
+            for name in ADDED if found == 1 else ():
+                connection.execute(f"ALTER TABLE answers ADD COLUMN {_definition(name)}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
@@ -166,11 +213,17 @@ class Answers:
         with self._connected() as connection:
             return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
 
-    def served(self, model: str) -> list[str]:
-        """The models that the endpoints named in the answers of ``model``."""
-        query = "SELECT DISTINCT served FROM answers WHERE model = ? AND served IS NOT NULL ORDER BY served"
+    def identities(self, model: str) -> list[Identity]:
+        """Who answered under a model's name, the one with the most answers first."""
+        query = "SELECT served, facts FROM answers WHERE model = ? GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2"
         with self._connected() as connection:
-            return [name for (name,) in connection.execute(query, (model,))]
+            return [Identity(*row) for row in connection.execute(query, (model,))]
+
+    def fingerprints(self, model: str) -> set[str]:
+        """The fingerprints of the answers under a model's name."""
+        query = "SELECT DISTINCT fingerprint FROM answers WHERE model = ? AND fingerprint IS NOT NULL"
+        with self._connected() as connection:
+            return {fingerprint for (fingerprint,) in connection.execute(query, (model,))}
 
     def mean_output(self, model: str, kind: str, version: str) -> float | None:
         """Return the mean output tokens of a model's answers to a prompt; None if the store has none."""
@@ -237,7 +290,10 @@ class Answers:
 
 
 def _lines(path: Path) -> Iterator[Answer]:
-    for where, record in jsonl.records(path, TYPES):
+    first = {name: kind for name, kind in TYPES.items() if name not in ADDED}
+    for where, line in jsonl.records(path, first):
+        record = {**dict.fromkeys(ADDED), **line}
+        jsonl.check(record, TYPES, where)
         if len(record["key"]) != 64:
             raise DataError("'key' is not a SHA-256", where=where, mend="export the store again")
         yield Answer(**{name: record[name] for name in Answer._fields})

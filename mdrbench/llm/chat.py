@@ -27,7 +27,7 @@ from mdrbench.core.console import say
 from mdrbench.core.errors import SetupError, StepError
 from mdrbench.core.languages import language
 from mdrbench.core.store import canonical, key_of
-from mdrbench.llm.answers import Answer, Answers, default_path
+from mdrbench.llm.answers import Answer, Answers, Identity, default_path
 from mdrbench.llm.completions import Endpoint, Failed, Refused
 from mdrbench.llm.replies import Reply
 from mdrbench.llm.settings import Settings
@@ -36,8 +36,6 @@ from mdrbench.llm.spending import Budget, Prices, bound_tokens, estimate_tokens
 LONGEST_WAIT_S = 60.0  # between repetitions, if the endpoint names no time
 
 LONGEST_RETRY_AFTER_S = 600.0
-
-UNNAMED = "not named"  # stands for a served model that the answer does not name
 
 AHEAD = 4  # items begun for each thread, so that one slow answer does not stop the others
 
@@ -104,8 +102,11 @@ class Chat:
         self.budget = _budget(settings.model_dump_json(), limits, settings.prices)
         self.counts: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
+        self.fingerprints: Counter[str] = Counter()
         self._guard = threading.Lock()
         self._under_way: dict[str, Future[Answer]] = {}
+        self._meant: Identity | None = None
+        self.servers: set[str] = set()
         self._stop = threading.Event()
         self._not_before = 0.0
         self._cause: BaseException | None = None
@@ -128,7 +129,8 @@ class Chat:
     def conventions(self) -> dict[str, Any]:
         """Return the settings that affect the answers."""
         names = ("model", "temperature", "top_p", "max_tokens", "seed", "extra", "passage_chars", "reasks")
-        return self.settings.model_dump(mode="json", include=set(names))
+        served = ("served",) if self.settings.served else ()
+        return self.settings.model_dump(mode="json", include={*names, *served})
 
     # -- one question -----------------------------------------------------------------------------------------------
 
@@ -146,21 +148,82 @@ class Chat:
         }
         return {name: value for name, value in sent.items() if value is not None}
 
-    def key(self, question: Question) -> str:
-        """Return the SHA-256 of everything that is asked; the endpoint's address is not part of it."""
-        return key_of(
-            {
-                "model": self.settings.model,
-                "prompt": [question.kind, question.version],
-                "sampling": self.sampling(question),
-                "messages": question.messages,
-                "answer": [question.vote, question.attempt],
-            }
-        )
+    def key(self, question: Question, by: str | None = None) -> str:
+        """Return the SHA-256 of everything that is asked; the endpoint's address is not part of it.
+
+        Args:
+            by: who answers, if the answer of somebody else has the key without it.
+        """
+        asked = {
+            "model": self.settings.model,
+            "prompt": [question.kind, question.version],
+            "sampling": self.sampling(question),
+            "messages": question.messages,
+            "answer": [question.vote, question.attempt],
+        }
+        return key_of(asked if by is None else {**asked, "served": by})
 
     def stored(self, question: Question) -> Answer | None:
-        """Return the stored answer; None if there is none."""
-        return self.answers.get(self.key(question))
+        """Return the stored answer by the model that is meant; None if there is none."""
+        meant = self._identity()
+        answer = self.answers.get(self.key(question))
+        if answer is not None and not self._is_other(answer.identity, meant):
+            return answer
+        return self.answers.get(self.key(question, self.settings.served)) if self.settings.served else None
+
+    def _is_other(self, found: Identity, meant: Identity | None) -> bool:
+        """Whether it is certain that somebody else answered than who is meant."""
+        if self.settings.served is not None:
+            return found.served is not None and not found.is_called(self.settings.served)
+        return meant is not None and found.differs(meant)
+
+    # -- who answers ------------------------------------------------------------------------------------------------
+
+    def _identity(self) -> Identity | None:
+        """Who is meant: whom ``served`` names, else who gave the stored answers; None if nobody has answered yet.
+
+        Raises:
+            StepError: the stored answers are of several models, and ``served`` names none of them.
+        """
+        with self._guard:
+            if self._meant is None:
+                self._meant = self._stored_identity()
+            return self._meant
+
+    def _stored_identity(self) -> Identity | None:
+        known = self.answers.identities(self.settings.model)
+        if self.settings.served is not None:
+            wanted = self.settings.served
+            return next((one for one in known if one.is_called(wanted)), Identity(wanted, None))
+        for other in known[1:]:
+            if other.differs(known[0]):
+                raise self._several(known[0], other)
+        whole = [one for one in known if None not in one]
+        return next(iter(whole or known), None)
+
+    def _several(self, stored: Identity, other: Identity) -> StepError:
+        return StepError(
+            f"'{self.settings.model}' was answered by two models: {stored.label}, and {other.label}",
+            where=str(self.answers.path),
+            mend=f"say whose answers you mean: served: '{stored.label}' or served: '{other.label}'; both are kept",
+        )
+
+    def _noticed(self, reply: Reply) -> Identity:
+        """Count who answered, and say what is new about it."""
+        listed = self.endpoint.listed if self.settings.check_model else None
+        found = Identity(reply.served, canonical(listed.facts) if listed and listed.facts else None)
+        with self._guard:
+            first = not self.served
+            self.served[found.label] += 1
+            new = reply.fingerprint and reply.fingerprint not in self.fingerprints
+            if reply.fingerprint:
+                self.fingerprints[reply.fingerprint] += 1
+        if first and reply.served not in (None, self.settings.model, self.endpoint.request_model):
+            say(f"{self.settings.model}: the endpoint says that {found.label} answers")
+        if new and (before := self.answers.fingerprints(self.settings.model) - {reply.fingerprint}):
+            earlier = ", ".join(sorted(filter(None, before)))
+            say(f"{self.settings.model}: system_fingerprint {reply.fingerprint} is new; before: {earlier}")
+        return found
 
     def ask(self, question: Question, read: Read) -> Answer:
         """Return the answer to a question, stored or bought. Call it in a function that :meth:`each` runs.
@@ -189,7 +252,7 @@ class Chat:
                 del self._under_way[key]
 
     def _look_up_or_buy(self, key: str, question: Question, read: Read) -> Answer:
-        if (answer := self.answers.get(key)) is not None:
+        if (answer := self.stored(question)) is not None:
             self._count_stored(answer)
             return answer
         if self.settings.offline:
@@ -199,12 +262,24 @@ class Chat:
                 mend="set offline: false to ask for it",
             )
         reply = self._buy(question)
-        self._notice(reply.served)
-        answer = self._answer(key, question, reply)
+        found, meant = self._noticed(reply), self._identity()
+        is_other = self._is_other(found, meant)
+        if is_other:
+            key = self.key(question, found.label)  # paid for, but not to be mixed with the others
+        elif self.answers.get(key) is not None:  # another model's answer has the key
+            key = self.key(question, self.settings.served)
+        answer = self._answer(key, question, reply, found)
         parsed = read(answer)
-        return self.answers.put(answer._replace(parsed=None if parsed is None else canonical(parsed)))
+        answer = self.answers.put(answer._replace(parsed=None if parsed is None else canonical(parsed)))
+        if is_other:
+            assert meant is not None
+            raise self._several(meant, found)
+        with self._guard:
+            if self._meant is None or None in self._meant:
+                self._meant = found if self.settings.served is None else self._meant
+        return answer
 
-    def _answer(self, key: str, question: Question, reply: Reply) -> Answer:
+    def _answer(self, key: str, question: Question, reply: Reply, by: Identity) -> Answer:
         about = dict(question.about)
         query = about.pop("query", None)
         counted = reply.input_tokens is not None and reply.output_tokens is not None
@@ -231,26 +306,21 @@ class Chat:
             input_tokens=tokens[0],
             output_tokens=tokens[1],
             counted=int(counted),
-            served=reply.served,
+            served=by.served,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            facts=by.facts,
+            fingerprint=reply.fingerprint,
+            server=self.endpoint.server,
+            logprobs=canonical(reply.logprobs) if reply.logprobs else None,
         )
-
-    def _notice(self, served: str | None) -> None:
-        """Count who answered; say so once if it is not who was asked, or not who answered before."""
-        with self._guard:
-            known = served is None or served in self.served
-            self.served[served or UNNAMED] += 1
-        if known:
-            return
-        before = [name for name in self.answers.served(self.settings.model) if name != served]
-        if before:
-            say(f"{self.settings.model}: {served} answers now; stored answers are from {', '.join(before)}")
-        elif served != self.settings.model:
-            say(f"{self.settings.model}: the endpoint says that {served} answers")
 
     def _count_stored(self, answer: Answer) -> None:
         with self._guard:
-            self.served[answer.served or UNNAMED] += 1
+            self.served[answer.identity.label] += 1
+            if answer.fingerprint:
+                self.fingerprints[answer.fingerprint] += 1
+            if answer.server:
+                self.servers.add(answer.server)
             self.counts.update(
                 stored=1, stored_input_tokens=answer.input_tokens, stored_output_tokens=answer.output_tokens
             )
@@ -262,7 +332,10 @@ class Chat:
         sampling = self.sampling(question)
         extra = sampling.pop("extra", {})
         limit = sampling.pop("max_tokens")
-        body = {"model": self.settings.model, "messages": question.messages, **sampling, "extra_body": extra}
+        if self.settings.check_model:
+            self.endpoint.look_up()
+        model = self.endpoint.request_model
+        body = {"model": model, "messages": question.messages, **sampling, "extra_body": extra}
         body[self.settings.length_parameter] = limit
         most = bound_tokens(question.messages), limit
         for repetition in range(self.settings.retries + 1):
@@ -362,8 +435,8 @@ class Chat:
 
         ``failed`` requests were sent again; ``refused`` are those of them that the endpoint was too busy for.
         ``uncounted`` answers came without a token count, so theirs is estimated. Costs are None if no prices are set.
-        ``served`` counts answers by the model that the endpoint named in them. Several names mean that answers of
-        several models are mixed.
+        ``served`` counts answers by the model that the endpoint named in them, with what its list of models says of
+        it; ``fingerprints`` by their ``system_fingerprint``. ``servers`` names the servers' software.
         """
         names = ("requests", "stored", "failed", "refused", "uncounted", "input_tokens", "output_tokens")
         facts: dict[str, Any] = {name: self.counts[name] for name in names}
@@ -375,4 +448,6 @@ class Chat:
             **facts,
             **{f"stored_{name}": count for name, count in old.items()},
             "served": dict(sorted(self.served.items())),
+            "fingerprints": dict(sorted(self.fingerprints.items())),
+            "servers": sorted({*self.servers, *filter(None, [self.endpoint.server])}),
         }

@@ -12,15 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError, did_you_mean
-from mdrbench.core.secrets import redact, remember
+from mdrbench.core.secrets import is_local, redact, remember
 from mdrbench.llm import replies
-from mdrbench.llm.replies import Reply
+from mdrbench.llm.replies import Listed, Reply
 
 if TYPE_CHECKING:
     import openai
@@ -68,6 +67,10 @@ class Endpoint:
         self.key_env = api_key_env or ("OPENAI_API_KEY" if self._is_openai or not base_url else None)
         self.timeout_s = timeout_s
         self.model = model
+        self.listed: Listed | None = None
+        self.server: str | None = None
+        self._looked_up = False
+        self._looking_up = threading.Lock()
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
 
@@ -94,21 +97,48 @@ class Endpoint:
         """
         self._key()
         served = self._models(say)
-        if served is None or {self.model, f"{self.model}:latest"} & set(served):
+        if served is None or self._choose(served):
             return
+        names = [str(replies.served_name(model.id)) for model in served]
         raise SetupError(
             f"{self.url} does not serve the model '{self.model}'",
-            mend=f"{did_you_mean(self.model, served)}; check_model: false if the list is not complete",
+            mend=f"{did_you_mean(self.model, names)}; check_model: false if the list is not complete",
         )
 
-    def _models(self, say: Callable[[str], None]) -> list[str] | None:
+    def _choose(self, served: list[Listed]) -> bool:
+        """Take the listed model that is meant; tell whether there is one. Of a path the file's name is meant."""
+        names = (self.model, f"{self.model}:latest")
+        self.listed = next((model for model in served if {model.id, replies.served_name(model.id)} & set(names)), None)
+        self.server = (self.listed.owner if self.listed else None) or self.server
+        return self.listed is not None
+
+    @property
+    def request_model(self) -> str:
+        """The model's name as the endpoint lists it (a whole path, if it does so), else as the recipe gives it."""
+        if self.listed is None or replies.served_name(self.listed.id) == self.listed.id:
+            return self.model
+        return self.listed.id
+
+    def look_up(self) -> None:
+        """Ask once for the list of models, to know who answers. Without a list nothing is known of it."""
+        with self._looking_up:
+            if self._looked_up:
+                return
+            self._looked_up = True
+            try:
+                self._choose(self._models(lambda text: None) or [])
+            except (MdrbenchError, Failed):
+                return  # the request itself will say what is wrong
+
+    def _models(self, say: Callable[[str], None]) -> list[Listed] | None:
         client = self._open()
         import openai
 
         quick = client.with_options(timeout=min(self.timeout_s, CHECK_TIMEOUT_S))
         try:
             with quick.models.with_streaming_response.list() as response:
-                names = replies.model_names(replies.bounded(response.iter_bytes()))
+                self.server = (response.headers.get("server") or "")[:50] or None
+                models = replies.listed_models(replies.bounded(response.iter_bytes()))
         except (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise self._explain(error) from None
         except _failures() as error:
@@ -116,15 +146,15 @@ class Endpoint:
                 raise SetupError(
                     f"no answer from {self.url}: {_reason(error)}", mend=self._around_the_proxy()
                 ) from None
-            names = []
+            models = []
             say(f"{self.url} did not list its models ({_reason(error)}): '{self.model}' is taken on trust")
-        return names or None
+        return models or None
 
     def _proxy(self) -> str | None:
         """The proxy through which requests to an endpoint on this machine or network go; None if there is none."""
         parts = urlsplit(self._address)
         host = parts.hostname or ""
-        if not _is_local(host) or proxy_bypass(host):
+        if not is_local(host) or proxy_bypass(host):
             return None
         proxies = getproxies()
         return proxies.get(parts.scheme) or proxies.get("all")
@@ -229,14 +259,6 @@ def _failures() -> tuple[type[Exception], ...]:
     import openai
 
     return (openai.OpenAIError, ValueError, httpx2.HTTPError, httpx2.StreamError)
-
-
-def _is_local(host: str) -> bool:
-    """Tell whether a host is this machine or in a private network."""
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
 
 
 def _reason(error: Exception) -> str:

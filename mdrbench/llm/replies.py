@@ -22,13 +22,19 @@ OVERSIZED, MALFORMED = "oversized", "malformed"
 
 
 class Reply(NamedTuple):
-    """One answer: its text (empty if there is none), why it ended, its tokens (None if not counted), who answered."""
+    """One answer: its text (empty if there is none), why it ended, its tokens (None if not counted), who answered.
+
+    ``logprobs`` are those of the first token that is not white space: token -> log probability, as the endpoint lists
+    them; None if it gave none.
+    """
 
     text: str
     finish: str | None
     input_tokens: int | None
     output_tokens: int | None
     served: str | None
+    fingerprint: str | None = None
+    logprobs: dict[str, float] | None = None
 
 
 class Garbled(ValueError):
@@ -75,22 +81,75 @@ def completion(body: Any) -> Reply:
         text, finish = "", MALFORMED
     usage = _get(body, "usage")
     asked, answered = _tokens(_get(usage, "prompt_tokens")), _tokens(_get(usage, "completion_tokens"))
-    return Reply(redact(text), finish, asked, answered, served_name(_get(body, "model")))
+    served, fingerprint = served_name(_get(body, "model")), _name(_get(body, "system_fingerprint"))
+    return Reply(redact(text), finish, asked, answered, served, fingerprint, _first_logprobs(choice))
+
+
+def _first_logprobs(choice: Any) -> dict[str, float] | None:
+    content = _get(_get(choice, "logprobs"), "content")
+    for token in content if isinstance(content, list) else ():
+        if not str(_get(token, "token") or "").strip():
+            continue
+        listed = _get(token, "top_logprobs")
+        pairs = [(_get(one, "token"), _get(one, "logprob")) for one in (listed if isinstance(listed, list) else ())]
+        found = {
+            token: float(value) for token, value in pairs if isinstance(token, str) and isinstance(value, int | float)
+        }
+        return found or None
+    return None
+
+
+class Listed(NamedTuple):
+    """A model as an endpoint lists it.
+
+    Attributes:
+        id: its name there, which may be the path of a local file.
+        facts: what the list says of it that stays the same, such as parameters and bytes; never times.
+        owner: ``owned_by``, by which servers of one's own name their software (``llamacpp``, ``vllm``).
+    """
+
+    id: str
+    facts: dict[str, Any]
+    owner: str | None
+
+
+STABLE = ("root", "parent", "quantization")
+STABLE_META = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train", "ftype")
+"""Facts of a listed model that identify it: of the entry, and of llama.cpp's ``meta`` in it."""
+
+
+def listed_models(body: Any) -> list[Listed]:
+    """Read the models that an endpoint lists."""
+    models = _get(body, "data")
+    found = []
+    for model in models if isinstance(models, list) else ():
+        name = _get(model, "id")
+        if isinstance(name, str):
+            entry = {key: _get(model, key) for key in STABLE} | {
+                key: _get(_get(model, "meta"), key) for key in STABLE_META
+            }
+            facts = {key: served_name(value) if isinstance(value, str) else value for key, value in entry.items()}
+            kept = {
+                key: value for key, value in facts.items() if isinstance(value, str | int | float) and value != name
+            }
+            found.append(Listed(name, kept, _name(_get(model, "owned_by"))))
+    return found
 
 
 def model_names(body: Any) -> list[str]:
-    """Read the models that an endpoint lists."""
-    models = _get(body, "data")
-    names = (_get(model, "id") for model in models) if isinstance(models, list) else ()
-    return [name for name in names if isinstance(name, str)]
+    """Read the names of the models that an endpoint lists."""
+    return [model.id for model in listed_models(body)]
 
 
 def served_name(name: Any) -> str | None:
     """The model as the endpoint names it; of a path to a local file only the file's name."""
     named = _name(name)
-    if named and (named.startswith(("/", "~", "./", "../")) or "\\" in named):
-        return named.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return named
+    return named.replace("\\", "/").rstrip("/").rpartition("/")[2] if named and is_path(named) else named
+
+
+def is_path(name: str) -> bool:
+    """Whether a model's name is the path of a local file or folder."""
+    return name.startswith(("/", "~", "./", "../")) or "\\" in name
 
 
 def _text(content: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mdrbench.core.members import MemberConfig
+from mdrbench.llm.replies import is_path, served_name
 from mdrbench.llm.spending import Prices
 
 
@@ -17,6 +18,9 @@ class Settings(MemberConfig):
     """
 
     model: str = Field(min_length=1, description="name of the model at the endpoint")
+    served: str | None = Field(
+        default=None, description="whose answers are meant, if several models answered under this name"
+    )
     base_url: str | None = Field(
         default=None, description="address of the endpoint; None: OPENAI_BASE_URL, else OpenAI's"
     )
@@ -49,6 +53,13 @@ class Settings(MemberConfig):
     check_model: bool = Field(default=True, description="ask the endpoint for the model before anything runs")
     offline: bool = Field(default=False, description="use only stored answers; a missing answer is an error")
 
+    @field_validator("model", "served")
+    @classmethod
+    def _no_path(cls, name: str | None) -> str | None:
+        if name is not None and is_path(name):
+            raise ValueError(f"paths of files are not published; give the file's name alone: {served_name(name)}")
+        return name
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if (self.price_input is None) != (self.price_output is None):
@@ -64,6 +75,9 @@ class Settings(MemberConfig):
             return None
         return Prices(self.price_input, self.price_output)
 
+
+ADDED = ("served",)
+"""Settings that came later and change nothing at their default."""
 
 RUN_ONLY = (
     *("base_url", "api_key_env", "length_parameter", "concurrency", "timeout_s", "retries", "backoff_s"),

@@ -11,10 +11,11 @@ from typing import Any
 
 from mdrbench import results
 from mdrbench.core.atomic_files import text_file, whole, write_atomically
-from mdrbench.core.secrets import redacted
+from mdrbench.core.secrets import published
 from mdrbench.core.store import Artifact, file_sha256, key_of
 from mdrbench.data.access import FINAL_SPLITS
 from mdrbench.evaluation import measures
+from mdrbench.negatives import canaries
 from mdrbench.pipeline import merging, stages
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import (
@@ -87,6 +88,7 @@ def _complete(plan: RecipePlan, artifacts: Artifacts, result: Result, path: Path
     """Record the languages, the average and the training of a plan in ``result``, and keep their files beside it."""
     beside = path.with_suffix("")
     beside.mkdir(parents=True, exist_ok=True)
+    outcomes = _canaries(plan, artifacts)
     for lang, planned in plan.by_language.items():
         if planned.evaluate.ref not in artifacts:
             continue
@@ -97,11 +99,23 @@ def _complete(plan: RecipePlan, artifacts: Artifacts, result: Result, path: Path
         }
         groups = artifacts.get(planned.groups.ref) if planned.groups else None
         result.languages[lang] = _language(plan, lang, evaluated, groups, files, command, result.environments)
+        if groups and planned.canaries and planned.canaries.ref in artifacts:
+            entry = artifacts[planned.canaries.ref].manifest["lineage"]["canaries"]
+            result.languages[lang].steps["groups/canaries"] = _step(entry, result.environments)
+            tried = {**entry["facts"], "outcome": outcomes[lang]._asdict()}
+            result.languages[lang].negatives = {"canaries": tried, **(result.languages[lang].negatives or {})}
     result.averages = [_average(plan, artifacts, result, path.parent)] if result.languages else []
     _record_training(plan, artifacts, result, beside)
     made = [*(one.steps for one in result.languages.values()), *(one.steps for one in result.trainings.values())]
     used = {step.environment for steps in made for step in steps.values()}
     result.environments = {key: value for key, value in result.environments.items() if key in used}
+
+
+def _canaries(plan: RecipePlan, artifacts: Artifacts) -> dict[str, canaries.Outcome]:
+    """Decide about the judge in the languages in which it was tried."""
+    facts = {lang: artifacts[step.ref].facts for lang, step in plan.canaries().items() if step.ref in artifacts}
+    section = plan.recipe.negatives
+    return canaries.decide(facts, section.canaries.threshold) if section else {}
 
 
 def _draft(plan: RecipePlan) -> Result:
@@ -114,10 +128,10 @@ def _draft(plan: RecipePlan) -> Result:
         system=System(
             name=recipe.name,
             summary=recipe.summary,
-            recipe=redacted(recipe.model_dump(mode="json", exclude_none=True)),
+            recipe=published(recipe.model_dump(mode="json", exclude_none=True)),
             recipe_digest=recipe.digest,
             variant_of=recipe.name if plan.overrides else None,
-            overrides=redacted(plan.overrides),
+            overrides=published(plan.overrides),
         ),
         evaluated=Evaluated(
             measures=list(recipe.evaluation.measures),
@@ -174,7 +188,7 @@ def _language(
         negatives=_negatives(groups) if groups else None,
         steps=steps,
         files=files,
-        command=command,
+        command=published(command),
     )
 
 

@@ -63,6 +63,22 @@ class Unjudged(MemberConfig):
     judge_generated: bool = Field(default=True, description="whether passages of generated queries are still judged")
 
 
+class Canaries(MemberConfig):
+    """How the judge is tried on known pairs before it is used; see :mod:`mdrbench.negatives.canaries`.
+
+    The trial changes no verdict, so it is part of no digest; a result records it.
+    """
+
+    questions: int = Field(default=40, ge=1, description="training questions of a language that are tried")
+    seed: int = Field(default=0, ge=0, description="which questions are drawn")
+    threshold: float = Field(
+        default=0.5, gt=0, le=1, description="share of positives dropped minus share of other passages dropped"
+    )
+    below: Literal["stop", "continue"] = Field(
+        default="stop", description="what a run does if a language is below the threshold"
+    )
+
+
 class Negatives(MemberConfig):
     """Where hard negatives come from: mined from a ranking, judged, and topped up through generated queries."""
 
@@ -87,6 +103,7 @@ class Negatives(MemberConfig):
     unjudged: Unjudged | None = Field(
         default=None, description="an ablation: which candidates stand in place of those that the judge lets stay"
     )
+    canaries: Canaries = Field(default=Canaries(), description="the trial of the judge before it is used")
     generation: Annotated[Member, Part("generation")] = Field(
         default=NONE, validate_default=True, description="a member of the family generation"
     )
@@ -186,7 +203,8 @@ def _scored(recorded: dict[str, Any]) -> dict[str, Any]:
     left_out = ("name", "summary", "extends", "published")
     data = keyed_parts(Recipe, {key: value for key, value in recorded.items() if key not in left_out})
     if "negatives" in data:
-        data["negatives"] = keyed_parts(Negatives, data["negatives"])
+        scored = {key: value for key, value in data["negatives"].items() if key != "canaries"}
+        data["negatives"] = keyed_parts(Negatives, scored)
         if "unjudged" in data["negatives"]:
             data["negatives"]["unjudged"] = keyed_parts(Unjudged, data["negatives"]["unjudged"])
     if "training" in data:

@@ -4,7 +4,7 @@ import pytest
 
 from mdrbench.core import secrets
 from mdrbench.core.errors import SetupError
-from mdrbench.core.secrets import redact, redacted
+from mdrbench.core.secrets import published, redact, redacted
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,17 @@ def test_nested_values_and_fields_of_secrets_are_hidden():
 def test_every_error_is_redacted():
     error = SetupError("no http://a:b@c", where="http://a:b@c", mend="try http://a:b@c")
     assert str(error) == "http://***@c: no http://***@c\n  mend: try http://***@c"
+
+
+def test_addresses_in_private_networks_are_not_published():
+    recipe = {
+        "judge": {"base_url": "http://10.2.3.4:8000/v1"},
+        "other": ["https://gpu7:1/v1", "http://localhost:8091/v1"],
+    }
+    assert published(recipe) == {
+        "judge": {"base_url": "http://private/v1"},
+        "other": ["https://private/v1", "http://localhost:8091/v1"],
+    }
+    assert published("--set x.base_url=http://gpu.internal/v1 y=https://api.openai.com/v1") == (
+        "--set x.base_url=http://private/v1 y=https://api.openai.com/v1"
+    )

@@ -13,7 +13,7 @@ from support.answers import answer
 from support.project import PROJECT
 
 from mdrbench.core.errors import DataError, SetupError
-from mdrbench.llm.answers import Answers, default_path
+from mdrbench.llm.answers import Answer, Answers, default_path
 
 
 @pytest.fixture
@@ -115,3 +115,24 @@ def test_what_is_no_store_is_an_error_and_left_alone(tmp_path):
         len(Answers(newer))
     with pytest.raises(SetupError, match="cannot be used"):
         len(Answers(path / "below" / "a.sqlite"))
+
+
+def test_a_store_of_format_1_is_taken_over(tmp_path):
+    old = tmp_path / "old.sqlite"
+    columns = Answer._fields[: Answer._fields.index("facts")]
+    with sqlite3.connect(old) as connection:
+        connection.execute(f"CREATE TABLE answers ({', '.join(columns)}, PRIMARY KEY (key)) WITHOUT ROWID")
+        connection.execute("PRAGMA user_version = 1")
+        row = [*answer("a")[: len(columns)]]
+        connection.execute(f"INSERT INTO answers VALUES ({', '.join('?' * len(row))})", row)
+    connection.close()
+    store = Answers(old)
+    assert store.get(answer("a").key) == answer("a")
+    store.put(answer("b")._replace(facts='{"n_params":1}', fingerprint="f", server="llamacpp"))
+    store.close()
+    lines = tmp_path / "lines.jsonl"
+    assert Answers(old).export(lines) == 2
+    rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").split("\n") if line]
+    shorter = [{name: row[name] for name in columns} for row in rows]
+    (tmp_path / "first.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shorter), encoding="utf-8")
+    assert Answers(tmp_path / "new.sqlite").merge(tmp_path / "first.jsonl") == (2, 0)

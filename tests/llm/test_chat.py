@@ -68,7 +68,7 @@ def test_answers_come_in_order_and_no_more_at_once_than_allowed(server, settings
         **{"requests": 40, "stored": 0, "failed": 0, "refused": 0, "uncounted": 0},
         **{"input_tokens": 4000, "output_tokens": 400, "cost": None},
         **{"stored_cost": None, "stored_input_tokens": 0, "stored_output_tokens": 0},
-        "served": {"tiny-chat": 40},
+        **{"served": {"tiny-chat": 40}, "fingerprints": {}, "servers": ["x"]},
     }
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from support.chat import ask_all, question
 from support.chat_server import ChatServer, Reply
 from support.hub_server import Answering, serving
@@ -157,15 +158,58 @@ def test_a_garbled_body_is_tried_again(server, settings, body):
 # -- who answers ------------------------------------------------------------------------------------------------------
 
 
-def test_another_model_behind_the_same_name_is_noticed_and_recorded(server, settings, capsys):
+def test_answers_of_another_model_behind_the_same_name_are_not_mixed(server, settings, capsys):
     ask_all(Chat(settings()), ["a", "b"])
     assert capsys.readouterr().err == ""
     server.respond = lambda body: Reply(text="2", model="smollm2-1.7b")
-    chat = Chat(settings(concurrency=1))
-    ask_all(chat, ["a", "b", "c", "d"])
-    assert chat.facts()["served"] == {"smollm2-1.7b": 2, "tiny-chat": 2}
-    [line] = [line for line in capsys.readouterr().err.splitlines() if "answers now" in line]
-    assert line == "tiny-chat: smollm2-1.7b answers now; stored answers are from tiny-chat"
+    with pytest.raises(
+        StepError, match=r"'tiny-chat' was answered by two models: tiny-chat, and smollm2-1\.7b"
+    ) as caught:
+        ask_all(Chat(settings(concurrency=1)), ["a", "b", "c", "d"])
+    assert caught.value.mend.startswith("say whose answers you mean: served: 'tiny-chat' or served: 'smollm2-1.7b'")
+    assert len(server.requests) == 3  # one answer showed it
+    with pytest.raises(StepError, match="by two models"):
+        ask_all(Chat(settings()), ["a"])
+    other = Chat(settings(served="smollm2-1.7b"))
+    assert ask_all(other, ["a", "b", "c"]) == ["2", "2", "2"]
+    assert len(server.requests) == 5  # the answer that showed it is used
+    assert other.facts()["served"] == {"smollm2-1.7b": 3}
+    first = Chat(settings(served="tiny-chat", offline=True))
+    assert ask_all(first, ["a", "b"]) == ["fine", "fine"]
+    assert other.conventions()["served"] == "smollm2-1.7b"
+    assert "served" not in Chat(settings()).conventions()
+    with pytest.raises(StepError, match=r"two models: tiny-chat, and smollm2-1\.7b"):
+        ask_all(Chat(settings(served="tiny-chat")), ["d"])
+
+
+def test_facts_of_the_list_of_models_tell_models_of_one_name_apart(server, settings, capsys):
+    server.meta = {"n_params": 134515008, "size": 96}
+    server.respond = lambda body: Reply(text="x", fingerprint="b1")
+    chat = Chat(settings())
+    ask_all(chat, ["a"])
+    assert chat.facts()["served"] == {"tiny-chat (n_params 134515008, size 96)": 1}
+    assert (chat.facts()["fingerprints"], chat.facts()["servers"]) == ({"b1": 1}, ["x"])
+    ask_all(Chat(settings(check_model=False)), ["b"])  # nothing is known of who answers: it may be the same
+    server.respond = lambda body: Reply(text="x", fingerprint="b2")
+    ask_all(Chat(settings()), ["c"])
+    assert "tiny-chat: system_fingerprint b2 is new; before: b1" in capsys.readouterr().err
+    server.meta = {"n_params": 134515008, "size": 270}
+    with pytest.raises(StepError, match=r"size 96\), and tiny-chat \(n_params 134515008, size 270\)"):
+        ask_all(Chat(settings()), ["d"])
+
+
+def test_a_recipe_names_the_file_of_a_local_model_and_the_path_is_sent(server, settings):
+    server.models = ["/home/me/models/tiny.gguf"]
+    chat = Chat(settings(model="tiny.gguf"))
+    chat.prepare(print)
+    ask_all(chat, ["a"])
+    assert server.requests[0]["model"] == "/home/me/models/tiny.gguf"
+    assert chat.facts()["served"] == {"tiny.gguf": 1}
+    with pytest.raises(ValidationError, match=r"give the file's name alone: tiny\.gguf"):
+        settings(model="/home/me/models/tiny.gguf")
+    with pytest.raises(SetupError, match="does not serve the model 'other'") as caught:
+        Chat(settings(model="other")).prepare(print)
+    assert "/home/me" not in str(caught.value)
 
 
 def test_the_path_of_a_local_model_is_not_kept(server, settings):

@@ -210,7 +210,7 @@ def stages(plan) -> list[str]:
 def test_the_steps_of_each_part(tmp_path, store):
     every = plan_negatives(load(tmp_path), sample(), "en", store)
     assert stages(every) == [
-        *("corpus", "topics", "index", "search", "mine", "judge", "generate", "search", "top_up"),
+        *("corpus", "topics", "canaries", "index", "search", "mine", "judge", "generate", "search", "top_up"),
     ]
     unjudged = plan_negatives(load(tmp_path, SAMPLE, "negatives.judge.name=none"), sample(), "en", store)
     assert "judge" not in stages(unjudged)
@@ -219,7 +219,7 @@ def test_the_steps_of_each_part(tmp_path, store):
     )
     assert stages(plain) == ["corpus", "topics", "index", "search", "mine"]
     assert plain.groups.params["size"] == 8
-    assert plain.steps[3].key == every.steps[3].key  # the ranking is shared
+    assert plain.steps[3].key == every.steps[4].key  # the ranking is shared
     nothing = ("negatives.judge.name=none", "negatives.generation.name=none")
     drawn = plan_negatives(
         load(tmp_path, SAMPLE, "negatives.mining={name: random, k: 5}", *nothing), sample(), "en", store

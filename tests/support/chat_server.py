@@ -18,7 +18,7 @@ class Reply(dict):
 
     Keys, all optional: ``text`` of the answer, ``finish``, ``usage`` (False leaves it out); ``status`` with ``error``
     (the message), ``code`` and ``headers``; ``seconds`` to take; ``body`` in place of a completion (bytes); ``cut``
-    (True breaks the connection in the middle); ``model`` that the answer names.
+    (True breaks the connection in the middle); ``model`` and ``fingerprint`` that the answer names; ``logprobs``.
     """
 
 
@@ -27,6 +27,7 @@ class ChatServer:
 
     Attributes:
         models: the models that are served and listed; None: no list (404), and every model is served.
+        meta: what the list says of every model, as llama.cpp does.
         key: the key that is wanted; None: none.
         script: replies for the next requests, before ``respond`` is asked; oldest first.
         requests: the bodies of all requests for completions, as they came.
@@ -36,6 +37,7 @@ class ChatServer:
     def __init__(self, respond: Callable[[dict], Reply | str] | None = None):
         self.respond = respond or (lambda body: "")
         self.models: list[str] | None = ["tiny-chat"]
+        self.meta: dict | None = None
         self.key: str | None = None
         self.script: list[Reply | str] = []
         self.requests: list[dict] = []
@@ -99,7 +101,8 @@ class _Handler(Answering):
         if self.chat.key is not None and key != self.chat.key:
             return self.fail(401, "Incorrect API key provided", "invalid_api_key")
         if self.path == "/v1/models" and self.chat.models is not None:
-            models = [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in self.chat.models]
+            shared = {"object": "model", "created": 0, "owned_by": "x", "meta": self.chat.meta}
+            models = [{"id": name, **shared} for name in self.chat.models]
             return self.send(200, {"object": "list", "data": models})
         if self.path != "/v1/chat/completions":
             return self.fail(404, f"no such path {self.path}")
@@ -119,11 +122,13 @@ class _Handler(Answering):
             "object": "chat.completion",
             "created": 0,
             "model": reply.get("model", body["model"]),
+            "system_fingerprint": reply.get("fingerprint"),
             "choices": [
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": text},
                     "finish_reason": reply.get("finish", "stop"),
+                    "logprobs": reply.get("logprobs"),
                 }
             ],
             **({"usage": usage} if reply.get("usage", True) else {}),

@@ -14,7 +14,7 @@ from mdrbench.commands.ablation.variants import Choice, Variant
 from mdrbench.commands.run import load_inputs, prepare_negatives, run_plans
 from mdrbench.core import console
 from mdrbench.core.errors import DataError, MdrbenchError, UsageError
-from mdrbench.core.secrets import redacted
+from mdrbench.core.secrets import published
 from mdrbench.core.store import Store, key_of
 from mdrbench.pipeline import runner, write_result
 from mdrbench.pipeline.plan import RecipePlan, plan_recipe
@@ -131,13 +131,13 @@ def _draft(planned: Planned, root: Path, command: str) -> Ablation:
         split=first.split,
         recipe=choice.complete.recipe.name,
         summary=choice.complete.recipe.summary,
-        overrides=redacted(choice.overrides),
+        overrides=published(choice.overrides),
         languages=first.languages,
         measures=list(first.recipe.evaluation.measures),
         seeds=len(planned.complete),
         complete=ablation_results.Complete(names=_names(choice.complete), runs=runs[choice.complete.label]),
         variants=[
-            ablation_results.Variant(names=_names(one), overrides=redacted(one.overrides), runs=runs[one.label])
+            ablation_results.Variant(names=_names(one), overrides=published(one.overrides), runs=runs[one.label])
             for one in choice.variants
         ],
         absent=[
@@ -152,7 +152,7 @@ def _seed_run(plan: RecipePlan, root: Path) -> ablation_results.SeedRun:
     path, _ = write_result.target(plan, root)
     result = path.relative_to(root / plan.dataset.name).as_posix()
     return ablation_results.SeedRun(
-        seed=plan.recipe.seed, overrides=redacted(plan.overrides), digest=plan.recipe.digest, result=result
+        seed=plan.recipe.seed, overrides=published(plan.overrides), digest=plan.recipe.digest, result=result
     )
 
 

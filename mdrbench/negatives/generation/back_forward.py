@@ -112,7 +112,7 @@ class Config(chat_settings.Settings):
 class BackForward:
     """See :class:`mdrbench.negatives.generation.Generator`."""
 
-    spec = Spec(Config, version=2, run_only=(*chat_settings.RUN_ONLY, "untuned"))
+    spec = Spec(Config, version=2, run_only=(*chat_settings.RUN_ONLY, "untuned"), added=chat_settings.ADDED)
 
     def __init__(self, config: Config):
         self.config = config

@@ -22,7 +22,11 @@ class Estimate(NamedTuple):
 
 
 class Judge(Protocol):
-    """A judge: grades pairs of query and passage."""
+    """A judge: grades pairs of query and passage.
+
+    A judge that only repeats recorded verdicts may also have ``holds(pair) -> bool``: whether it has one on a pair. It
+    is then tried on such pairs alone (:mod:`mdrbench.negatives.canaries`).
+    """
 
     reference: Literal["shown", "ignored", "needed"]
     """Whether a reference positive is shown if there is one, ignored, or needed."""

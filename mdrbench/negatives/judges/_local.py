@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.negatives.judges import Estimate
@@ -15,15 +16,44 @@ FREE = Estimate(requests=0, stored=0, input_tokens=0, output_tokens=0, cost=0.0)
 """The cost of judging on this machine."""
 
 
-def _ascending(cutoffs: tuple[float, float]) -> tuple[float, float]:
-    low, high = cutoffs
-    if not low <= high:  # also if one is NaN
-        raise ValueError(f"the lower cut-off comes first: [{low}, {high}]")
+LowHigh = tuple[float, float]
+
+DEFAULT = "default"
+"""The key of the cut-offs of all languages without their own."""
+
+
+def _from_yaml(value: Any) -> Any:
+    """Take lists for tuples, also in a mapping of languages."""
+    if isinstance(value, dict):
+        return {key: _from_yaml(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _ascending(cutoffs: LowHigh | dict[str, LowHigh]) -> LowHigh | dict[str, LowHigh]:
+    by_language = cutoffs if isinstance(cutoffs, dict) else {DEFAULT: cutoffs}
+    if DEFAULT not in by_language:
+        raise ValueError(f"cut-offs by language need the key `{DEFAULT}`, for all other languages")
+    for low, high in by_language.values():
+        if not low <= high:  # also if one is NaN
+            raise ValueError(f"the lower cut-off comes first: [{low}, {high}]")
     return cutoffs
 
 
-Cutoffs = Annotated[tuple[float, float], AfterValidator(_ascending)]
-"""``[low, high]``: a score below ``low`` is grade 0, below ``high`` grade 1, any other grade 2."""
+Cutoffs = Annotated[LowHigh | dict[str, LowHigh], BeforeValidator(_from_yaml), AfterValidator(_ascending)]
+"""``[low, high]``: a score below ``low`` is grade 0, below ``high`` grade 1, any other grade 2. Or a mapping of
+language codes to such pairs, with the key ``default`` for all other languages."""
+
+
+def cutoffs_of(cutoffs: LowHigh | dict[str, LowHigh], lang: str) -> LowHigh:
+    """Return the cut-offs of a language."""
+    return cutoffs.get(lang, cutoffs[DEFAULT]) if isinstance(cutoffs, dict) else cutoffs
+
+
+def cutoffs_facts(cutoffs: LowHigh | dict[str, LowHigh], langs: Iterable[str]) -> dict[str, Any]:
+    """Return which cut-offs the pairs of each language took, for facts; empty if one pair serves all languages."""
+    if not isinstance(cutoffs, dict):
+        return {}
+    return {"cutoffs_from": {lang: lang if lang in cutoffs else DEFAULT for lang in sorted(set(langs))}}
 
 
 def grade(score: float, low: float, high: float) -> int | None:
@@ -38,10 +68,14 @@ class Tally:
 
     def __init__(self) -> None:
         self.grades: Counter[str] = Counter()
+        self.langs: Counter[str] = Counter()
 
-    def verdict(self, pair: Pair, accuracy: int | None, completeness: int | None) -> Judgment:
+    def verdict(
+        self, pair: Pair, accuracy: int | None, completeness: int | None, score: float | None = None
+    ) -> Judgment:
         """The judgment of a pair, counted."""
-        judgment = Judgment(pair.qid, pair.passage.docid, accuracy, completeness)
+        judgment = Judgment(pair.qid, pair.passage.docid, accuracy, completeness, score)
+        self.langs[pair.lang] += 1
         self.grades["unreadable" if judgment.grade is None else str(judgment.grade)] += 1
         return judgment
 

@@ -85,6 +85,10 @@ class AnswerJudge:
             "files_sha256": self._files.sha256(),
         }
 
+    def holds(self, pair: Pair) -> bool:
+        """Whether answers to the query are known."""
+        return pair.qid in self._answers(pair.lang)
+
     def estimate(self, pairs: list[Pair]) -> Estimate:
         """Nothing is asked of an endpoint."""
         return FREE

@@ -17,7 +17,7 @@ from mdrbench.core.errors import UsageError
 from mdrbench.core.members import EncoderMember, MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.negatives.judges import Estimate
-from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
+from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, cutoffs_facts, cutoffs_of, grade
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,9 +105,12 @@ class BiEncoderJudge:
         found, reference = self.cosines(pairs, progress)
         for pair, score, at in zip(pairs, found.tolist(), reference.tolist(), strict=True):
             # as sentence-transformers: a fraction of a negative cosine still lies below it
-            low, high = (at - abs(at) * (1 - cut) if relative else cut for cut in self.config.cutoffs)
+            cutoffs = cutoffs_of(self.config.cutoffs, pair.lang)
+            low, high = (at - abs(at) * (1 - cut) if relative else cut for cut in cutoffs)
             verdict = grade(score, low, high)
-            yield self._tally.verdict(pair, verdict, verdict)
+            yield self._tally.verdict(
+                pair, verdict, verdict, _score(score, at, relative) if verdict is not None else None
+            )
         progress(len(pairs))
 
     def cosines(self, pairs: list[Pair], progress: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +139,15 @@ class BiEncoderJudge:
 
     def facts(self) -> dict[str, Any]:
         """Pairs judged by grade, and how many different passages were encoded for them."""
-        return {**self._tally.facts(), "passages_encoded": self._encoded}
+        used = cutoffs_facts(self.config.cutoffs, self._tally.langs)
+        return {**self._tally.facts(), "passages_encoded": self._encoded, **used}
+
+
+def _score(cosine: float, reference: float, relative: bool) -> float | None:
+    """The number that the cut-offs cut: the cosine, or its distance from the reference's as a fraction of that."""
+    if not relative:
+        return cosine
+    return 1 + (cosine - reference) / abs(reference) if reference else None
 
 
 def _unit(matrix: np.ndarray) -> np.ndarray:

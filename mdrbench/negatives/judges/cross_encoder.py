@@ -23,7 +23,7 @@ from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.hub import loading, models
 from mdrbench.negatives.judges import Estimate
-from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
+from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, cutoffs_facts, cutoffs_of, grade
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -104,8 +104,8 @@ class CrossEncoderJudge:
             texts = [(pair.query, pair.passage.joined(self.config.title_separator)) for pair in window]
             scores = self.scores(texts, partial(_count_on, progress, start))
             for pair, score in zip(window, scores, strict=True):
-                found = grade(score, *self.config.cutoffs)
-                yield self._tally.verdict(pair, found, found)
+                found = grade(score, *cutoffs_of(self.config.cutoffs, pair.lang))
+                yield self._tally.verdict(pair, found, found, score if found is not None else None)
 
     def scores(self, texts: list[tuple[str, str]], progress: Callable[[int], None] = lambda done: None) -> list[float]:
         """The score of each (query, passage), in order; longest first, so that memory runs out at once or never."""
@@ -135,7 +135,8 @@ class CrossEncoderJudge:
 
     def facts(self) -> dict[str, Any]:
         """Pairs judged by grade, those without a finite score as unreadable; device and precision."""
-        return {**self._tally.facts(), "device": self.device, "precision": self.precision}
+        used = cutoffs_facts(self.config.cutoffs, self._tally.langs)
+        return {**self._tally.facts(), "device": self.device, "precision": self.precision, **used}
 
 
 def _count_on(progress: Callable[[int], None], before: int, done: int) -> None:

@@ -137,7 +137,7 @@ class Verdict(NamedTuple):
 class LLMJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
-    spec = Spec(Config, version=1, run_only=chat_settings.RUN_ONLY)
+    spec = Spec(Config, version=1, run_only=chat_settings.RUN_ONLY, added=chat_settings.ADDED)
     reference = "shown"
 
     def __init__(self, config: Config):
@@ -187,6 +187,13 @@ class LLMJudge:
         return Verdict(None, unreadable, truncated)
 
     # -- judging ----------------------------------------------------------------------------------------------------
+
+    @property
+    def holds(self) -> Callable[[Pair], bool] | None:
+        """Whether the store has an answer about a pair, if only stored answers are used; else None."""
+        if not self.config.offline:
+            return None
+        return lambda pair: self.chat.stored(self._question(pair, 0, 0)) is not None
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
         """Questions that the store does not answer, their tokens and cost; repetitions of unreadable ones left out."""

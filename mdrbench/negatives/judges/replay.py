@@ -74,6 +74,10 @@ class Replay:
             "files_sha256": self._files.sha256(),
         }
 
+    def holds(self, pair: Pair) -> bool:
+        """Whether a verdict on the pair is recorded."""
+        return (pair.qid, pair.passage.docid) in self._recorded(pair.lang)
+
     def estimate(self, pairs: list[Pair]) -> Estimate:
         """Nothing: the verdicts are there."""
         return FREE

@@ -13,6 +13,7 @@ from mdrbench.core.errors import UsageError
 from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.evaluation import measures
+from mdrbench.pipeline.plan.negatives import canaries_step
 from mdrbench.pipeline.plan.planner import Planner
 from mdrbench.pipeline.plan.steps import Ref, Step, step
 from mdrbench.pipeline.plan.training import plan_training
@@ -30,6 +31,7 @@ class LanguagePlan:
     run: Step
     evaluate: Step
     groups: Step | None = None
+    canaries: Step | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class RecipePlan:
         """Return the steps that a result is written from: runs, scores and the average."""
         plans = self.by_language.values()
         return [*(step for plan in plans for step in (plan.run, plan.evaluate, plan.groups) if step), self.average]
+
+    def canaries(self) -> dict[str, Step]:
+        """Return language -> the step that tries the judge; empty if there is no judge."""
+        return {lang: plan.canaries for lang, plan in self.by_language.items() if plan.canaries}
 
 
 def plan_recipe(
@@ -107,6 +113,7 @@ def _evaluation(recipe: Recipe) -> dict[str, Any]:
 def _plan_language(
     recipe: Recipe, planner: Planner, split: str, train: Step | None, groups: Step | None
 ) -> LanguagePlan:
+    canaries = canaries_step(recipe, planner)
     run = planner.ranking(recipe.retriever, split, recipe.search.depth, train=train)
     evaluate = planner.add(
         "evaluate",
@@ -115,4 +122,4 @@ def _plan_language(
         inputs={"run": run.ref},
         size=planner.topic_count(split) * BYTES_PER_SCORED_TOPIC,
     )
-    return LanguagePlan(list(planner.steps.values()), run, evaluate, groups)
+    return LanguagePlan(list(planner.steps.values()), run, evaluate, groups, canaries)

@@ -20,10 +20,16 @@ NO_JUDGE = {"name": "none"}
 
 @dataclass(frozen=True)
 class NegativesPlan:
-    """The steps of a recipe's hard negatives in one language; ``groups`` is the step with the finished groups."""
+    """The steps of a recipe's hard negatives in one language.
+
+    Attributes:
+        groups: the step with the finished groups.
+        canaries: the step that tries the judge, on which no other step depends; None if there is no judge.
+    """
 
     steps: list[Step]
     groups: Step
+    canaries: Step | None = None
 
     def stages(self) -> list[Step]:
         """The steps with counts to show, in their order."""
@@ -37,8 +43,9 @@ def plan_negatives(recipe: Recipe, dataset: MiraclFolder, lang: str, store: Stor
         UsageError: the recipe has no ``negatives``, or its strategy needs scores that its retriever cannot give.
     """
     planner = Planner(dataset, lang, store)
+    canaries = canaries_step(recipe, planner)
     groups = groups_step(recipe, planner)
-    return NegativesPlan(list(planner.steps.values()), groups)
+    return NegativesPlan(list(planner.steps.values()), groups, canaries)
 
 
 def groups_step(recipe: Recipe, planner: Planner) -> Step:
@@ -46,6 +53,13 @@ def groups_step(recipe: Recipe, planner: Planner) -> Step:
     if recipe.negatives is None:
         raise UsageError(f"'{recipe.name}' has no negatives", mend="give the recipe a section `negatives`")
     return _NegativesPlanner(recipe, recipe.negatives, planner).groups()
+
+
+def canaries_step(recipe: Recipe, planner: Planner) -> Step | None:
+    """Plan the step that tries the recipe's judge on known pairs; None if it has no judge."""
+    if recipe.negatives is None or not recipe.negatives.judges:
+        return None
+    return _NegativesPlanner(recipe, recipe.negatives, planner).canaries()
 
 
 def plan_agreement(recipe: Recipe, planner: Planner, pairs: int, split: str = SPLIT) -> Step:
@@ -132,6 +146,17 @@ class _NegativesPlanner:
             "keep": self.section.keep,
             "unreadable": self.section.unreadable,
         }
+
+    def canaries(self) -> Step:
+        """Plan the trial of the judge. It needs topics, qrels and corpus alone, so that it can run before encoding."""
+        settings = self.section.canaries
+        return self.base.add(
+            "canaries",
+            {**self._judging(), "questions": settings.questions, "seed": settings.seed},
+            members={"judge": self.section.judge},
+            sources=self.sources,
+            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref},
+        )
 
     def _judge(self, mined: Step) -> Step:
         return self.base.add(

@@ -29,6 +29,7 @@ VERSIONS = {
     "positives": 1,
     "draw": 1,
     "mine": 1,
+    "canaries": 1,
     "judge": 1,
     "unjudged": 1,
     "generate": 1,

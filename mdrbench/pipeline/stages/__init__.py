@@ -25,6 +25,7 @@ from mdrbench.formats import trec
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.pipeline.stages.negatives import (
     agreement,
+    canaries,
     draw,
     generate,
     judge,
@@ -149,7 +150,7 @@ STAGES: dict[str, Callable[[Job], Facts]] = {
     stage.__name__: stage
     for stage in (
         *(corpus, topics, index, structure, search, fuse, rerank),
-        *(draw, positives, mine, judge, unjudged, generate, top_up, agreement, pair, label, teach, train),
+        *(draw, positives, canaries, mine, judge, unjudged, generate, top_up, agreement, pair, label, teach, train),
         *(evaluate, average),
     )
 }

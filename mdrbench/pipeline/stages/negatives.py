@@ -14,6 +14,7 @@ from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, T
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives import agreement as agreements
+from mdrbench.negatives import canaries as canary
 from mdrbench.negatives import groups
 from mdrbench.negatives.generation import Generator
 from mdrbench.negatives.groups import Judging, Keep, Texts, Verdicts
@@ -68,6 +69,25 @@ def mine(job: Job) -> dict[str, Any]:
     )
     group_files.write(job.out / "groups.jsonl.gz", found)
     return counts
+
+
+def canaries(job: Job) -> dict[str, Any]:
+    """Try the judge on positives and on passages of other articles, before anything is encoded."""
+    judging, asked, questions = canaries_to_ask(job)
+    assert judging.judge is not None
+    found = canary.measure(judging.judge, asked, questions, judging.keep, lambda done: job.progress(done, len(asked)))
+    return {**found, "judge": _judge_facts(judging)}
+
+
+def canaries_to_ask(job: Job) -> tuple[Judging, list[canary.Asked], int]:
+    """Return the judge, the pairs that :func:`canaries` asks about, and the number of questions."""
+    topics, params = job.topics(), job.params
+    drawn = canary.choose(job.scope, topics, job.qrels(), params["questions"], params["seed"])
+    passages = group_files.passages({docid for one in drawn for docid in one.docids()}, _corpus(job))
+    judging = _judging(job, passages)
+    assert judging.judge is not None
+    asked = canary.pairs(drawn, job.scope, topics, passages, judging.judge.reference, params["reference"])
+    return judging, canary.held(judging.judge, asked), len(drawn)
 
 
 def judge(job: Job) -> dict[str, Any]:
@@ -243,8 +263,13 @@ def _agreement(verdicts: Verdicts, job: Job) -> dict[str, Any]:
 def _write_verdicts(folder: Path, verdicts: Verdicts) -> None:
     _write_rows(
         folder / "judgments.jsonl.gz",
-        (judgment._asdict() for by_docid in verdicts.values() for judgment in by_docid.values()),
+        (_row(judgment) for by_docid in verdicts.values() for judgment in by_docid.values()),
     )
+
+
+def _row(judgment: Judgment) -> dict[str, Any]:
+    """A judgment as JSON, without a score if the judge gives none."""
+    return {name: value for name, value in judgment._asdict().items() if name != "score" or value is not None}
 
 
 def _read_verdicts(folder: Path) -> Verdicts:
