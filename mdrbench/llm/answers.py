@@ -52,6 +52,7 @@ class Answer(NamedTuple):
         fingerprint: the ``system_fingerprint`` of the answer.
         server: the server's name, as it gives it in the list of models.
         logprobs: log probabilities of the first token, as JSON, if they were asked for.
+        seconds: from the request to the whole answer.
     """
 
     key: str
@@ -78,11 +79,19 @@ class Answer(NamedTuple):
     fingerprint: str | None = None
     server: str | None = None
     logprobs: str | None = None
+    seconds: float | None = None
 
     @property
     def identity(self) -> Identity:
         """Who answered."""
         return Identity(self.served, self.facts)
+
+
+class Means(NamedTuple):
+    """Means over stored answers; None if there are none."""
+
+    output_tokens: float | None
+    seconds: float | None
 
 
 class Identity(NamedTuple):
@@ -113,13 +122,14 @@ class Identity(NamedTuple):
 UNNAMED = "not named"
 """Stands for a served model that the answer does not name."""
 
-ADDED = ("facts", "fingerprint", "server", "logprobs")
+ADDED = ("facts", "fingerprint", "server", "logprobs", "seconds")
 """Columns that stores of format 1 lack."""
 
 TYPES: dict[str, Any] = {
     **dict.fromkeys(("key", "model", "kind", "version", "sampling", "text", "created"), str),
     **dict.fromkeys(("lang", "qid", "docid", "reference", "query_sha256", "finish", "parsed", "served"), (str, NONE)),
-    **dict.fromkeys(ADDED, (str, NONE)),
+    **dict.fromkeys(("facts", "fingerprint", "server", "logprobs"), (str, NONE)),
+    "seconds": (float, int, NONE),
     **dict.fromkeys(("vote", "attempt", "input_tokens", "output_tokens", "counted"), int),
 }
 """Column -> type, as in an exported line."""
@@ -135,7 +145,7 @@ def default_path() -> Path:
 
 
 def _definition(name: str) -> str:
-    sql = "INTEGER" if TYPES[name] is int else "TEXT"
+    sql = "INTEGER" if TYPES[name] is int else "REAL" if name == "seconds" else "TEXT"
     return f"{name} {sql}{'' if isinstance(TYPES[name], tuple) else ' NOT NULL'}"
 
 
@@ -225,12 +235,16 @@ class Answers:
         with self._connected() as connection:
             return {fingerprint for (fingerprint,) in connection.execute(query, (model,))}
 
-    def mean_output(self, model: str, kind: str, version: str) -> float | None:
-        """Return the mean output tokens of a model's answers to a prompt; None if the store has none."""
-        query = "SELECT avg(output_tokens) FROM answers WHERE model = ? AND kind = ? AND version = ?"
+    def means(self, model: str, kind: str, version: str, sampling: str) -> Means:
+        """Return means over a model's answers to a prompt that were asked for in the same way.
+
+        Args:
+            sampling: as in :class:`Answer`; the seed makes no difference.
+        """
+        query = """SELECT avg(output_tokens), avg(seconds) FROM answers WHERE model = ? AND kind = ? AND version = ?
+            AND json_remove(sampling, '$.seed') = json_remove(?, '$.seed') AND output_tokens > 0"""
         with self._connected() as connection:
-            mean = connection.execute(query, (model, kind, version)).fetchone()[0]
-        return None if mean is None else float(mean)
+            return Means(*connection.execute(query, (model, kind, version, sampling)).fetchone())
 
     def all(self) -> Iterator[Answer]:
         """Yield every answer by key; rows that are added meanwhile may be missed."""

@@ -28,14 +28,17 @@ from mdrbench.core.errors import SetupError, StepError
 from mdrbench.core.languages import language
 from mdrbench.core.store import canonical, key_of
 from mdrbench.llm.answers import Answer, Answers, Identity, default_path
-from mdrbench.llm.completions import Endpoint, Failed, Refused
+from mdrbench.llm.completions import Endpoint, Failed, Refused, TimedOut
+from mdrbench.llm.pace import Pace
 from mdrbench.llm.replies import Reply
 from mdrbench.llm.settings import Settings
-from mdrbench.llm.spending import Budget, Prices, bound_tokens, estimate_tokens
+from mdrbench.llm.spending import Budget, Estimate, Prices, bound_tokens, estimate_tokens
 
 LONGEST_WAIT_S = 60.0  # between repetitions, if the endpoint names no time
 
 LONGEST_RETRY_AFTER_S = 600.0
+
+TOP_LOGPROBS = 20  # the most that endpoints give
 
 AHEAD = 4  # items begun for each thread, so that one slow answer does not stop the others
 
@@ -50,6 +53,8 @@ class Question(NamedTuple):
         kind, version: which prompt; part of the key.
         about: readable columns of the store (lang, qid, docid, reference, query).
         vote, attempt: which answer to the prompt is wanted; part of the key, and of the seed.
+        max_tokens: of the answer; None: as the settings say.
+        logprobs: whether the log probabilities of tokens are asked for.
     """
 
     kind: str
@@ -59,6 +64,8 @@ class Question(NamedTuple):
     response_format: dict[str, Any] | None = None
     vote: int = 0
     attempt: int = 0
+    max_tokens: int | None = None
+    logprobs: bool = False
 
 
 Read = Callable[[Answer], Any]
@@ -105,6 +112,7 @@ class Chat:
         self.fingerprints: Counter[str] = Counter()
         self._guard = threading.Lock()
         self._under_way: dict[str, Future[Answer]] = {}
+        self.pace = Pace(settings.concurrency, settings.timeout_s)
         self._meant: Identity | None = None
         self.servers: set[str] = set()
         self._stop = threading.Event()
@@ -141,9 +149,10 @@ class Chat:
         sent = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            "max_tokens": settings.max_tokens,
+            "max_tokens": question.max_tokens or settings.max_tokens,
             "seed": seed,
             "response_format": question.response_format,
+            **({"logprobs": True, "top_logprobs": TOP_LOGPROBS} if question.logprobs else {}),
             "extra": settings.extra or None,
         }
         return {name: value for name, value in sent.items() if value is not None}
@@ -261,14 +270,14 @@ class Chat:
                 where=str(self.answers.path),
                 mend="set offline: false to ask for it",
             )
-        reply = self._buy(question)
+        reply, seconds = self._buy(question)
         found, meant = self._noticed(reply), self._identity()
         is_other = self._is_other(found, meant)
         if is_other:
             key = self.key(question, found.label)  # paid for, but not to be mixed with the others
         elif self.answers.get(key) is not None:  # another model's answer has the key
             key = self.key(question, self.settings.served)
-        answer = self._answer(key, question, reply, found)
+        answer = self._answer(key, question, reply, found)._replace(seconds=round(seconds, 3))
         parsed = read(answer)
         answer = self.answers.put(answer._replace(parsed=None if parsed is None else canonical(parsed)))
         if is_other:
@@ -289,7 +298,7 @@ class Chat:
             tokens = estimate_tokens(question.messages), estimate_tokens([{"content": reply.text}])
         with self._guard:
             self.counts.update(requests=1, input_tokens=tokens[0], output_tokens=tokens[1], uncounted=int(not counted))
-        columns = {name: about.get(name) for name in ("lang", "qid", "docid", "reference")}
+        columns: dict[str, Any] = {name: about.get(name) for name in ("lang", "qid", "docid", "reference")}
         return Answer(
             key=key,
             model=self.settings.model,
@@ -325,10 +334,28 @@ class Chat:
                 stored=1, stored_input_tokens=answer.input_tokens, stored_output_tokens=answer.output_tokens
             )
 
+    def estimate(
+        self, missing: list[int], stored: int, kind: str, version: str, sampling: dict[str, Any], guess: int
+    ) -> Estimate:
+        """Estimate what questions without a stored answer would take.
+
+        Args:
+            missing: estimated input tokens of each.
+            stored: questions with a stored answer.
+            sampling: how they are asked; the output tokens and seconds are the means of stored answers asked so.
+            guess: output tokens of an answer if none is stored.
+        """
+        means = self.answers.means(self.settings.model, kind, version, canonical(sampling))
+        output = round(len(missing) * (means.output_tokens or min(guess, sampling["max_tokens"])))
+        prices = self.settings.prices
+        cost = prices.of(sum(missing), output) if prices else None
+        seconds = None if means.seconds is None else len(missing) * means.seconds / self.settings.concurrency
+        return Estimate(len(missing), stored, sum(missing), output, cost, seconds)
+
     # -- paying -----------------------------------------------------------------------------------------------------
 
-    def _buy(self, question: Question) -> Reply:
-        """Send a request until it is answered, within budget and repetitions."""
+    def _buy(self, question: Question) -> tuple[Reply, float]:
+        """Send a request until it is answered, within budget and repetitions; return the answer and its seconds."""
         sampling = self.sampling(question)
         extra = sampling.pop("extra", {})
         limit = sampling.pop("max_tokens")
@@ -340,11 +367,12 @@ class Chat:
         most = bound_tokens(question.messages), limit
         for repetition in range(self.settings.retries + 1):
             self._wait()
-            with self.budget.reserved(*most) as reservation:
+            with self.pace.slot(self._stop.is_set), self.budget.reserved(*most) as reservation:
                 if self._stop.is_set():
                     raise Stopped
+                begun = time.monotonic()
                 try:
-                    reply = self.endpoint.complete(body)
+                    reply = self.endpoint.complete(body, self.pace.timeout_s)
                 except Refused as error:
                     failure: Failed = error
                 except Failed as error:  # it may have been charged
@@ -352,7 +380,11 @@ class Chat:
                     failure = error
                 else:
                     reservation.settle(reply.input_tokens, reply.output_tokens)
-                    return reply
+                    seconds = time.monotonic() - begun
+                    self.pace.answered(seconds)
+                    return reply, seconds
+            if isinstance(failure, Refused | TimedOut):
+                self.pace.overloaded(timed_out=isinstance(failure, TimedOut))
             self._back_off(repetition, failure)
         raise AssertionError("the last repetition gives up")
 
@@ -449,5 +481,6 @@ class Chat:
             **{f"stored_{name}": count for name, count in old.items()},
             "served": dict(sorted(self.served.items())),
             "fingerprints": dict(sorted(self.fingerprints.items())),
+            "fewest_at_once": self.pace.lowest,
             "servers": sorted({*self.servers, *filter(None, [self.endpoint.server])}),
         }

@@ -31,6 +31,9 @@ CHECK_TIMEOUT_S = 10.0
 FROM_A_PROXY = (403, 405, 407, 502, 503, 504)
 """Statuses with which a proxy answers for an endpoint that it cannot or must not reach."""
 
+TOO_LONG = "context"
+"""The reason for an empty answer if the prompt does not fit into the model's context; the request cost nothing."""
+
 NO_KEY = "none"
 """Sent in place of a key: servers without keys ignore it, but the client requires one."""
 
@@ -44,6 +47,10 @@ class Failed(Exception):
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(redact(reason))
         self.wait = wait
+
+
+class TimedOut(Failed):
+    """The endpoint did not answer in time."""
 
 
 class Refused(Failed):
@@ -185,27 +192,35 @@ class Endpoint:
                 self._client.close()
                 self._client = None
 
-    def complete(self, body: dict[str, Any]) -> Reply:
+    def complete(self, body: dict[str, Any], timeout_s: float | None = None) -> Reply:
         """Send one request.
+
+        Args:
+            timeout_s: seconds without a byte after which it counts as failed; None: as for all requests.
 
         Raises:
             Failed, Refused: a repetition may help.
             SetupError, StepError: no repetition would help.
         """
         client = self._open()
+        import httpx2
         import openai
 
         try:
-            with client.chat.completions.with_streaming_response.create(**body) as response:
+            options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
+            with client.chat.completions.with_streaming_response.create(**body, **options) as response:
                 return replies.completion(replies.bounded(response.iter_bytes()))
         except replies.TooLarge:
             return Reply("", replies.OVERSIZED, None, None, None)
         except openai.APIStatusError as error:
             if error.status_code == 400 and "content_filter" in str(error.body):
                 return Reply("", "content_filter", 0, 0, None)
+            if error.status_code == 400 and "context" in _reason(error):
+                return Reply("", TOO_LONG, 0, 0, None)
             raise self._explain(error) from None
         except _failures() as error:
-            raise Failed(_reason(error)) from None
+            kind = TimedOut if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException) else Failed
+            raise kind(_reason(error)) from None
 
     def _explain(self, error: openai.APIError) -> Exception:
         import openai

@@ -105,12 +105,14 @@ class Listed(NamedTuple):
     Attributes:
         id: its name there, which may be the path of a local file.
         facts: what the list says of it that stays the same, such as parameters and bytes; never times.
+        context: tokens that a prompt and its answer may have together, as far as the list says.
         owner: ``owned_by``, by which servers of one's own name their software (``llamacpp``, ``vllm``).
     """
 
     id: str
     facts: dict[str, Any]
     owner: str | None
+    context: int | None = None
 
 
 STABLE = ("root", "parent", "quantization")
@@ -132,7 +134,10 @@ def listed_models(body: Any) -> list[Listed]:
             kept = {
                 key: value for key, value in facts.items() if isinstance(value, str | int | float) and value != name
             }
-            found.append(Listed(name, kept, _name(_get(model, "owned_by"))))
+            meta = _get(model, "meta")
+            lengths = (_get(model, "max_model_len"), _get(meta, "n_ctx"), _get(meta, "n_ctx_train"))
+            context = next((_tokens(length) for length in lengths if _tokens(length)), None)
+            found.append(Listed(name, kept, _name(_get(model, "owned_by")), context))
     return found
 
 

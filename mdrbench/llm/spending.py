@@ -32,6 +32,20 @@ def estimate_tokens(messages: Iterable[dict[str, str]]) -> int:
     return round(tokens)
 
 
+def cut_tokens(text: str, share: float) -> str:
+    """Cut a text to a share of its estimated tokens, at white space if there is any near."""
+    if share >= 1:
+        return text
+    whole = estimate_tokens([{"content": text}]) - ENVELOPE
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = estimate_tokens([{"content": text[:middle]}]) - ENVELOPE <= share * whole
+        low, high = (middle, high) if fits else (low, middle - 1)
+    at = max(text.rfind(" ", 0, low), text.rfind("\n", 0, low))
+    return text[: at if at > 0.8 * low else low]
+
+
 def bound_tokens(messages: Iterable[dict[str, str]]) -> int:
     """Return an upper bound on the tokens of messages: one for each byte of UTF-8."""
     return sum(len(message["content"].encode("utf-8")) + ENVELOPE for message in messages)
@@ -46,6 +60,40 @@ class Prices(NamedTuple):
     def of(self, input_tokens: float, output_tokens: float) -> float:
         """The cost of so many tokens."""
         return (self.input * input_tokens + self.output * output_tokens) / 1_000_000
+
+
+class Estimate(NamedTuple):
+    """The requests and tokens that are still to be asked for.
+
+    Attributes:
+        stored: questions that have an answer already.
+        cost: in the currency of the prices; None if no prices are set.
+        seconds: at the mean time of stored answers, ``concurrency`` at once; None if none is stored.
+    """
+
+    requests: int
+    stored: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float | None = None
+
+    def plus(self, other: Estimate) -> Estimate:
+        """Add two estimates; what one of them does not know is not known of both, unless it asks nothing."""
+        costs, times = ((one.cost, one.requests) for one in (self, other)), (self, other)
+        return Estimate(
+            self.requests + other.requests,
+            self.stored + other.stored,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            _sum([cost for cost, requests in costs if requests or cost is not None]),
+            _sum([one.seconds for one in times if one.requests or one.seconds is not None]),
+        )
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 class Budget:

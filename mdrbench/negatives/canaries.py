@@ -175,7 +175,7 @@ def _score(judgment: Judgment, kind: str) -> float:
 def statistic(languages: Iterable[Mapping[str, Any]]) -> float | None:
     """Share of positives dropped minus share of others dropped, over languages pooled; None without pairs of both."""
     rows = list(languages)
-    shares = []
+    shares: list[float] = []
     for kind in ("positives", "others"):
         n = sum(row[kind]["n"] for row in rows)
         if not n:

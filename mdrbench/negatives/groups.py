@@ -295,6 +295,22 @@ def generated_topics(generations: Iterable[Generation]) -> Topics:
     return {one.qid: one.query for one in generations if one.query}
 
 
+def round_trip(run: Run, positives: Mapping[str, str], k: int) -> tuple[Run, dict[str, Any]]:
+    """Keep the rankings of generated queries that find the passage they were written from among their first ``k`` hits.
+
+    The consistency filter of Promptagator (Dai et al. 2023) and InPars-v2.
+
+    Args:
+        run: the rankings of the generated queries.
+        positives: qid -> the passage that the query was generated from.
+
+    Returns:
+        The rankings that are kept; counts: ``round_trip`` with ``k``, ``queries`` and how many ``failed``.
+    """
+    kept = {qid: hits for qid, hits in run.items() if positives[qid] in {hit.docid for hit in hits[:k]}}
+    return kept, {"round_trip": {"k": k, "queries": len(run), "failed": len(run) - len(kept)}}
+
+
 def top_up(
     groups: list[TrainingGroup],
     run: Run,

@@ -6,6 +6,7 @@ Everything goes to standard error. Standard output is for results.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ from mdrbench.pipeline.runner import Event
 
 if TYPE_CHECKING:
     from rich.progress import Task, TaskID
+
+EVERY_S = 30.0
+"""Seconds between two lines about a step that is working, if standard error is no terminal."""
 
 _WORDS = {
     "wait": "another run computes it; waiting",
@@ -37,17 +41,53 @@ def listener(planned: int, quiet: bool) -> Iterator[Callable[[Event], None]]:
     elif sys.stderr.isatty():
         yield from _live(planned)
     else:
-        yield _plain
+        yield Plain()
 
 
 def _quiet(event: Event) -> None:
     if event.kind in ("failed", "skipped", "damaged"):
-        _plain(event)
+        _line(event)
 
 
-def _plain(event: Event) -> None:
-    if event.kind in ("start", "hit", "progress"):
-        return
+class Plain:
+    """Print a line when a step ends, and every half minute while it works."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        key, now = event.step.key, time.monotonic()
+        if event.kind == "start":
+            self._begun[key] = self._told[key] = now
+        elif event.kind == "progress":
+            if now - self._told.setdefault(key, now) >= EVERY_S:
+                self._told[key] = now
+                print(f"{_name(event)} {_so_far(event, now - self._begun.get(key, now))}", file=sys.stderr, flush=True)
+        elif event.kind != "hit":
+            _line(event)
+
+
+def _so_far(event: Event, seconds: float) -> str:
+    """Return done and total, the rate, the time left, and the event's own text."""
+    parts = [count_text(event.done, event.total)]
+    if event.done and seconds > 0:
+        rate = event.done / seconds
+        parts.append(f"{rate:,.1f}/s")
+        if event.total is not None:
+            parts.append(f"{duration((event.total - event.done) / rate)} left")
+    return ", ".join(filter(None, [*parts, event.text]))
+
+
+def duration(seconds: float) -> str:
+    """Return ``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _line(event: Event) -> None:
     if event.kind == "done":
         text = f"{event.seconds:8.1f} s"
     elif event.kind == "failed":

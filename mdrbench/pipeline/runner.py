@@ -19,7 +19,7 @@ from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import DataError, MdrbenchError, StepError
 from mdrbench.core.store import Artifact, Store, require
-from mdrbench.pipeline.plan.steps import Job, Step
+from mdrbench.pipeline.plan.steps import Job, Progress, Step
 from mdrbench.pipeline.stages import STAGES
 
 
@@ -133,7 +133,11 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
             inputs[role] = require(store.find(*ref), *ref)
             store.touch(inputs[role])
         work = store.work_dir(step.key, resume=step.resumable)
-        job = job_of(step, inputs, work, lambda done, total: listen(Event("progress", step, done=done, total=total)))
+
+        def progress(done: int, total: int | None, text: str = "") -> None:
+            listen(Event("progress", step, done=done, total=total, text=text))
+
+        job = job_of(step, inputs, work, progress)
         try:
             facts, usage = _measured_stage(step, job)
             _check_sources(step, store)
@@ -169,7 +173,7 @@ def _commit(
     store.commit(step.stage, step.key, work, manifest)
 
 
-def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Callable[[int, int | None], None]) -> Job:
+def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Progress) -> Job:
     """Return the job that the step's stage gets."""
     return Job(
         scope=step.scope,

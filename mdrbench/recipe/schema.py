@@ -107,6 +107,11 @@ class Negatives(MemberConfig):
     generation: Annotated[Member, Part("generation")] = Field(
         default=NONE, validate_default=True, description="a member of the family generation"
     )
+    round_trip: bool | Annotated[int, Field(ge=1)] = Field(
+        default=False,
+        description="keep a generated query only if its positive is among the first k found for it; true: k is the "
+        "mining depth",
+    )
     size: int = Field(default=30, ge=1, description="negatives per query; generation adds to groups with fewer")
 
     @property
@@ -204,6 +209,8 @@ def _scored(recorded: dict[str, Any]) -> dict[str, Any]:
     data = keyed_parts(Recipe, {key: value for key, value in recorded.items() if key not in left_out})
     if "negatives" in data:
         scored = {key: value for key, value in data["negatives"].items() if key != "canaries"}
+        if scored.get("round_trip") is False:  # older results lack it, and nothing is filtered
+            del scored["round_trip"]
         data["negatives"] = keyed_parts(Negatives, scored)
         if "unjudged" in data["negatives"]:
             data["negatives"]["unjudged"] = keyed_parts(Unjudged, data["negatives"]["unjudged"])

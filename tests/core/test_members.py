@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from mdrbench.core import registry
+from mdrbench.core import members, registry
 from mdrbench.core.errors import UsageError
 from mdrbench.core.members import Member, without_run_only
 
@@ -129,3 +129,22 @@ def test_all_mistakes_of_a_tree_of_members_are_found_at_once():
         Member.of("retrievers", {"name": "hybrid", "of": parts, "depth": 0})
     places = {".".join(map(str, item["loc"])) for item in error.value.errors()}
     assert places == {"of.a.k1", "of.b.encoder.name", "depth"}
+
+
+@pytest.mark.parametrize("family", [name for name in registry.FAMILIES if name not in ("executors", "datasets")])
+def test_the_settings_of_every_member_can_be_shown(family):
+    for name in registry.members(family):
+        summary, rows = members.described(family, name)
+        assert summary
+        assert all(set(row) == {"setting", "default", "keyed", "meaning"} for row in rows)
+
+
+def test_a_setting_is_shown_with_default_meaning_and_whether_it_is_in_the_key():
+    _, rows = members.described("judges", "llm")
+    by_name = {row["setting"]: row for row in rows}
+    assert by_name["model"]["default"] == "required"
+    assert (by_name["concurrency"]["default"], by_name["concurrency"]["keyed"]) == ("8", False)
+    assert by_name["response_format"]["meaning"].endswith("one of text, json_object, json_schema")
+    assert by_name["cutoffs"]["default"] == "[0.5, 0.5]"
+    with pytest.raises(UsageError, match="'oracle'"):
+        members.described("judges", "oracle")

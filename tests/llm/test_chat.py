@@ -21,6 +21,7 @@ from support.project import PROJECT
 from mdrbench.core.errors import SetupError, StepError
 from mdrbench.llm.answers import Answers
 from mdrbench.llm.chat import Chat, without_thinking
+from mdrbench.llm.pace import Pace
 from mdrbench.llm.settings import Settings
 from mdrbench.llm.spending import bound_tokens, estimate_tokens
 
@@ -68,7 +69,7 @@ def test_answers_come_in_order_and_no_more_at_once_than_allowed(server, settings
         **{"requests": 40, "stored": 0, "failed": 0, "refused": 0, "uncounted": 0},
         **{"input_tokens": 4000, "output_tokens": 400, "cost": None},
         **{"stored_cost": None, "stored_input_tokens": 0, "stored_output_tokens": 0},
-        **{"served": {"tiny-chat": 40}, "fingerprints": {}, "servers": ["x"]},
+        **{"served": {"tiny-chat": 40}, "fingerprints": {}, "servers": ["x"], "fewest_at_once": 5},
     }
 
 
@@ -215,7 +216,7 @@ def test_too_long_a_wait_is_an_error(server, settings):
         (Reply(status=401, error="bad key"), SetupError, "HTTP 401: bad key", "api_key_env"),
         (Reply(status=404, error="no such model"), SetupError, "HTTP 404: no such model", "'tiny-chat'"),
         (Reply(status=400, error="max_tokens: use max_completion_tokens"), SetupError, "HTTP 400", "length_parameter"),
-        (Reply(status=400, error="maximum context length is 4096"), SetupError, "HTTP 400", "passage_chars"),
+        (Reply(status=422, error="maximum context length is 4096"), SetupError, "HTTP 422", "passage_chars"),
         (Reply(status=400, error="temperature must be 1"), SetupError, "HTTP 400", "temperature to null"),
         (Reply(status=429, error="pay", code="insufficient_quota"), StepError, "HTTP 429: pay", "run out"),
     ],
@@ -397,6 +398,7 @@ SCRIPT = """
 import signal, sys
 from support.chat import ask_all
 from mdrbench.llm.chat import Chat
+from mdrbench.llm.pace import Pace
 from mdrbench.llm.settings import Settings
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 chat = Chat(Settings(model="tiny-chat", base_url=sys.argv[1], store=sys.argv[2], concurrency=4))
@@ -458,3 +460,37 @@ def test_an_interrupt_keeps_all_that_was_paid_for(server, settings):
 )
 def test_reasoning_is_left_out(text, left):
     assert without_thinking(text) == left
+
+
+# -- pace -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_pace_halves_after_timeouts_and_grows_again(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    pace = Pace(8, timeout_s=10)
+    for lowest in (4, 2, 1):
+        pace.overloaded(timed_out=True)
+        pace.overloaded(timed_out=True)  # under way together with the first
+        assert pace.at_once == lowest
+        clock[0] += 5
+    assert pace.timeout_s == 10 * 2  # alone and late twice: it may take longer
+    pace.answered(30)
+    assert pace.timeout_s == 80  # eight times what is set is the most
+    for _ in range(40):
+        pace.answered(1)
+    assert (pace.at_once, pace.lowest, pace.timeout_s) == (3, 1, 20)
+
+
+def test_a_server_with_one_slot_answers_all_after_the_pace_has_adapted(server, settings):
+    one_at_a_time = threading.Lock()
+
+    def respond(body):
+        with one_at_a_time:
+            time.sleep(0.1)
+        return "fine"
+
+    server.respond = respond
+    chat = Chat(settings(concurrency=8, timeout_s=0.35, backoff_s=0.01))
+    assert ask_all(chat, [str(n) for n in range(16)]) == ["fine"] * 16
+    assert chat.pace.lowest < 8

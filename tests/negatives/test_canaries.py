@@ -6,12 +6,16 @@ import random
 from functools import partial
 
 import pytest
+from support.project import WIKI16
 
 from mdrbench.commands import negatives as commands
+from mdrbench.commands import run
 from mdrbench.core.errors import StepError
 from mdrbench.core.types import Judgment, Passage
 from mdrbench.negatives import canaries
 from mdrbench.negatives.groups import Keep
+from mdrbench.pipeline.plan.negatives import canaries_step
+from mdrbench.pipeline.plan.planner import Planner
 from mdrbench.recipe import load
 
 TOPICS = {f"q{n}": f"question {n}" for n in range(60)}
@@ -196,3 +200,43 @@ def test_recorded_verdicts_of_the_sample_are_not_checked_and_go_on(store):
     )
     assert error is None
     assert mined.outcomes()["sw"].verdict == "not checked"
+
+
+ME5_SMALL = """
+name: teacher
+summary: me5-small judges
+retriever: {name: bm25}
+negatives:
+  mining: {name: topk}
+  judge:
+    name: bi-encoder
+    encoder:
+      name: transformer
+      model: me5-small
+      pooling: mean
+      normalize: true
+      query_prefix: "query: "
+      passage_prefix: "passage: "
+      query_length: 64
+      passage_length: 128
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.wiki16
+def test_me5_small_passes_in_all_16_languages_of_wiki16(tmp_path, store, me5_small):
+    path = tmp_path / "teacher.yaml"
+    path.write_text(ME5_SMALL, encoding="utf-8")
+    inputs = run.load_inputs([str(path)], str(WIKI16), "all", ["train"], [])
+    steps, tried = [], {}
+    for lang in inputs.languages:
+        planner = Planner(inputs.dataset, lang, store)
+        tried[lang] = canaries_step(inputs.recipes[0], planner)
+        steps += planner.steps.values()
+    trial = run.Trial(inputs.recipes[0], tried, steps, list(tried.values()))
+    outcome, error = run.try_judges([trial], store, quiet=True)
+    assert error is None
+    facts = {lang: outcome.artifacts[step.ref].facts for lang, step in tried.items()}
+    assert len(facts) == 16
+    assert min(row["statistic"] for row in facts.values()) >= 0.5
+    assert min(row["auc_others"] for row in facts.values()) >= 0.95

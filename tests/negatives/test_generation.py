@@ -10,7 +10,7 @@ from support.chat_server import ChatServer, Reply
 from mdrbench.core.errors import SetupError, StepError
 from mdrbench.core.members import Member
 from mdrbench.core.types import Generation, Passage, Source
-from mdrbench.negatives.generation import back_forward
+from mdrbench.negatives.generation import _checks, back_forward
 
 
 @pytest.fixture(autouse=True)
@@ -171,9 +171,10 @@ def test_every_language_has_a_script_that_is_known():
 
 def test_conventions_setup_and_budget(server, generator):
     conventions = generator().conventions()
-    assert conventions["prompt"] == "back-forward-2"
-    fields = set(back_forward.Config.model_fields) - set(back_forward.BackForward.spec.run_only)
-    assert fields == set(conventions) - {"generator", "prompt"}
+    assert conventions["prompt"] == "back-forward-3"
+    spec = back_forward.BackForward.spec
+    fields = set(back_forward.Config.model_fields) - {*spec.run_only, *spec.added}
+    assert fields == set(conventions) - {"generator", "prompt", "language_identifier"}
     with pytest.raises(SetupError, match="OPENAI_API_KEY is not set") as caught:
         generator(base_url=None).prepare(print)
     assert "replay" in caught.value.mend
@@ -221,3 +222,71 @@ def test_a_generator_without_readable_answers_stops(server, generator):
     with pytest.raises(StepError, match=r"none of the last 20 items has a readable answer.*'empty_answers': 2"):
         generations(generator(reasks=0, concurrency=1), sources(200))
     assert len(server.requests) < 40
+
+
+# -- checks of what comes back ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "other"),
+    [
+        ("What is the largest lake of the country?", "sw", "en"),
+        ("¿Cuál es el lago más grande del país?", "sw", "es"),
+        ("بزرگ‌ترین دریاچه کشور کدام است؟", "ar", "fa"),
+        ("Ziwa kubwa zaidi nchini ni lipi?", "sw", None),
+        ("Mikä on Suomen suurin järvi?", "fi", None),
+        ("Saimaa?", "fi", None),  # a name may stand in any language
+        ("What is it?", "xx", None),  # the identifier does not know the language
+    ],
+)
+def test_the_language_check_refuses_only_what_is_surely_another_language(text, lang, other):
+    assert _checks.other_language(text, lang) == other
+
+
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("Saimaa on Suomen suurin järvi.", True),
+        ("Suomen suurin järvi", False),
+        ("東京の人口は。", True),
+        ("東京の人口はいくらか。", False),
+        ("ทะเลสาบที่ใหญ่ที่สุดคืออะไร", False),
+    ],
+)
+def test_statements_end_with_a_full_stop(text, statement):
+    assert _checks.is_statement(text) is statement
+
+
+def test_statements_are_refused_unless_any_query_is_asked_for(server, generator):
+    server.script = ["Saimaa on järvi.", "Suomen suurin järvi on Saimaa nimeltään."] * 4
+    asked = generator(concurrency=1, reasks=0)
+    assert generations(asked, sources(1))[0].query is None
+    assert asked.facts()["statement_answers"] == 1
+    server.script = ["Suomen suurin järvi on Saimaa nimeltään."]  # the summary is stored
+    loose = generator(concurrency=1, reasks=0, form="query")
+    assert generations(loose, sources(1))[0].query == "Suomen suurin järvi on Saimaa nimeltään."
+    assert "one query that a person" in server.requests[-1]["messages"][1]["content"]
+
+
+def test_a_passage_that_does_not_fit_the_context_is_shortened(server, generator):
+    def respond(body):
+        text = body["messages"][1]["content"]
+        if len(text) > 2000:
+            return Reply(status=400, error="maximum context length is 512 tokens")
+        return "Saimaa on Suomen suurin järvi." if "Summarise" in text else "Mikä järvi on suurin Suomessa nyt?"
+
+    server.respond = respond
+    [source] = sources(1)
+    long = source._replace(positive=source.positive._replace(text="sana " * 1000))
+    asked = generator()
+    assert generations(asked, [long])[0].query == "Mikä järvi on suurin Suomessa nyt?"
+    assert asked.facts()["shortened_to_fit"] == 1
+
+
+def test_an_estimate_counts_two_requests_for_each_query(server, generator):
+    asked = generator(price_input=1.0, price_output=1.0)
+    found = asked.estimate(sources(3))
+    assert (found.requests, found.stored, found.output_tokens) == (6, 0, 3 * (120 + 25))
+    assert found.cost > 0
+    assert asked.estimate([]).requests == 0
+    assert server.requests == []

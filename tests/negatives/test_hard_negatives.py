@@ -331,4 +331,26 @@ def _qrels(lang):
 
 def test_an_estimate_asks_nothing(mdrbench):
     rows = mdrbench("mine", mdrbench.recipe, "--dry-run")
-    assert rows["en"] == {"requests": 0, "stored": 0, "input_tokens": 0, "output_tokens": 0, "cost": 0.0}
+    assert list(rows["en"]) == ["canaries", "judge", "generate", "top_up"]
+    assert {row["requests"] for row in rows["en"].values()} == {0}
+    assert [row["at_most"] for row in rows["en"].values()][:2] == [False, False]
+
+
+def test_a_generated_query_must_find_the_passage_that_it_was_written_from():
+    run = {"q1": [Hit("n0", 3.0), Hit("p1", 2.0)], "q2": [Hit("n0", 3.0), Hit("n1", 2.0), Hit("p2", 1.0)]}
+    kept, counts = negatives.round_trip(run, {"q1": "p1", "q2": "p2"}, 2)
+    assert list(kept) == ["q1"]
+    assert counts == {"round_trip": {"k": 2, "queries": 2, "failed": 1}}
+
+
+def test_the_round_trip_changes_the_top_up_alone_and_is_on_in_boosted(tmp_path, store):
+    plain = plan_negatives(load(tmp_path), sample(), "en", store)
+    filtered = plan_negatives(load(tmp_path, SAMPLE, "negatives.round_trip=true"), sample(), "en", store)
+    deep = plan_negatives(load(tmp_path, SAMPLE, "negatives.round_trip=500"), sample(), "en", store)
+    assert [one.key for one in plain.steps[:-1]] == [one.key for one in filtered.steps[:-1]]
+    assert plain.groups.key != filtered.groups.key
+    assert "round_trip" not in plain.groups.params
+    assert filtered.groups.params["round_trip"] == filtered.steps[-2].params["depth"]
+    assert (deep.groups.params["round_trip"], deep.steps[-2].params["depth"]) == (500, 500)
+    assert recipe.load("boosted").negatives.round_trip is True
+    assert recipe.load("boosted", ["negatives.round_trip=false"]).digest != recipe.load("boosted").digest

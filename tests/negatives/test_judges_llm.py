@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -314,15 +315,15 @@ def test_conventions_hold_what_decides_a_verdict(judge, settings):
     plain = judge().conventions()
     assert plain == {
         **{"judge": "llm", "prompt": "two-criteria-2", "model": "tiny-chat", "votes": 1},
-        **{"temperature": 0.0, "top_p": None, "max_tokens": 512, "seed": 0, "extra": {}, "passage_chars": 8000},
+        **{"temperature": 0.0, "top_p": None, "max_tokens": 64, "seed": 0, "extra": {}, "passage_chars": 8000},
         **{"reasks": 2, "response_format": "json_object"},
     }
     fields = set(llm.Config.model_fields)
     assert set(llm.LLMJudge.spec.run_only) < fields
-    assert fields - set(llm.LLMJudge.spec.run_only) == set(plain) - {"judge", "prompt"}
+    assert fields - {*llm.LLMJudge.spec.run_only, *llm.LLMJudge.spec.added} == set(plain) - {"judge", "prompt"}
     keyed = Member.of("judges", settings(concurrency=2, max_requests=1)).keyed
     assert keyed == Member.of("judges", settings()).keyed
-    assert set(keyed) == {"name"} | fields - set(llm.LLMJudge.spec.run_only)
+    assert set(keyed) == {"name"} | fields - {*llm.LLMJudge.spec.run_only, *llm.LLMJudge.spec.added}
 
 
 def test_the_store_can_be_read(judge):
@@ -368,3 +369,87 @@ def test_stored_answers_need_no_client(server, judge, settings):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert len(server.requests) == 4
+
+
+# -- one token, examples, overlong pairs ------------------------------------------------------------------------------
+
+
+def logprobs(**chances) -> dict:
+    listed = [{"token": token, "logprob": math.log(chance)} for token, chance in chances.items()]
+    return {"content": [{"token": "\n", "top_logprobs": []}, {"token": "x", "top_logprobs": listed}]}
+
+
+def test_the_probability_of_yes_is_cut_into_grades(server, judge):
+    server.script = [
+        Reply(text="Yes", logprobs=logprobs(Yes=0.5, yes=0.1, no=0.2, maybe=0.2)),
+        Reply(text="No", logprobs=logprobs(**{" no": 0.9, " Yes": 0.05})),
+        Reply(text="so", logprobs=logprobs(so=1.0)),
+    ]
+    asked = judge(answer="logprob", cutoffs={"default": [0.5, 0.9], "fi": [0.5, 0.7]}, concurrency=1)
+    found = verdicts(asked, pairs(3))
+    assert [one.grade for one in found] == [2, 0, None]
+    assert found[0].score == pytest.approx(0.75)
+    assert asked.facts()["cutoffs_from"] == {"fi": "fi"}
+    body = server.requests[0]
+    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"]) == (True, 20, 1)
+    assert "response_format" not in body
+    assert body["messages"][-1]["content"].endswith("Reply with one word, yes or no.")
+    conventions = asked.conventions()
+    assert (conventions["prompt"], conventions["answer"]) == ("yes-no-1", "logprob")
+    assert [one.score for one in verdicts(judge(answer="logprob", concurrency=1, offline=True), pairs(2))] == [
+        one.score for one in found[:2]
+    ]
+    with pytest.raises(ValidationError, match="votes above 1 need answer: grades"):
+        judge(answer="logprob", votes=3, temperature=1.0)
+    with pytest.raises(ValidationError, match="need the key `default`"):
+        judge(answer="logprob", cutoffs={"fi": [0.5, 0.7]})
+
+
+def test_examples_are_shown_before_the_question_and_are_part_of_the_key(server, judge):
+    example = {"query": "mikä", "passage": "tämä", "accuracy": 2, "completeness": 1}
+    asked = judge(examples=[example])
+    verdicts(asked, pairs(1))
+    roles = [message["role"] for message in server.requests[0]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert server.requests[0]["messages"][2]["content"] == '{"accuracy": 2, "completeness": 1}'
+    assert "<query>\nmikä\n</query>" in server.requests[0]["messages"][1]["content"]
+    assert asked.conventions()["examples"] == [{**example, "reference": None}]
+    assert "examples" not in judge().conventions()
+
+
+def test_a_pair_that_does_not_fit_the_context_is_shortened_and_said_so(server, judge, capsys):
+    def respond(body):
+        if len(body["messages"][1]["content"]) > 3000:
+            return Reply(status=400, error="the request exceeds the available context size, try increasing it")
+        return grades(2, 1)
+
+    server.respond = respond
+    pair = pairs(1)[0]
+    long = pair._replace(passage=Passage("1#0", "", "sana " * 1000))
+    asked = judge()
+    assert [one.grade for one in verdicts(asked, [pair, long])] == [1, 1]
+    assert asked.facts()["shortened_to_fit"] == 1
+    assert "fi q0: the passages do not fit the model's context; 34% is shown" in capsys.readouterr().err
+    assert server.requests[-1]["messages"][1]["content"].count("sana") < 400
+    before = len(server.requests)
+    verdicts(judge(offline=True), [long])  # what did not fit is stored too
+    assert len(server.requests) == before
+    huge = pair._replace(query="sana " * 1000)
+    with pytest.raises(StepError, match="do not fit the context"):
+        verdicts(judge(), [huge])
+
+
+def test_counts_of_a_single_pair_are_numbers(server, judge):
+    server.script = ["Sorry!"]
+    asked = judge(concurrency=1)
+    verdicts(asked, [pairs(1)[0]._replace(reference=None)])
+    assert json.loads(json.dumps(asked.facts()), parse_int=str) == asked.facts() | {
+        name: _as_text(value) for name, value in asked.facts().items()
+    }
+
+
+def _as_text(value):
+    """Whole numbers as text; a truth value would stay one."""
+    if isinstance(value, dict):
+        return {name: _as_text(one) for name, one in value.items()}
+    return str(value) if type(value) is int else value

@@ -23,7 +23,8 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield prefix + name
         if found := part_of(field):
             part, several = found
-            if part.family != "retrievers" or ".of." not in prefix:  # a retriever of a retriever has no end
+            endless = {"retrievers": ".of." in prefix, "judges": prefix.endswith(("cheap.", "strong."))}
+            if not endless.get(part.family):  # a retriever of a retriever, or a judge of a judge, has no end
                 yield from _members(part.family, f"{prefix}{name}.{'LABEL.' if several else ''}")
         elif (below := _model(field.annotation)) is not None:
             yield from _fields(below, f"{prefix}{name}.")

@@ -131,6 +131,13 @@ def _generation_missing(negatives: Negatives) -> str | None:
     return None if negatives.generates else "it generates nothing"
 
 
+@_of_negatives
+def _no_round_trip(negatives: Negatives) -> str | None:
+    return _generation_missing(negatives) or (
+        None if negatives.round_trip else "it keeps generated queries that do not find their positive"
+    )
+
+
 _no_generation = _of_negatives(_generation_missing)
 
 
@@ -239,6 +246,12 @@ PARTS: dict[str, Part] = {
         within=("judge", "paper-stage-1", "paper-judge"),
     ),
     "generation": Part("without generation", _no_generation, lambda complete: NO_GENERATION),
+    "round-trip": Part(
+        "without the round trip",
+        _no_round_trip,
+        lambda complete: ["negatives.round_trip=false"],
+        within=("generation", "stage-2"),
+    ),
     "mift": Part(
         "without tuning of the generator",
         _no_tuning,

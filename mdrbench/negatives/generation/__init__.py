@@ -9,7 +9,10 @@ from mdrbench.core.types import Generation, Source
 
 
 class Generator(Protocol):
-    """A generator: writes new queries for training queries."""
+    """A generator: writes new queries for training queries.
+
+    A generator that asks an endpoint may also have ``estimate(sources) -> Estimate``, as a judge has for pairs.
+    """
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Check before anything runs that the generator can work; raise a SetupError with a mend if it cannot."""

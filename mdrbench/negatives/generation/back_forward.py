@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
+from mdrbench.core.environment import package_version
 from mdrbench.core.errors import StepError
 from mdrbench.core.languages import language
 from mdrbench.core.members import Spec
@@ -25,11 +26,17 @@ from mdrbench.core.types import Generation, Source
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
+from mdrbench.llm.completions import TOO_LONG
 from mdrbench.llm.prompts import material
 from mdrbench.llm.readable import Readable
+from mdrbench.llm.spending import Estimate, cut_tokens, estimate_tokens
+from mdrbench.negatives.generation._checks import is_statement, other_language
 
-SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-2"
+SUMMARY, QUERY, PROMPT = "summary", "query", "back-forward-3"
 """Kinds and version of the prompts. Raise the version with every change of a word below."""
+
+SUMMARY_TOKENS, QUERY_TOKENS = 120, 25
+"""Output tokens of a summary and a query; for estimates, as long as the store holds no answers to go by."""
 
 OTHER_GENERATORS = (
     "or top up without an endpoint: generation.name replay (recorded queries), or none, which leaves topping up out"
@@ -53,14 +60,14 @@ the names, dates and figures that matter; nothing that the passage does not say.
 Reply with the summary alone, in {language}."""
 
 WRITE = """\
-Write, in {language}, one query that a person could type into a search engine and that the following text answers. \
+Write, in {language}, one {form} that a person could type into a search engine and that the following text answers. \
 Short and natural; it must make sense to somebody who has not seen the text.
 
 <text>
 {summary}
 </text>
 
-Reply with the query alone, in {language}, on one line."""
+Reply with the {form} alone, in {language}, on one line."""
 
 REMINDER = """
 
@@ -70,6 +77,7 @@ PROBLEMS = {
     "empty": "it was empty.",
     "truncated": "it was too long and broke off.",
     "language": "it was not written in {language}.",
+    "statement": "it was a statement. Ask a question.",
     "long": "it was far too long for a query.",
     "echo": "it repeated the task or the text. Write new words.",
     "same": "it was the query that is known already: <query>{query}</query> Write another one.",
@@ -104,6 +112,9 @@ class Config(chat_settings.Settings):
     max_query_chars: int = Field(
         default=300, ge=1, description="most characters of a query; a longer one is unreadable"
     )
+    form: Literal["question", "query"] = Field(
+        default="question", description="what is asked for: a question, so that a statement is refused, or any query"
+    )
     untuned: str | None = Field(
         default=None, description="the model before tuning, which the ablation without tuning asks"
     )
@@ -112,7 +123,7 @@ class Config(chat_settings.Settings):
 class BackForward:
     """See :class:`mdrbench.negatives.generation.Generator`."""
 
-    spec = Spec(Config, version=2, run_only=(*chat_settings.RUN_ONLY, "untuned"), added=chat_settings.ADDED)
+    spec = Spec(Config, version=3, run_only=(*chat_settings.RUN_ONLY, "untuned"), added=chat_settings.ADDED)
 
     def __init__(self, config: Config):
         self.config = config
@@ -125,7 +136,8 @@ class BackForward:
 
     def conventions(self) -> dict[str, Any]:
         """Model, prompts, sampling."""
-        own = {"max_query_chars": self.config.max_query_chars}
+        own: dict[str, Any] = {"max_query_chars": self.config.max_query_chars, "form": self.config.form}
+        own["language_identifier"] = f"py3langid {package_version('py3langid')}"
         return {"generator": "back-forward", "prompt": PROMPT, **self.chat.conventions(), **own}
 
     def generate(self, sources: list[Source], progress: Callable[[int], None]) -> Iterator[Generation]:
@@ -148,6 +160,32 @@ class BackForward:
                 progress(done)
                 yield generation
 
+    def estimate(self, sources: list[Source]) -> Estimate:
+        """Estimate two requests for each source; the summary of the second is guessed at :data:`SUMMARY_TOKENS`."""
+        found = Estimate(0, 0, 0, 0, 0.0 if self.config.prices else None)
+        try:
+            for kind, guess in ((SUMMARY, SUMMARY_TOKENS), (QUERY, QUERY_TOKENS)):
+                questions = [self._question(kind, self._first_prompt(kind, source), source) for source in sources]
+                stored = [question for question in questions if self.chat.stored(question)]
+                missing = [
+                    estimate_tokens(question.messages) + (SUMMARY_TOKENS if kind == QUERY else 0)
+                    for question in questions
+                    if question not in stored
+                ]
+                if questions:
+                    sampling = self.chat.sampling(questions[0])
+                    found = found.plus(self.chat.estimate(missing, len(stored), kind, PROMPT, sampling, guess))
+        finally:
+            self.chat.answers.close()
+        return found
+
+    def _first_prompt(self, kind: str, source: Source) -> str:
+        """The prompt of the first attempt; without its summary if that is not stored."""
+        if kind == SUMMARY:
+            return self._summarise(source)
+        answer = self.chat.stored(self._question(SUMMARY, self._summarise(source), source))
+        return self._write(source, clean(answer.text, one_line=False) if answer else "")
+
     def _unique(self, found: Generation, lang: str, seen: set[tuple[str, str]]) -> Generation:
         """Leave out a query that was generated before for another topic of the language."""
         if found.query is None:
@@ -167,15 +205,16 @@ class BackForward:
             query = self._text(QUERY, self._write(source, summary), source, problems, summary)
         return Generation(source.qid, None if query is None else summary, query), problems
 
-    def _summarise(self, source: Source) -> str:
-        text = source.positive.text[: self.config.passage_chars]
+    def _summarise(self, source: Source, share: float = 1.0) -> str:
+        """The prompt of the summary; with a ``share`` below 1 only so many of the passage's tokens are shown."""
+        text = cut_tokens(source.positive.text[: self.config.passage_chars], share)
         passage = f"{source.positive.title}\n{text}" if source.positive.title else text
         return SUMMARISE.format(
             language=language_name(source.lang), query=material(source.query), passage=material(passage)
         )
 
     def _write(self, source: Source, summary: str) -> str:
-        return WRITE.format(language=language_name(source.lang), summary=material(summary))
+        return WRITE.format(language=language_name(source.lang), summary=material(summary), form=self.config.form)
 
     def _text(self, kind: str, prompt: str, source: Source, problems: Counter[str], summary: str = "") -> str | None:
         """Return the text of one answer; ask again while something is wrong with it."""
@@ -187,12 +226,14 @@ class BackForward:
         words = {"language": language_name(source.lang), "query": material(source.query)}
         reminder = ""
         for attempt in range(self.config.reasks + 1):
-            messages = [
-                {"role": "system", "content": SYSTEM.format(language=words["language"])},
-                {"role": "user", "content": prompt + reminder},
-            ]
-            about = {"lang": source.lang, "qid": source.qid, "reference": source.positive.docid, "query": source.query}
-            answer = self.chat.ask(Question(kind, PROMPT, messages, about, attempt=attempt), read)
+            answer = self.chat.ask(self._question(kind, prompt + reminder, source, attempt), read)
+            share = 1.0
+            while answer.finish == TOO_LONG and kind == SUMMARY and share > SMALLEST_SHARE:
+                share *= SHORTER
+                prompt = self._summarise(source, share)
+                answer = self.chat.ask(self._question(kind, prompt + reminder, source, attempt), read)
+            if share < 1:
+                problems["shortened_to_fit"] += 1
             text = clean(answer.text, one_line=kind == QUERY)
             problem = self._problem(kind, text, answer, source, summary)
             if problem is None:
@@ -203,16 +244,24 @@ class BackForward:
             reminder = REMINDER.format(problem=PROBLEMS[problem].format(**words))
         return None
 
+    def _question(self, kind: str, prompt: str, source: Source, attempt: int = 0) -> Question:
+        messages = [
+            {"role": "system", "content": SYSTEM.format(language=language_name(source.lang))},
+            {"role": "user", "content": prompt},
+        ]
+        about = {"lang": source.lang, "qid": source.qid, "reference": source.positive.docid, "query": source.query}
+        return Question(kind, PROMPT, messages, about, attempt=attempt)
+
     def _problem(self, kind: str, text: str, answer: Answer, source: Source, summary: str) -> str | None:
         """Return what is wrong with an answer, a key of PROBLEMS; None if nothing is."""
         if answer.finish == "length":
             return "truncated"
         if not text:
             return "empty"
-        if not in_script(text, source.lang):
-            return "language"
         if repeats(text, INSTRUCTIONS):
             return "echo"
+        if not in_script(text, source.lang) or other_language(text, source.lang):
+            return "language"
         return self._query_problem(text, source, summary) if kind == QUERY else None
 
     def _query_problem(self, text: str, source: Source, summary: str) -> str | None:
@@ -220,11 +269,19 @@ class BackForward:
             return "long"
         if similar(text, source.query):
             return "same"
-        return "echo" if repeats(text, summary) else None
+        if repeats(text, summary, OF_SUMMARY):
+            return "echo"
+        return "statement" if self.config.form == "question" and is_statement(text) else None
 
     def facts(self) -> dict[str, Any]:
         """Sources answered and those without a readable query; answers asked for again, by reason; see Chat.facts."""
-        names = ("generated", "unreadable", "duplicates", *(f"{problem}_answers" for problem in PROBLEMS))
+        names = (
+            "generated",
+            "unreadable",
+            "duplicates",
+            "shortened_to_fit",
+            *(f"{problem}_answers" for problem in PROBLEMS),
+        )
         return {**{name: self._counts[name] for name in names}, **self.chat.facts()}
 
 
@@ -246,17 +303,21 @@ INSTRUCTIONS = " ".join([SYSTEM, SUMMARISE, WRITE, *(REMINDER.format(problem=tex
 """All words of ours that a model may repeat in place of an answer."""
 
 REPEATED = 0.8
+OF_SUMMARY = 0.95  # Thai questions repeat a sentence of the passage but for a word
 SHORTEST_REPEAT = 30  # letters; names and short phrases may stand in both
 
 
-def repeats(text: str, source: str) -> bool:
+def repeats(text: str, source: str, most: float = REPEATED) -> bool:
     """Tell whether most of a text, and at least 30 letters, is one verbatim piece of another text."""
     a, b = folded(text), folded(source)
     if len(a) < SHORTEST_REPEAT:
         return False
     size = SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
-    return size >= SHORTEST_REPEAT and size > REPEATED * len(a)
+    return size >= SHORTEST_REPEAT and size > most * len(a)
 
+
+SHORTER, SMALLEST_SHARE = 0.7, 0.1
+"""A passage that does not fit the context is shown again with so many of its tokens, down to a tenth."""
 
 SIMILAR = 0.9
 

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from mdrbench.core.types import Judgment, Pair
+from mdrbench.llm.spending import Estimate
 
-
-class Estimate(NamedTuple):
-    """The requests and tokens that judging will need; zeros for judges that run on this machine.
-
-    ``cost`` is in the currency of the configured prices; None if no prices are configured.
-    """
-
-    requests: int
-    stored: int
-    input_tokens: int
-    output_tokens: int
-    cost: float | None
+__all__ = ["Estimate", "Judge"]
 
 
 class Judge(Protocol):
@@ -38,7 +28,7 @@ class Judge(Protocol):
         """Return everything that affects a verdict (model, prompt version, thresholds), as JSON: part of the keys."""
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
-        """Estimate what judging these pairs would cost; stored verdicts cost nothing."""
+        """Estimate what judging these pairs would cost; stored verdicts and judges on this machine cost nothing."""
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
         """Yield one verdict a pair, in order; a pair without a readable answer has both grades None."""

@@ -44,6 +44,10 @@ Cutoffs = Annotated[LowHigh | dict[str, LowHigh], BeforeValidator(_from_yaml), A
 language codes to such pairs, with the key ``default`` for all other languages."""
 
 
+Band = Annotated[LowHigh, BeforeValidator(_from_yaml), AfterValidator(_ascending)]
+"""``[low, high]``, the same for all languages."""
+
+
 def cutoffs_of(cutoffs: LowHigh | dict[str, LowHigh], lang: str) -> LowHigh:
     """Return the cut-offs of a language."""
     return cutoffs.get(lang, cutoffs[DEFAULT]) if isinstance(cutoffs, dict) else cutoffs

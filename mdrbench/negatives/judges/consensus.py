@@ -13,27 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from mdrbench.core.errors import UsageError
 from mdrbench.core.members import EncoderMember, MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.negatives.judges import Estimate
-from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, grade
+from mdrbench.negatives.judges._local import FREE, Band, Tally, grade
 from mdrbench.negatives.judges.bi_encoder import BiEncoderJudge
 from mdrbench.negatives.judges.bi_encoder import Config as BiEncoderConfig
-
-Written = BeforeValidator(lambda pair: tuple(pair) if isinstance(pair, list) else pair)
-"""YAML has lists and no tuples."""
 
 
 class Teacher(MemberConfig):
     """An encoder and its cut-offs: language -> [low, high], as cosines."""
 
     encoder: EncoderMember
-    cutoffs: dict[str, Annotated[Cutoffs, Written]] = Field(min_length=1)
+    cutoffs: dict[str, Band] = Field(min_length=1)
 
 
 class Config(MemberConfig):

@@ -8,6 +8,7 @@ Every answer is kept in a store and never paid for twice.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,20 +16,26 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from mdrbench.core.console import say
 from mdrbench.core.errors import StepError
-from mdrbench.core.members import Spec
+from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
 from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
+from mdrbench.llm.completions import TOO_LONG
+from mdrbench.llm.probe import probe
 from mdrbench.llm.prompts import material
 from mdrbench.llm.readable import Readable
-from mdrbench.llm.spending import estimate_tokens
+from mdrbench.llm.spending import cut_tokens, estimate_tokens
 from mdrbench.negatives.judges import Estimate
-from mdrbench.negatives.judges._local import Tally
+from mdrbench.negatives.judges._local import Cutoffs, Tally, cutoffs_facts, cutoffs_of, grade
 
 KIND, PROMPT = "judge", "two-criteria-2"
 """Kind and version of the prompt. Raise the version with every change of a word below."""
+
+YES_NO = "yes-no-1"
+"""Version of the prompt that is answered with one token."""
 
 OUTPUT_TOKENS = 20  # of the JSON that is asked for; for estimates, as long as the store holds no answers to go by
 
@@ -72,13 +79,24 @@ MATERIAL = """
 <passage>
 {passage}
 </passage>
+"""
 
+GRADES = """
 Reply with one JSON object and nothing else, in this form, with a grade (0, 1 or 2) in place of each word in angle \
 brackets: {{"accuracy": <grade>, "completeness": <grade>}}"""
 
 REMINDER = """
 
 An earlier reply could not be read. Reply with the JSON object alone: two keys, each 0, 1 or 2."""
+
+QUESTION = """\
+Does the passage answer the query, wholly or in part?
+"""
+
+ANSWER = """
+Reply with one word, yes or no."""
+
+WORDS = {"yes": True, "no": False}
 
 SCHEMA = {
     "type": "object",
@@ -94,16 +112,47 @@ FORMATS: dict[str, dict[str, Any] | None] = {
 }
 
 
+_LAKE = Passage("probe", "Saimaa", "Saimaa is the largest lake of Finland.")
+PROBED = Pair("en", "probe", "Which is the largest lake of Finland?", _LAKE, None)
+"""The pair that the endpoint is tried with."""
+
+
+class Example(MemberConfig):
+    """A pair with the grades that people gave it, shown to the model before each question."""
+
+    query: str
+    passage: str
+    reference: str | None = None
+    accuracy: int = Field(ge=0, le=2)
+    completeness: int = Field(ge=0, le=2)
+
+
 class Config(chat_settings.Settings):
     """Settings of the endpoint, and how it is asked for verdicts.
 
     ``response_format``: ``json_schema`` makes servers with guided decoding keep to the form, ``json_object`` to JSON.
     Use ``text`` for servers that have neither. ``votes``: each criterion gets its most frequent grade, and the highest
     of equally frequent grades. More than half of the votes must be readable.
+    ``answer: logprob`` asks for yes or no, and cuts the probability of yes, by the first token's ``top_logprobs``, into
+    grades (``cutoffs``).
     """
 
+    max_tokens: int = Field(default=64, ge=1, description="tokens of a verdict; more if the model reasons")
     response_format: Literal["text", "json_object", "json_schema"] = "json_object"
     votes: int = Field(default=1, ge=1, description="answers per pair, each with its own seed")
+    answer: Literal["grades", "logprob"] = Field(
+        default="grades", description="two grades as JSON, or the probability of yes"
+    )
+    cutoffs: Cutoffs = Field(default=(0.5, 0.5), description="[low, high] of the probability, for answer: logprob")
+    examples: tuple[Example, ...] = Field(default=(), description="graded pairs that are shown before each question")
+
+    @model_validator(mode="after")
+    def _consistent_answers(self) -> Config:
+        if self.answer == "logprob" and self.votes > 1:
+            raise ValueError("votes above 1 need answer: grades; the probability is the same each time")
+        if self.answer == "grades" and "cutoffs" in self.model_fields_set:
+            raise ValueError("cutoffs need answer: logprob")
+        return self
 
     @model_validator(mode="after")
     def _votes_differ(self) -> Config:
@@ -127,17 +176,31 @@ class Grades(BaseModel):
 
 
 class Verdict(NamedTuple):
-    """The outcome of a pair: grades or None, and how many answers were unreadable or cut off at ``max_tokens``."""
+    """The outcome of a pair.
+
+    Attributes:
+        grades: None if no answer is readable.
+        unreadable, truncated: answers that could not be read, and of these how many were cut off at ``max_tokens``.
+        share: the share of the passages' tokens that was shown; below 1 if they did not fit into the context.
+        score: the probability of yes, for ``answer: logprob``.
+    """
 
     grades: Grades | None
     unreadable: int
     truncated: int
+    share: float = 1.0
+    score: float | None = None
 
 
 class LLMJudge:
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
-    spec = Spec(Config, version=1, run_only=chat_settings.RUN_ONLY, added=chat_settings.ADDED)
+    spec = Spec(
+        Config,
+        version=1,
+        run_only=chat_settings.RUN_ONLY,
+        added=(*chat_settings.ADDED, "answer", "cutoffs", "examples"),
+    )
     reference = "shown"
 
     def __init__(self, config: Config):
@@ -147,44 +210,97 @@ class LLMJudge:
         self._counts: Counter[str] = Counter()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Open the store and try the endpoint; where that fails the error names the judges that need none."""
+        """Open the store and try the endpoint (:mod:`mdrbench.llm.probe`).
+
+        If it does not work, the error names the judges that need none.
+        """
         self.chat.prepare(say, OTHER_JUDGES)
+        if self.config.check_model and not self.config.offline:
+            own = {} if self._is_logprob else {name: FORMATS[name] for name in reversed(FORMATS)}
+            probe(self.chat, self._question(PROBED, 0, 0), lambda answer: self._parsed(answer) is not None, own, say)
 
     def conventions(self) -> dict[str, Any]:
         """Model, prompt, sampling, votes. Whether a reference is shown is up to the pairs."""
-        own = self.config.model_dump(mode="json", include={"response_format", "votes"})
-        return {"judge": "llm", "prompt": PROMPT, **self.chat.conventions(), **own}
+        names = {"response_format", "votes"}
+        if self.config.examples:
+            names |= {"examples"}
+        if self._is_logprob:
+            names = {"answer", "cutoffs"} | names - {"response_format", "votes"}
+        own = self.config.model_dump(mode="json", include=names)
+        return {"judge": "llm", "prompt": self._version, **self.chat.conventions(), **own}
+
+    @property
+    def _is_logprob(self) -> bool:
+        return self.config.answer == "logprob"
+
+    @property
+    def _version(self) -> str:
+        return YES_NO if self._is_logprob else PROMPT
 
     # -- questions --------------------------------------------------------------------------------------------------
 
-    def _question(self, pair: Pair, vote: int, attempt: int) -> Question:
-        content = CRITERIA
+    def _question(self, pair: Pair, vote: int, attempt: int, share: float = 1.0) -> Question:
+        """Make a question; with a ``share`` below 1 only so many of the tokens of each passage are shown."""
         about = {"lang": pair.lang, "qid": pair.qid, "docid": pair.passage.docid, "query": pair.query}
+        reference = None
         if pair.reference is not None:
-            content += REFERENCE.format(reference=self._shown(pair.reference))
+            reference = self._shown(pair.reference, share)
             about["reference"] = pair.reference.docid
-        content += MATERIAL.format(query=material(pair.query), passage=self._shown(pair.passage))
-        messages = [
-            {"role": "system", "content": SYSTEM.format(language=language_name(pair.lang))},
-            {"role": "user", "content": content + (REMINDER if attempt else "")},
-        ]
+        messages = [{"role": "system", "content": SYSTEM.format(language=language_name(pair.lang))}]
+        for one in self.config.examples:
+            told = {"accuracy": one.accuracy, "completeness": one.completeness}
+            known = None if one.reference is None or reference is None else material(one.reference)
+            said = ("yes" if min(told.values()) else "no") if self._is_logprob else json.dumps(told)
+            messages += [
+                {"role": "user", "content": self._content(material(one.query), material(one.passage), known)},
+                {"role": "assistant", "content": said},
+            ]
+        content = self._content(material(pair.query), self._shown(pair.passage, share), reference)
+        reminder = REMINDER if attempt and not self._is_logprob else ""
+        messages.append({"role": "user", "content": content + reminder})
+        if self._is_logprob:
+            return Question(KIND, YES_NO, messages, about, None, vote, attempt, max_tokens=1, logprobs=True)
         return Question(KIND, PROMPT, messages, about, FORMATS[self.config.response_format], vote, attempt)
 
-    def _shown(self, passage: Passage) -> str:
-        return material(passage._replace(text=passage.text[: self.config.passage_chars]).joined("\n"))
+    def _content(self, query: str, passage: str, reference: str | None) -> str:
+        asked = QUESTION if self._is_logprob else CRITERIA
+        shown = "" if reference is None else REFERENCE.format(reference=reference)
+        form = ANSWER if self._is_logprob else GRADES.format()
+        return asked + shown + MATERIAL.format(query=query, passage=passage) + form
+
+    def _shown(self, passage: Passage, share: float) -> str:
+        shown = passage._replace(text=passage.text[: self.config.passage_chars])
+        return material(shown._replace(text=cut_tokens(shown.text, share)).joined("\n"))
 
     def _vote(self, pair: Pair, vote: int, ask: Callable[[Question], Answer]) -> Verdict:
         """One vote, asked again while it is unreadable."""
         unreadable = truncated = 0
-        for attempt in range(self.config.reasks + 1):
-            answer = ask(self._question(pair, vote, attempt))
-            if grades := read_grades(answer.text):
-                return Verdict(grades, unreadable, truncated)
+        share = 1.0
+        attempts = 1 if self._is_logprob else self.config.reasks + 1
+        for attempt in range(attempts):
+            answer = ask(self._question(pair, vote, attempt, share))
+            while answer.finish == TOO_LONG and share > SMALLEST_SHARE:
+                share *= SHORTER
+                answer = ask(self._question(pair, vote, attempt, share))
+            if answer.finish == TOO_LONG:
+                raise StepError(
+                    f"query '{pair.qid}' and {share:.0%} of passage '{pair.passage.docid}' do not fit the context",
+                    mend="lower passage_chars or max_tokens, or serve the model with a longer context",
+                )
+            score = yes(answer) if self._is_logprob else None
+            if grades := self._grades(pair, answer, score):
+                return Verdict(grades, unreadable, truncated, share, score)
             unreadable += 1
             truncated += answer.finish == "length"
             if answer.finish == "content_filter":
                 break
-        return Verdict(None, unreadable, truncated)
+        return Verdict(None, unreadable, truncated, share)
+
+    def _grades(self, pair: Pair, answer: Answer, score: float | None) -> Grades | None:
+        if not self._is_logprob:
+            return read_grades(answer.text)
+        verdict = None if score is None else grade(score, *cutoffs_of(self.config.cutoffs, pair.lang))
+        return None if verdict is None else Grades(accuracy=verdict, completeness=verdict)
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +313,6 @@ class LLMJudge:
 
     def estimate(self, pairs: list[Pair]) -> Estimate:
         """Questions that the store does not answer, their tokens and cost; repetitions of unreadable ones left out."""
-        mean = self.chat.answers.mean_output(self.config.model, KIND, PROMPT)
         missing: list[int] = []
         stored = Counter[str]()
 
@@ -217,10 +332,11 @@ class LLMJudge:
                         continue
         finally:
             self.chat.answers.close()
-        output = round(len(missing) * (mean or OUTPUT_TOKENS))
-        prices = self.config.prices
-        cost = prices.of(sum(missing), output) if prices else None
-        return Estimate(len(missing), stored["answers"], sum(missing), output, cost)
+        return self.chat.estimate(missing, stored["answers"], KIND, self._version, self._sampling(), OUTPUT_TOKENS)
+
+    def _sampling(self) -> dict[str, Any]:
+        passage = Passage("", "", "")
+        return self.chat.sampling(self._question(Pair("en", "", "", passage, None), 0, 0))
 
     def judge(self, pairs: list[Pair], progress: Callable[[int], None]) -> Iterator[Judgment]:
         """One verdict a pair, in order.
@@ -241,33 +357,52 @@ class LLMJudge:
     def _counted(self, pair: Pair, verdict: Verdict) -> Judgment:
         shown = [pair.passage, *([pair.reference] if pair.reference else [])]
         shortened = any(len(passage.text) > self.config.passage_chars for passage in shown)
+        if verdict.share < 1 and not self._counts["shortened_to_fit"]:
+            say(f"{pair.lang} {pair.qid}: the passages do not fit the model's context; {verdict.share:.0%} is shown")
         self._counts.update(
             unreadable_answers=verdict.unreadable,
             truncated_answers=verdict.truncated,
             shortened=int(shortened),
+            shortened_to_fit=int(verdict.share < 1),
             without_reference=int(pair.reference is None),
         )
         found = verdict.grades
-        return self._tally.verdict(pair, *((found.accuracy, found.completeness) if found else (None, None)))
+        grades = (found.accuracy, found.completeness) if found else (None, None)
+        return self._tally.verdict(pair, *grades, score=verdict.score)
 
     def _judged(self, pair: Pair) -> tuple[Pair, Verdict]:
         def ask(question: Question) -> Answer:
-            return self.chat.ask(question, _parsed)
+            return self.chat.ask(question, self._parsed)
 
         return pair, combine([self._vote(pair, vote, ask) for vote in range(self.config.votes)])
+
+    def _parsed(self, answer: Answer) -> dict[str, Any] | None:
+        if self._is_logprob:
+            probability = yes(answer)
+            return None if probability is None else {"yes": round(probability, 6)}
+        grades = read_grades(answer.text)
+        return grades.model_dump() if grades else None
 
     def _hopeless(self, pair: Pair, problem: str) -> StepError:
         last = self.chat.stored(self._question(pair, 0, 0))
         said = f"{last.text[:200]!r}, finish {last.finish}" if last else "nothing"
         return StepError(
             f"{problem}; the last one said {said}",
-            mend="raise max_tokens if finish is length, try response_format json_schema, or take another model",
+            mend="take another model; if finish is length raise max_tokens, else try response_format json_schema"
+            if not self._is_logprob
+            else "the endpoint gives no log probabilities of yes and no: set answer: grades, or take another server",
         )
 
     def facts(self) -> dict[str, Any]:
         """Pairs by grade, answers unreadable and cut off, pairs shortened and without reference; see Chat.facts."""
-        names = ("unreadable_answers", "truncated_answers", "shortened", "without_reference")
-        return {**self._tally.facts(), **{name: self._counts[name] for name in names}, **self.chat.facts()}
+        names = ("unreadable_answers", "truncated_answers", "shortened", "shortened_to_fit", "without_reference")
+        counts = {name: self._counts[name] for name in names}
+        used = cutoffs_facts(self.config.cutoffs, self._tally.langs) if self._is_logprob else {}
+        return {**self._tally.facts(), **counts, **used, **self.chat.facts()}
+
+
+SHORTER, SMALLEST_SHARE = 0.7, 0.1
+"""A pair that does not fit the context is asked about again with so much of its passages, down to a tenth."""
 
 
 class _NotStoredError(Exception):
@@ -284,16 +419,24 @@ def combine(votes: list[Verdict]) -> Verdict:
             _most_frequent([getattr(vote, name) for vote in readable]) for name in ("accuracy", "completeness")
         )
         grades = Grades(accuracy=accuracy, completeness=completeness)
-    return Verdict(grades, sum(vote.unreadable for vote in votes), sum(vote.truncated for vote in votes))
+    share, score = min(vote.share for vote in votes), votes[0].score
+    unreadable, truncated = sum(vote.unreadable for vote in votes), sum(vote.truncated for vote in votes)
+    return Verdict(grades, unreadable, truncated, share, score)
 
 
 def _most_frequent(grades: list[int]) -> int:
     return max(grades, key=lambda grade: (grades.count(grade), grade))
 
 
-def _parsed(answer: Answer) -> dict[str, int] | None:
-    grades = read_grades(answer.text)
-    return grades.model_dump() if grades else None
+def yes(answer: Answer) -> float | None:
+    """The probability of yes beside no, by the log probabilities of the first token; None if neither is listed."""
+    chances = {True: 0.0, False: 0.0}
+    for token, logprob in (json.loads(answer.logprobs) if answer.logprobs else {}).items():
+        word = WORDS.get(token.strip().strip("\"'*.").casefold())
+        if word is not None:
+            chances[word] += math.exp(logprob)
+    total = chances[True] + chances[False]
+    return chances[True] / total if total else None
 
 
 def read_grades(text: str) -> Grades | None:

@@ -207,10 +207,12 @@ class _NegativesPlanner:
             judge = Member.of("judges", NO_JUDGE)
             judging["judge"] = described(judge)
         retriever = self.ranked or self.recipe.mined_retriever
-        run = self.base.ranking(retriever, self.split, max(self.miner.depth, self.section.size), generated=generate)
+        first = self._round_trip()
+        depth = max(self.miner.depth, self.section.size, *first.values())
+        run = self.base.ranking(retriever, self.split, depth, generated=generate)
         return self.base.add(
             "top_up",
-            {**judging, **size, "judged_zeros": self.section.judged_zeros},
+            {**judging, **size, **first, "judged_zeros": self.section.judged_zeros},
             members={"judge": judge},
             sources=self.sources,
             inputs={
@@ -220,6 +222,13 @@ class _NegativesPlanner:
                 "run": run.ref,
             },
         )
+
+    def _round_trip(self) -> dict[str, int]:
+        """Return the parameter of the round trip: among how many hits a generated query must find its positive."""
+        k = self.section.round_trip
+        if k is False:
+            return {}
+        return {"round_trip": self.miner.depth if k is True else k}
 
     def agreement(self, pairs: int) -> Step:
         """Plan the comparison of the judge with the qrels."""

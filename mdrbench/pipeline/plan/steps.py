@@ -5,10 +5,10 @@ Plain data; nothing heavy is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mdrbench.core.members import Member
 from mdrbench.core.store import key_of
@@ -41,6 +41,17 @@ VERSIONS = {
     "train": 2,
 }
 """Raise a stage's number when its output changes for the same input. Older artifacts are then made anew."""
+
+
+class Progress(Protocol):
+    """Hears how many items of a step are done, of how many if that is known, and what else to tell."""
+
+    def __call__(self, done: int, total: int | None, text: str = "") -> None: ...
+
+
+def silent(done: int, total: int | None, text: str = "") -> None:
+    """Hear nothing; a :class:`Progress`."""
+
 
 Ref = tuple[str, str]
 """Stage and key: the address of an artifact."""
@@ -108,7 +119,7 @@ class Job:
     inputs: dict[str, Path]
     facts: dict[str, dict[str, Any]]
     out: Path
-    progress: Callable[[int, int | None], None]
+    progress: Progress
 
     def topics(self) -> Topics:
         """Read the topics of the split in ``params``."""

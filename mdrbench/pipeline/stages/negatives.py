@@ -10,7 +10,7 @@ from typing import Any
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.errors import DataError, StepError
 from mdrbench.core.texts import text_digest
-from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Topics, TrainingGroup
+from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Source, Topics, TrainingGroup
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives import agreement as agreements
@@ -18,6 +18,7 @@ from mdrbench.negatives import canaries as canary
 from mdrbench.negatives import groups
 from mdrbench.negatives.generation import Generator
 from mdrbench.negatives.groups import Judging, Keep, Texts, Verdicts
+from mdrbench.negatives.judges import Judge
 from mdrbench.negatives.mining import Miner
 from mdrbench.pipeline.plan.steps import Job
 
@@ -75,7 +76,7 @@ def canaries(job: Job) -> dict[str, Any]:
     """Try the judge on positives and on passages of other articles, before anything is encoded."""
     judging, asked, questions = canaries_to_ask(job)
     assert judging.judge is not None
-    found = canary.measure(judging.judge, asked, questions, judging.keep, lambda done: job.progress(done, len(asked)))
+    found = canary.measure(judging.judge, asked, questions, judging.keep, _asking(job, len(asked), judging.judge))
     return {**found, "judge": _judge_facts(judging)}
 
 
@@ -94,12 +95,21 @@ def judge(job: Job) -> dict[str, Any]:
     """Ask the judge about every mined negative, and remove the negatives that it finds relevant."""
     found = _groups(job)
     judging = _judging(job, _texts_of(job, found))
+    guess = _guess(judging, judging.pairs(groups.everything(found)))
+    total = sum(len(group.negatives) for group in found)
+    progress = _asking(job, total, judging.judge)
     kept, verdicts, counts = groups.judge(
-        found, judging, job.params["size"], _counted(job, found), relabel=job.params.get("relabel") is not None
+        found, judging, job.params["size"], progress, relabel=job.params.get("relabel") is not None
     )
     group_files.write(job.out / "groups.jsonl.gz", kept)
     _write_verdicts(job.out, verdicts)
-    return {**counts, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job)}
+    return {**counts, **guess, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job)}
+
+
+def _guess(judging: Judging, pairs: list[Pair]) -> dict[str, Any]:
+    """Return the estimate of what is not stored yet, to be compared with what it takes; empty if nothing is asked."""
+    estimate = judging.judge.estimate(pairs) if judging.judge else None
+    return {"guess": estimate._asdict()} if estimate and estimate.requests else {}
 
 
 def unjudged(job: Job) -> dict[str, Any]:
@@ -124,13 +134,19 @@ def pairs_to_judge(job: Job) -> list[Pair]:
     return _judging(job, _texts_of(job, found)).pairs(groups.everything(found))
 
 
+def sources_to_generate(job: Job, *, everything: bool = False) -> list[Source]:
+    """Return what :func:`generate` writes queries from; with ``everything`` every query, also with enough negatives."""
+    found = _groups(job)
+    lacking = found if everything else groups.short(found, job.params["size"])
+    passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
+    return groups.sources(lacking, job.scope, job.topics(), passages)
+
+
 def generate(job: Job) -> dict[str, Any]:
     """Generate a new query for every query that has too few negatives."""
-    lacking = groups.short(_groups(job), job.params["size"])
-    passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
     generator: Generator = job.build("generator")
-    sources = groups.sources(lacking, job.scope, job.topics(), passages)
-    made = list(generator.generate(sources, lambda n: job.progress(n, len(sources))))
+    sources = sources_to_generate(job)
+    made = list(generator.generate(sources, _asking(job, len(sources), generator)))
     if [one.qid for one in made] != [source.qid for source in sources]:
         raise StepError(
             f"'{job.members['generator'].name}' did not generate for the queries that it was given, in their order",
@@ -152,6 +168,10 @@ def top_up(job: Job) -> dict[str, Any]:
     """Fill groups with too few negatives from the rankings of the generated queries, unless the judge objects."""
     found, qrels = _groups(job), job.qrels()
     run = trec.read_run(job.inputs["run"] / "run.trec.gz")
+    failed: dict[str, Any] = {}
+    if (k := job.params.get("round_trip")) is not None:
+        positives = {group.qid: group.positives[0] for group in found}
+        run, failed = groups.round_trip(run, positives, k)
     short = {group.qid for group in groups.short(found, job.params["size"])}
     wanted = group_files.docids(group for group in found if group.qid in short) | _docids(run)
     passages = group_files.passages(wanted, _corpus(job))
@@ -162,15 +182,17 @@ def top_up(job: Job) -> dict[str, Any]:
         run,
         qrels,
         texts,
-        _read_verdicts(job.inputs["groups"]),
+        read_verdicts(job.inputs["groups"] / "judgments.jsonl.gz"),
         judging,
         judged_zeros=job.params["judged_zeros"] == "keep",
         size=job.params["size"],
-        progress=job.progress,
+        progress=lambda done, total: job.progress(
+            done, total, requests_text(_judge_facts(judging)) if done % TOLD_EVERY == 0 else ""
+        ),
     )
     group_files.write(job.out / "groups.jsonl.gz", full)
     _write_verdicts(job.out, asked)
-    return {**counts, "judge": _judge_facts(judging)}
+    return {**counts, **failed, "judge": _judge_facts(judging)}
 
 
 def agreement(job: Job) -> dict[str, Any]:
@@ -236,6 +258,30 @@ def _counted(job: Job, found: list[TrainingGroup]) -> Callable[[int], None]:
     return lambda done: job.progress(done, total)
 
 
+def _asking(job: Job, total: int, member: Judge | Generator | None) -> Callable[[int], None]:
+    """Return a function that reports progress, and what the member says of its requests."""
+
+    def told(done: int) -> None:
+        job.progress(done, total, requests_text(member.facts()) if member and done % TOLD_EVERY == 0 else "")
+
+    return told
+
+
+TOLD_EVERY = 10
+"""Pairs between two looks at a member's counts."""
+
+
+def requests_text(facts: dict[str, Any]) -> str:
+    """Tell requests, repetitions, unreadable answers and money, as far as there are any.
+
+    >>> requests_text({"requests": 12, "failed": 1, "unreadable": 2, "cost": 0.5})
+    '12 requests, 1 repeated, 2 unreadable, cost 0.50'
+    """
+    words = {"requests": "requests", "failed": "repeated", "unreadable": "unreadable"}
+    parts = [f"{facts[name]} {word}" for name, word in words.items() if facts.get(name)]
+    return ", ".join([*parts, *([f"cost {facts['cost']:.2f}"] if facts.get("cost") else [])])
+
+
 def _docids(run: Run) -> set[str]:
     return {hit.docid for hits in run.values() for hit in hits}
 
@@ -272,9 +318,8 @@ def _row(judgment: Judgment) -> dict[str, Any]:
     return {name: value for name, value in judgment._asdict().items() if name != "score" or value is not None}
 
 
-def _read_verdicts(folder: Path) -> Verdicts:
-    """Read the verdicts of a ``judge`` artifact; there are none if no judge was asked."""
-    path = folder / "judgments.jsonl.gz"
+def read_verdicts(path: Path) -> Verdicts:
+    """Read the verdicts of a ``judge`` or ``agreement`` artifact; there are none if no judge was asked."""
     verdicts: Verdicts = {}
     if path.exists():
         for _, row in jsonl.records(path, {"qid": str, "docid": str}):

@@ -19,7 +19,7 @@ from typing import Any
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError
-from mdrbench.pipeline.plan.steps import Job
+from mdrbench.pipeline.plan.steps import Job, silent
 
 JOB, PROGRESS, FACTS, ERROR, SAID = "job.pickle", "progress.txt", "facts.json", "error.pickle", "output.txt"
 POLL_SECONDS = 0.5
@@ -42,7 +42,7 @@ def together(job: Job, processes: int) -> dict[str, Any]:
         )
     with tempfile.TemporaryDirectory(prefix="mdrbench-") as scratch:
         folder = Path(scratch)
-        (folder / JOB).write_bytes(pickle.dumps(dataclasses.replace(job, progress=print)))
+        (folder / JOB).write_bytes(pickle.dumps(dataclasses.replace(job, progress=silent)))
         words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *words, "-m", "mdrbench.pipeline.stages.training_processes", scratch]
         with open(folder / SAID, "w", encoding="utf-8") as said:
