@@ -26,9 +26,9 @@ def refused(text: str, lang: str, passage: str, seen: set[str]) -> list[str]:
         "long": len(text) > back_forward.Config(model="x").max_query_chars,
         "echo": back_forward.repeats(text, back_forward.INSTRUCTIONS)
         or back_forward.repeats(text, passage, back_forward.OF_SUMMARY),
-        "duplicate": back_forward.folded(text) in seen,
+        "duplicate": back_forward.words_of(text) in seen,
     }
-    seen.add(back_forward.folded(text))
+    seen.add(back_forward.words_of(text))
     return [check for check in CHECKS if found[check]]
 
 

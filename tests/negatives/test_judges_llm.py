@@ -341,8 +341,9 @@ def test_without_an_endpoint_the_error_names_the_choices(judge, server):
         assert choice in caught.value.mend
     with pytest.raises(SetupError, match="does not serve the model 'big'"):
         judge(model="big").prepare(print)
-    judge().prepare(print)
     assert server.requests == []
+    judge().prepare(print)
+    assert len(server.requests) == 2  # the endpoint is tried
 
 
 def test_a_recorded_store_needs_no_endpoint(server, judge, tmp_path):

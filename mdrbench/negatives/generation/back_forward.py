@@ -101,7 +101,8 @@ LETTERS = {
 QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "「": "」", "『": "』", "„": "“", "”": "”"}
 
 LABEL = re.compile(
-    r"^[*_#\s]*(?:(?:the|a|here is|here's|new|search|my|one)\s+)*(?:summary|query)\b[^:：\n]{0,40}[:：][*_\s]*",
+    r"^[*_#\s]*(?:(?:the|a|here is|here's|new|search|my|one)\s+)*"
+    r"(?:summary|query|question)\b[^:：\n]{0,40}[:：][*_\s]*",
     re.IGNORECASE,
 )
 
@@ -190,7 +191,7 @@ class BackForward:
         """Leave out a query that was generated before for another topic of the language."""
         if found.query is None:
             return found
-        key = lang, folded(found.query)
+        key = lang, words_of(found.query)
         if key in seen:
             self._counts["duplicates"] += 1
             return Generation(found.qid, None, None)
@@ -334,6 +335,11 @@ def in_script(text: str, lang: str) -> bool:
     """
     beginnings = LETTERS.get(language(lang).script)
     return beginnings is None or any(unicodedata.name(ch, "").startswith(beginnings) for ch in text)
+
+
+def words_of(text: str) -> str:
+    """A text for the search for duplicates: :func:`folded`, with its spaces."""
+    return " ".join(filter(None, map(folded, text.split())))
 
 
 def folded(text: str) -> str:

@@ -155,7 +155,7 @@ class _NegativesPlanner:
             {**self._judging(), "questions": settings.questions, "seed": settings.seed},
             members={"judge": self.section.judge},
             sources=self.sources,
-            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(SPLIT).ref},
+            inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(self.split).ref},
         )
 
     def _judge(self, mined: Step) -> Step:
