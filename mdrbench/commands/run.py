@@ -174,6 +174,8 @@ def try_judges(
         recipe's ``negatives.canaries.threshold`` and ``below`` is ``stop``.
     """
     due = [trial for trial in trials if trial.canaries and trial.is_due(store)]
+    if not due:
+        return runner.Outcome(), None
     steps = [step for trial in due for step in trial.steps]
     outcome = run_steps(steps, [step for trial in due for step in trial.canaries.values()], store, quiet, executor_name)
     if error := failure(outcome, steps):

@@ -126,7 +126,7 @@ class Chat:
             instead: alternatives that need no endpoint, named in the error.
         """
         try:
-            len(self.answers)
+            self._identity()
             if self.settings.check_model and not self.settings.offline:
                 with closing(self.endpoint):
                     self.endpoint.check(tell)

@@ -6,6 +6,8 @@ import random
 from functools import partial
 
 import pytest
+from support.chat_server import ChatServer
+from support.judging import grades
 from support.project import WIKI16
 
 from mdrbench.commands import negatives as commands
@@ -240,3 +242,38 @@ def test_me5_small_passes_in_all_16_languages_of_wiki16(tmp_path, store, me5_sma
     assert len(facts) == 16
     assert min(row["statistic"] for row in facts.values()) >= 0.5
     assert min(row["auc_others"] for row in facts.values()) >= 0.95
+
+
+LLM = """
+name: asked
+summary: x
+retriever: {{name: bm25}}
+negatives:
+  mining: {{name: random, k: 3, depth: 4}}
+  judge: {{name: llm, {endpoint}}}
+  canaries: {{questions: 5, below: continue}}
+  size: 2
+"""
+
+
+def test_the_estimate_counts_the_trial_which_is_paid_for_once(tmp_path, store, capsys):
+    with ChatServer(lambda body: grades(0, 0)).running() as server:
+        endpoint = f"model: tiny-chat, base_url: '{server.url}', check_model: false, store: {tmp_path / 'a.sqlite'}"
+        path = tmp_path / "asked.yaml"
+        path.write_text(LLM.format(endpoint=endpoint), encoding="utf-8")
+        rows = commands.estimate(str(path), "sample", "sw", [], store, quiet=True)["sw"]
+        assert server.requests == []
+        assert {stage: row["at_most"] for stage, row in rows.items()} == {"canaries": False, "judge": False}
+        assert rows["judge"]["requests"] == 12 * 3
+        assert 10 <= rows["canaries"]["requests"] <= 15
+        mined, error = commands.make(str(path), "sample", "sw", [], store, quiet=True)
+        assert error is None
+        assert len(server.requests) == rows["canaries"]["requests"] + rows["judge"]["requests"]
+        facts = mined.facts("sw")["judge"]
+        assert facts["guess"]["requests"] == facts["judge"]["requests"] == rows["judge"]["requests"]
+        assert mined.outcomes()["sw"] == canaries.Outcome("below", 0.0, [])
+        more = ["negatives.keep=not-relevant"]  # other artifacts, the same answers
+        commands.make(str(path), "sample", "sw", more, store, quiet=True)
+        assert len(server.requests) == rows["canaries"]["requests"] + rows["judge"]["requests"]
+        again = commands.estimate(str(path), "sample", "sw", [], store, quiet=True)["sw"]
+        assert again["judge"]["requests"] == 0

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.project import PROJECT
 from support.results import measured, sealed
 from support.site_pages import model, rendered
 from support.site_systems import KEY, LOG, RECIPE, Read, language, save, trained
 
+from mdrbench import results
 from mdrbench.core.errors import DataError
 from mdrbench.results import Result
 from mdrbench.site.model import number_format, recipe_diff, system_facts
@@ -222,3 +224,14 @@ def test_durations(seconds, said):
 )
 def test_sizes(number, said):
     assert number_format.size(number).replace(number_format.NARROW_SPACE, " ") == said
+
+
+def test_the_page_says_how_the_judge_was_tried_and_which_model_answered():
+    result = results.read(PROJECT / "results" / "sample" / "boosted-sample.json")
+    assert (system_facts.trial(result), system_facts.answered_by(result)) == (None, [])
+    verdicts = ["passed", "below", "passed"]
+    for lang, verdict in zip(result.language_codes(), verdicts, strict=False):
+        stages = result.languages[lang].negatives
+        stages["canaries"] = {"outcome": {"verdict": verdict}, "judge": {"served": {"tiny (n_params 1)": 80}}}
+    assert system_facts.trial(result) == "passed in 2 languages, below the threshold in 1 language"
+    assert system_facts.answered_by(result) == ["tiny (n_params 1)"]

@@ -367,8 +367,8 @@ class LLMJudge:
             without_reference=int(pair.reference is None),
         )
         found = verdict.grades
-        grades = (found.accuracy, found.completeness) if found else (None, None)
-        return self._tally.verdict(pair, *grades, score=verdict.score)
+        accuracy, completeness = (found.accuracy, found.completeness) if found else (None, None)
+        return self._tally.verdict(pair, accuracy, completeness, verdict.score)
 
     def _judged(self, pair: Pair) -> tuple[Pair, Verdict]:
         def ask(question: Question) -> Answer:

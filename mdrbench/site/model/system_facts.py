@@ -20,7 +20,7 @@ from mdrbench.site.model.collection import Entry
 Value = TypeVar("Value")
 
 ORDER = (
-    *("corpus", "topics", "index", "structure", "search", "draw", "positives", "pair", "mine", "judge"),
+    *("corpus", "topics", "canaries", "index", "structure", "search", "draw", "positives", "pair", "mine", "judge"),
     *("unjudged", "generate", "top_up", "label", "train", "fuse", "rerank", "evaluate", "average"),
 )
 """Stages in the order in which they run."""
@@ -234,6 +234,32 @@ def asked(result: Result) -> list[tuple[str, dict[str, float]]]:
                         total = totals.setdefault(member, {})
                         total[name] = total.get(name, 0) + value
     return list(totals.items())
+
+
+def answered_by(result: Result) -> list[str]:
+    """Name the models that answered judge and generator, as their endpoints name them."""
+    names: dict[str, None] = {}
+    for lang in result.language_codes():
+        for facts in (result.languages[lang].negatives or {}).values():
+            for member in ("judge", "generator"):
+                reported = facts.get(member)
+                served = reported.get("served") if isinstance(reported, dict) else None
+                names |= dict.fromkeys(served if isinstance(served, dict) else ())
+    return [str(name) for name in names]
+
+
+def trial(result: Result) -> str | None:
+    """Tell how the trial of the judge ended, such as ``passed in 16 languages``; None if there was none."""
+    ends: dict[str, int] = {}
+    for lang in result.language_codes():
+        canaries = (result.languages[lang].negatives or {}).get("canaries", {})
+        outcome = canaries.get("outcome") if isinstance(canaries, dict) else None
+        if isinstance(outcome, dict):
+            verdict = str(outcome.get("verdict"))
+            verdict = "below the threshold" if verdict == "below" else verdict
+            ends[verdict] = ends.get(verdict, 0) + 1
+    parts = [f"{verdict} in {count} language{'s' * (count > 1)}" for verdict, count in ends.items()]
+    return ", ".join(parts) or None
 
 
 def domains(facts: dict[str, Any] | None) -> tuple[list[str], dict[str, dict[str, int]]] | None:

@@ -123,6 +123,10 @@ def about(entry: Entry) -> list[tuple[str, str]]:
         terms.append(("k1, b", f"{retriever.get('k1')}, {retriever.get('b')}"))
     for part in ("mining", "judge", "generation"):
         terms.append((part, _section(negatives, part).get("name")))
+    terms += [
+        ("trial of the judge", system_facts.trial(result)),
+        ("answered by", ", ".join(system_facts.answered_by(result))),
+    ]
     if submission := system.submission:
         terms += [
             ("licence", submission.license),
