@@ -304,7 +304,7 @@ INSTRUCTIONS = " ".join([SYSTEM, SUMMARISE, WRITE, *(REMINDER.format(problem=tex
 """All words of ours that a model may repeat in place of an answer."""
 
 REPEATED = 0.8
-OF_SUMMARY = 0.95  # Thai questions repeat a sentence of the passage but for a word
+OF_SUMMARY = 1.0  # Thai questions repeat a sentence of the passage but for a word
 SHORTEST_REPEAT = 30  # letters; names and short phrases may stand in both
 
 
@@ -314,7 +314,7 @@ def repeats(text: str, source: str, most: float = REPEATED) -> bool:
     if len(a) < SHORTEST_REPEAT:
         return False
     size = SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
-    return size >= SHORTEST_REPEAT and size > most * len(a)
+    return size >= SHORTEST_REPEAT and size >= most * len(a)
 
 
 SHORTER, SMALLEST_SHARE = 0.7, 0.1
