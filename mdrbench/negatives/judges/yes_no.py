@@ -130,7 +130,9 @@ class YesNoJudge:
         ids: list[int] = tokenizer.encode(word, add_special_tokens=False)
         if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
             raise DataError(
-                f"'{word}' is not one token of the model", where=str(self.files.path), mend="set judge.yes and judge.no"
+                f"'{word}' is not one token of the model",
+                where=str(self.files.path),
+                mend="set negatives.judge.yes and negatives.judge.no",
             )
         return ids[0]
 
