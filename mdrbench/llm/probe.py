@@ -70,7 +70,7 @@ def _explain(
     if question.logprobs and not answer.logprobs:
         raise SetupError(
             f"{chat.endpoint.url} gives no log probabilities",
-            mend="set answer: grades, or use a server that gives top_logprobs",
+            mend="set answer: grades, or use a server that gives log probabilities",
         )
     said = f"{answer.text[:200]!r}, finish {answer.finish}"
     if answer.finish == "length":

@@ -313,6 +313,8 @@ def repeats(text: str, source: str, most: float = REPEATED) -> bool:
     a, b = folded(text), folded(source)
     if len(a) < SHORTEST_REPEAT:
         return False
+    if most >= 1:
+        return a in b
     size = SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
     return size >= SHORTEST_REPEAT and size >= most * len(a)
 
