@@ -251,6 +251,7 @@ PARTS: dict[str, Part] = {
         _no_round_trip,
         lambda complete: ["negatives.round_trip=false"],
         within=("generation", "stage-2"),
+        beyond=True,
     ),
     "mift": Part(
         "without tuning of the generator",
