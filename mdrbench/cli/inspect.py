@@ -121,6 +121,10 @@ def compare(
     one_seed: Annotated[
         bool, typer.Option("--one-seed", help="Compare these two results alone, not all seeds that both have.")
     ] = False,
+    as_training: Annotated[
+        bool,
+        typer.Option("--as-training", help="Check A as one more training of B: are score and steps in the spread?"),
+    ] = False,
     power: Annotated[bool, typer.Option("--power", help="Say which differences could have been found.")] = False,
     results: Results = Path("results"),
     as_json: AsJson = False,
@@ -140,6 +144,9 @@ def compare(
     from mdrbench.results import comparison
 
     path_a, path_b = result_files.find(results, a), result_files.find(results, b)
+    if as_training:
+        _check_training(path_a, path_b, measure, as_json)
+        return
     for option, value, known in (("test", test, inference.TESTS), ("correction", correction, inference.CORRECTIONS)):
         if value not in known:
             raise UsageError(f"--{option} {value}: unknown", mend=did_you_mean(value, list(known)))
@@ -151,6 +158,21 @@ def compare(
         print_json({**rows, "average": compared.average._asdict(), "detectable": compared.average.detectable()})
     else:
         tables.print_comparison(tables.console(), compared, power=power)
+
+
+def _check_training(handed_in: Path, reference: Path, measure: str, as_json: bool) -> None:
+    import dataclasses
+
+    from mdrbench.cli import tables
+    from mdrbench.results import training_check
+
+    checked = training_check.check(handed_in, reference, measure)
+    if as_json:
+        print_json({**dataclasses.asdict(checked), "passed": checked.passed})
+    else:
+        tables.print_training_check(tables.console(), checked)
+    if not checked.passed:
+        raise typer.Exit(6)
 
 
 def doctor(cache: Cache = None, as_json: AsJson = False) -> None:

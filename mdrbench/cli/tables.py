@@ -16,6 +16,7 @@ from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import Cell, Result
 from mdrbench.results.comparison import Comparison
+from mdrbench.results.training_check import TrainingCheck
 
 
 def console() -> Console:
@@ -198,6 +199,22 @@ def print_comparison(out: Console, compared: Comparison, *, power: bool = False)
         for m in compared.moved:
             moved.add_row(m.lang, m.qid, f"{m.a:.4f}", f"{m.b:.4f}", m.query)
         out.print(moved)
+
+
+def print_training_check(out: Console, checked: TrainingCheck) -> None:
+    """Print a training beside the spread of the reference trainings."""
+    title = f"{checked.measure}: one training against {checked.seeds} reference trainings"
+    table = new_table(title, "", ["score", "mean", "one more seed", "p corrected", ""], left=("",))
+    for row in checked.scores:
+        ends = f"{row.low:.4f}, {row.high:.4f}"
+        said = "within" if row.within else "outside"
+        table.add_row(row.place, f"{row.value:.4f}", f"{row.mean:.4f}", ends, f"{row.p_corrected:.4f}", said)
+    out.print(table)
+    expected = " to ".join(str(steps) for steps in dict.fromkeys((*checked.expected[:1], *checked.expected[-1:])))
+    out.print(f"steps: {checked.steps if checked.steps is not None else 'not recorded'}; reference: {expected}")
+    out.print(
+        "passed: as one more seed of the reference" if checked.passed else "FAILED: not as the reference trainings"
+    )
 
 
 def human_bytes(count: float) -> str:

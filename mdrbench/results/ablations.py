@@ -85,7 +85,7 @@ class Counts(StrictModel):
     queries: int = Field(description="training queries with a positive")
     mined: int = Field(description="candidates before judging")
     judged: int = Field(description="candidates that a judge was asked about")
-    dropped: int = Field(description="candidates that the judge took out, or that another choice left out")
+    dropped: int = Field(description="candidates that the judge took out")
     generated: int = Field(description="negatives from generated queries")
     negatives: int = Field(description="negatives of all queries in the end")
     passages_a_step: int = Field(description="positives and hard negatives that a training step encodes")

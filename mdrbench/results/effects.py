@@ -108,6 +108,8 @@ def _counts(result: Result, langs: list[str]) -> Counts | None:
 
     mined, kept = total("negatives", "mine"), total("negatives", "unjudged", "judge", "mine")
     of_judge = total("candidates", "judge")
+    if any("unjudged" in one for one in stages):  # the judge was asked for how many to keep, and for nothing else
+        mined, of_judge = kept, 0
     batch, hard = training["batch_size"], training["negatives"] if (result.system.recipe or {}).get("negatives") else 0
     last = ("top_up", "unjudged", "judge", "mine", "pair")
     return Counts(

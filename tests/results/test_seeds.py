@@ -8,8 +8,9 @@ from scipy import stats
 from support.project import PROJECT
 
 from mdrbench import results
+from mdrbench.core.errors import DataError
 from mdrbench.evaluation import inference
-from mdrbench.results import comparison, seeds
+from mdrbench.results import comparison, seeds, training_check
 from mdrbench.results.seeds import Seeds
 
 SAMPLE = PROJECT / "results" / "sample" / "boosted-sample.json"
@@ -59,3 +60,41 @@ def test_all_pairs_are_tested_over_topics_and_shared_seeds():
     alone = [{None: [x]} for x in (plain[None][0], once[Seeds(42, 0)][0])]
     reference = stats.ttest_rel(plain[None][0], once[Seeds(42, 0)][0]).pvalue
     assert comparison.all_pairs(alone).p[0, 1] == pytest.approx(reference)
+
+
+def trainings(root, averages, steps=4):
+    """Results of one recipe with other seeds, whose scores of two languages are set."""
+    paths = []
+    for seed, score in enumerate(averages):
+        result = reseeded(results.read(SAMPLE), seed)
+        result.languages = {lang: result.languages[lang] for lang in ("fi", "sw")}
+        for lang in ("fi", "sw"):
+            result.languages[lang].scores["nDCG@10"].value = score
+        for training in result.trainings.values():
+            training.facts["steps"] = steps
+        result.averages = []
+        folder = root / "sample" / ("variants" if seed else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        paths.append(folder / (f"boosted-sample-{seed}.json" if seed else "boosted-sample.json"))
+        paths[-1].write_text(results.dump(result))
+    return paths
+
+
+def test_a_training_is_checked_against_the_spread_of_reference_trainings(tmp_path, cli):
+    reference, *_ = trainings(tmp_path / "reference", [0.50, 0.52, 0.51, 0.53])
+    [_, _, _, _, good] = trainings(tmp_path / "good", [0, 0, 0, 0, 0.52])
+    [_, _, _, _, bad] = trainings(tmp_path / "bad", [0, 0, 0, 0, 0.40])
+    [_, _, _, _, short] = trainings(tmp_path / "short", [0, 0, 0, 0, 0.52], steps=2)
+    known = np.array([0.50, 0.52, 0.51, 0.53])
+    half = stats.t.ppf(0.975, 3) * known.std(ddof=1) * np.sqrt(1 + 1 / 4)
+    found = training_check.check(good, reference, "nDCG@10")
+    assert (found.seeds, found.steps, found.expected, found.passed) == (4, 4, [4], True)
+    assert [score.place for score in found.scores] == ["average", "fi", "sw"]
+    assert (found.scores[0].low, found.scores[0].high) == pytest.approx((known.mean() - half, known.mean() + half))
+    assert not training_check.check(bad, reference, "nDCG@10").passed
+    assert not training_check.check(short, reference, "nDCG@10").passed
+    with pytest.raises(DataError, match="has 1 reference trainings"):
+        training_check.check(good, trainings(tmp_path / "one", [0.5])[0], "nDCG@10")
+    done = cli("compare", str(bad), str(reference), "--as-training")
+    assert done.returncode == 6
+    assert "FAILED: not as the reference trainings" in done.stdout
