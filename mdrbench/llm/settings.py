@@ -26,15 +26,17 @@ class Settings(MemberConfig):
     )
     api_key_env: str | None = Field(default=None, description="environment variable with the key; None: OPENAI_API_KEY")
     temperature: float | None = Field(default=0.0, ge=0, description="None: not sent, so the endpoint decides")
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_p: float | None = Field(default=None, gt=0, le=1, description="nucleus of the sampling; None: not sent")
     max_tokens: int = Field(default=512, ge=1, description="most tokens of an answer, with its reasoning")
     seed: int | None = Field(default=0, description="None: not sent; votes and repeated questions use other seeds")
     extra: dict[str, Any] = Field(default_factory=dict, description="more fields for the body of the request")
     passage_chars: int = Field(default=8000, ge=1, description="characters of a passage that the model sees")
     reasks: int = Field(default=2, ge=0, description="how often an unreadable answer is asked for again")
-    length_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    length_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", description="the field of the request that holds max_tokens"
+    )
     concurrency: int = Field(default=8, ge=1, le=1024, description="requests at the same time")
-    timeout_s: float = Field(default=120.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0, description="seconds that a request may take; grows if it must")
     retries: int = Field(
         default=6, ge=0, description="retries of a request after 429, 5xx, a timeout or a lost connection"
     )

@@ -138,7 +138,9 @@ class Config(chat_settings.Settings):
     """
 
     max_tokens: int = Field(default=64, ge=1, description="tokens of a verdict; more if the model reasons")
-    response_format: Literal["text", "json_object", "json_schema"] = "json_object"
+    response_format: Literal["text", "json_object", "json_schema"] = Field(
+        default="json_object", description="the form that the endpoint holds the model to"
+    )
     votes: int = Field(default=1, ge=1, description="answers per pair, each with its own seed")
     answer: Literal["grades", "logprob"] = Field(
         default="grades", description="two grades as JSON, or the probability of yes"
