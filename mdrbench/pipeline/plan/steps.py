@@ -34,7 +34,7 @@ VERSIONS = {
     "unjudged": 1,
     "generate": 1,
     "top_up": 1,
-    "agreement": 2,
+    "agreement": 3,
     "pair": 1,
     "label": 1,
     "teach": 1,
