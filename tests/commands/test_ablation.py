@@ -595,10 +595,11 @@ def test_the_table_shows_differences_names_and_what_is_not_there(whole, capsys):
     shown = capsys.readouterr().out
     weights = next(v for v in ablated.found.variants if v.label == "without weights")
     average = weights.average["nDCG@10"]
-    [row, languages] = [line for line in shown.splitlines() if line.strip().startswith("without weights")]
+    [row, languages, counts] = [line for line in shown.splitlines() if line.strip().startswith("without weights")]
     assert f"{average.score:.4f}" in row
     assert f"{average.difference:+.4f}" in row
     assert f"{weights.languages['en']['nDCG@10'].difference:+.4f}" in languages
+    assert counts.split()[-7:] == [f"{count:,}" for count in weights.counts.model_dump().values()]
     assert "without stage 3: also base + stage 1" in shown
     assert "not in this recipe: without generation: it generates nothing" in shown
 

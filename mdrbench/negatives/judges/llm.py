@@ -152,7 +152,7 @@ class Config(chat_settings.Settings):
     def _consistent_answers(self) -> Config:
         if self.answer == "logprob" and self.votes > 1:
             raise ValueError("votes above 1 need answer: grades; the probability is the same each time")
-        if self.answer == "grades" and "cutoffs" in self.model_fields_set:
+        if self.answer == "grades" and self.cutoffs != type(self).model_fields["cutoffs"].default:
             raise ValueError("cutoffs need answer: logprob")
         return self
 
