@@ -47,9 +47,9 @@ def test_a_written_run_reads_back_with_every_float32_bit(tmp_path_factory, hits)
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     run = {"q": [Hit("b", 0.25), Hit("a", 0.5)]}
     for name in ("one", "two"):
-        trec.write_run(tmp_path / name, run, "tag")
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert gzip.decompress((tmp_path / "one").read_bytes()) == b"q Q0 a 1 0.5 tag\nq Q0 b 2 0.25 tag\n"
+        trec.write_run(tmp_path / f"{name}.gz", run, "tag")
+    assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
+    assert gzip.decompress((tmp_path / "one.gz").read_bytes()) == b"q Q0 a 1 0.5 tag\nq Q0 b 2 0.25 tag\n"
 
 
 @pytest.mark.parametrize(

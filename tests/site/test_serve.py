@@ -38,7 +38,7 @@ def test_serve_answers_this_machine_only_and_builds_again_when_results_change(tm
         with pytest.raises(urllib.error.HTTPError, match="403"):
             fetch(server.address, Host="evil.example")
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            fetch(f"{server.address}docs/")
+            fetch(f"{server.address}nowhere/")
         before = fetch(f"{server.address}.mdrbench-site")
         save(tmp_path / "results", measured(schema_version=9), name="broken")
         save(tmp_path / "results", measured(system={"name": "later", "summary": ""}), name="broken")
