@@ -70,6 +70,7 @@ def serving():
     finally:
         server.terminate()
         server.wait(30)
+        server.stdout.close()
 
 
 @pytest.fixture
