@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mdrbench.core.locks import file_lock, try_lock
@@ -49,7 +49,8 @@ def leased(root: Path) -> set[str]:
     for path in (root / FOLDER).glob("*"):
         file = try_lock(path)
         if file is None:
-            keys.update(path.read_text(encoding="utf-8").split())
+            with suppress(FileNotFoundError):  # its command has ended since
+                keys.update(path.read_text(encoding="utf-8").split())
         else:
             path.unlink(missing_ok=True)
             file.close()

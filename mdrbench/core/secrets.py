@@ -23,6 +23,12 @@ _USER = re.compile(r"(?<=://)[^/?#\s'\"]+@")
 _HOST = re.compile(r"(?<=://)(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d+)?")
 _HEADER = re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}")
 
+_QUERY = re.compile(r"([?&][\w-]*(?:key|token|secret|password|signature)=)[^&\s'\"]+", re.IGNORECASE)
+_NAMED = re.compile(
+    r"\b((?:x-)?api[-_]?key|(?:access|auth)[-_]token|secret|password)(['\"]?\s*[=:]\s*['\"]?)[^\s'\"&,;{}]{8,}",
+    re.IGNORECASE,
+)
+
 _remembered: set[str] = set()
 
 Value = TypeVar("Value")
@@ -37,8 +43,9 @@ def remember(secret: str) -> None:
 def redact(text: str) -> str:
     """Replace keys and passwords in a text by ``***``.
 
-    These are: user and password of a URL, bearer and basic tokens, values given to :func:`remember`, and the values of
-    environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD.
+    These are: user, password and keys of a URL, bearer and basic tokens, headers and fields such as ``api-key``, values
+    given to :func:`remember`, and the values of environment variables whose names end in KEY, TOKEN, SECRET or
+    PASSWORD.
 
     >>> redact("http://me:pass@host/v1")
     'http://***@host/v1'
@@ -47,6 +54,7 @@ def redact(text: str) -> str:
         for form in (secret, quote(secret, safe="")):
             text = text.replace(form, HIDDEN)
     text = _HEADER.sub(rf"\1 {HIDDEN}", text)
+    text = _NAMED.sub(rf"\1\2{HIDDEN}", _QUERY.sub(rf"\1{HIDDEN}", text))
     return _USER.sub(f"{HIDDEN}@", text)
 
 

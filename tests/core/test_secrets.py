@@ -14,6 +14,13 @@ from mdrbench.core.secrets import published, redact, redacted
         ("negatives.judge.base_url=https://token@host", "negatives.judge.base_url=https://***@host"),
         ("Authorization: Bearer sk-12345678", "Authorization: Bearer ***"),
         ("Basic bWU6aHVudGVyMjI=", "Basic ***"),
+        ("https://host/v1?x=1&api_key=zzzz-1234&y=2", "https://host/v1?x=1&api_key=***&y=2"),
+        ("x-api-key: 1234567890abcdef", "x-api-key: ***"),
+        ("{'password': 'hunter22!'}", "{'password': '***'}"),
+        (
+            "set api_key_env=OPENAI_API_KEY, max_tokens: 12345678",
+            "set api_key_env=OPENAI_API_KEY, max_tokens: 12345678",
+        ),
         ("write to me@example.org, see http://host/@me", "write to me@example.org, see http://host/@me"),
         ("Basic principles of Bearer bonds", "Basic *** of Bearer bonds"),
     ],

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.project import PROJECT
 
+from mdrbench.core import leases
 from mdrbench.core.errors import UsageError
 from mdrbench.core.locks import file_lock
 from mdrbench.core.store import Store, key_of, seal_of
@@ -100,6 +101,18 @@ def test_steps_that_a_running_command_needs_are_kept(store):
 
 def _collect(root: Path) -> None:
     caching.collect(Store(root), 0, None, dry_run=False)
+
+
+def test_a_lease_that_ends_while_it_is_read_protects_nothing(store, monkeypatch):
+    folder = store.root / leases.FOLDER
+    folder.mkdir()
+    (folder / "lease").write_text("key\n")
+
+    def held_and_gone(path):
+        path.unlink()
+
+    monkeypatch.setattr(leases, "try_lock", held_and_gone)
+    assert leases.leased(store.root) == set()
 
 
 def test_garbage_collectors_side_by_side_do_not_crash(store):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 import urllib.error
 import urllib.request
@@ -58,7 +59,10 @@ def test_serve_refuses_hostile_paths_and_links_that_leave_the_site(tmp_path, wat
         (tmp_path / "public" / "link.html").symlink_to(tmp_path / "secret.html")
         (tmp_path / "public" / "folder").symlink_to(tmp_path, target_is_directory=True)
         (tmp_path / "public" / "inside.html").symlink_to(tmp_path / "public" / "index.html")
-        for path in ("%00", "index.html%00", "link.html", "folder/secret.html", "..%2fsecret.html", "a" * 5000):
+        (tmp_path / "public" / "loop.html").symlink_to(tmp_path / "public" / "loop.html")
+        os.mkfifo(tmp_path / "public" / "pipe.html")
+        outside = ("link.html", "folder/secret.html", "..%2fsecret.html")
+        for path in ("%00", "index.html%00", *outside, "a" * 5000, "loop.html", "pipe.html"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 fetch(f"{server.address}{path}")
         assert "mdrbench" in fetch(f"{server.address}inside.html")

@@ -54,7 +54,9 @@ class _Handler(SimpleHTTPRequestHandler):
             path = Path(self.translate_path(self.path)).resolve(strict=True)
             if path.is_dir() and self.path.endswith("/"):
                 path = (path / "index.html").resolve(strict=True)
-        except (OSError, ValueError):  # absent, too long, or with a null byte
+        except (OSError, ValueError, RuntimeError):  # absent, too long, with a null byte, or a link to itself
+            return None
+        if not (path.is_file() or path.is_dir()):  # a pipe would never end
             return None
         return path if path.is_relative_to(Path(self.directory).resolve()) else None
 
