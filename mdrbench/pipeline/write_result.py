@@ -164,6 +164,7 @@ def _language(
     corpus, topics = lineage["corpus"]["facts"], lineage["topics"]["facts"]
     run = lineage[plan.by_language[lang].run.stage]["facts"]
     javas = [entry["facts"]["java"] for entry in lineage.values() if "java" in entry["facts"]]
+    halved = _halved_budget(run["conventions"], lineage)
     sources = {path: sha for step in plan.by_language[lang].steps for path, sha in step.sources.items()}
     dataset = DatasetRecord(
         fingerprint=corpus["fingerprint"],
@@ -181,6 +182,7 @@ def _language(
         conventions={
             **run["conventions"],
             **({"recall_against_exact": run["recall"]} if "recall" in run else {}),
+            **({"batch_tokens_after_halving": halved} if halved else {}),
             "java": javas[0] if javas else None,
             "search_depth": plan.recipe.search.depth,
             "judged_topics_without_hits": evaluated.facts["without_hits"],
@@ -190,6 +192,12 @@ def _language(
         files=files,
         command=published(command),
     )
+
+
+def _halved_budget(conventions: dict[str, Any], lineage: dict[str, dict[str, Any]]) -> int | None:
+    """Return the tokens of a batch after a GPU ran out of memory, which can change last bits; None if none did."""
+    used = [entry["facts"]["batch_tokens"] for entry in lineage.values() if "batch_tokens" in entry["facts"]]
+    return min((one for one in used if one < conventions.get("batch_tokens", 0)), default=None)
 
 
 def _step(entry: dict[str, Any], environments: dict[str, dict[str, Any]]) -> StepRecord:

@@ -162,8 +162,10 @@ def test_a_batch_too_large_for_memory_is_halved(reranker, monkeypatch):
 
     monkeypatch.setattr(CrossEncoder, "predict", small)
     expected = [grade(1 / (1 + np.exp(-score)), 0.3, 0.7) for score in logits(reranker)]
-    assert judged(cross(reranker), SCORED) == expected
+    judge = cross(reranker)
+    assert judged(judge, SCORED) == expected
     assert sizes == [5, 2, 2, 1]
+    assert judge.facts()["batch_size_after_halving"] == 2
 
 
 def test_a_score_that_is_no_number_is_unreadable(tmp_path):

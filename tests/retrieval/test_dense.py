@@ -12,10 +12,13 @@ from support.models import TEXTS
 from support.plans import planned_step
 
 from mdrbench import recipe
+from mdrbench.commands.run import run_plans
 from mdrbench.core import environment
 from mdrbench.core.errors import SetupError, StepError, UsageError
 from mdrbench.core.members import Member
+from mdrbench.core.store import Store
 from mdrbench.core.types import Passage
+from mdrbench.data.access import open_dataset
 from mdrbench.pipeline import runner
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.retrieval import unpadded_bert, vectors
@@ -90,6 +93,39 @@ def test_embeddings_do_not_depend_on_batches_or_windows(tiny_model):
     windows = [encoder(tiny_model).encode_passages(TEXTS * n, lambda done: None) for n in (3, 2)]
     assert whole == pytest.approx(small, abs=1e-6)
     assert np.concatenate(windows) == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.medium
+def test_a_batch_that_memory_does_not_hold_is_halved_and_the_result_says_so(tiny_models, tmp_path, monkeypatch):
+    """The padded path on a CPU, with the error that torch raises when the memory of a GPU runs out."""
+    import torch
+    from transformers import DistilBertModel
+
+    whole, sizes = DistilBertModel.forward, []
+
+    def small(self, input_ids, **options):
+        sizes.append(tuple(input_ids.shape))
+        if input_ids.numel() > 128:
+            raise torch.OutOfMemoryError
+        return whole(self, input_ids=input_ids, **options)
+
+    expected = encoder(tiny_models["DistilBert"]).encode_queries(TEXTS * 9)
+    monkeypatch.setattr(DistilBertModel, "forward", small)
+    halved = encoder(tiny_models["DistilBert"])
+    assert halved.encode_queries(TEXTS * 9) == pytest.approx(expected, abs=1e-6)
+    assert halved.facts()["batch_tokens"] < 8192
+    assert sum(rows for rows, length in sizes if rows * length <= 128) == len(TEXTS) * 9
+
+    store = Store(tmp_path / "store")
+    name = write_recipe(tmp_path, tiny_models["DistilBert"])
+    plan = plan_recipe(recipe.load(name), open_dataset("sample"), ["sw"], "dev", store, [])
+    [(_, result)], error = run_plans([plan], store, tmp_path / "results", "mdrbench run", quiet=True)
+    assert error is None
+    conventions = result.languages["sw"].conventions
+    assert conventions["batch_tokens"] == 8192
+    assert conventions["batch_tokens_after_halving"] == min(
+        store.find(*step.ref).facts["batch_tokens"] for step in plan.steps() if step.stage in ("index", "search")
+    )
 
 
 def test_texts_are_cut_at_the_stated_length(tiny_model):

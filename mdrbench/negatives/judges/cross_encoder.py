@@ -134,9 +134,13 @@ class CrossEncoderJudge:
         return result
 
     def facts(self) -> dict[str, Any]:
-        """Pairs judged by grade, those without a finite score as unreadable; device and precision."""
+        """Pairs judged by grade, those without a finite score as unreadable; device and precision.
+
+        The size of a batch is added if it was halved: padding changes the last digits of a score.
+        """
         used = cutoffs_facts(self.config.cutoffs, self._tally.langs)
-        return {**self._tally.facts(), "device": self.device, "precision": self.precision, **used}
+        halved = {"batch_size_after_halving": self._batch_size} if self._batch_size < self.config.batch_size else {}
+        return {**self._tally.facts(), "device": self.device, "precision": self.precision, **used, **halved}
 
 
 def _count_on(progress: Callable[[int], None], before: int, done: int) -> None:

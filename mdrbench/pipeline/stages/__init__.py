@@ -95,7 +95,8 @@ def search(job: Job) -> Facts:
         run, facts = retriever.search_structure(job.index(), job.inputs["structure"], queries, depth)
     else:
         run = retriever.search(job.scope, job.indexes(), queries, depth)
-    return {**_write_run(job, run), **facts}
+    encoded = retriever.encoder.facts() if queries and hasattr(retriever, "encoder") else {}
+    return {**_write_run(job, run), **facts, **encoded}
 
 
 def fuse(job: Job) -> Facts:
