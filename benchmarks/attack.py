@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attack_edits
-from attack_inputs import INPUTS
+from attack_inputs import INPUTS, save_model
 
 PROJECT = Path(__file__).resolve().parents[1]
 SAMPLE = PROJECT / "results" / "sample"
@@ -56,17 +56,28 @@ RUNS = {
     "report": ("report", "--out", "site"),
 }
 TRAINED = {
-    "train": ("run", "boosted-sample", "--data", "sample", "--langs", "sw", "--set", "training.steps=2", "--quiet"),
-    "ablate": (
-        *("ablate", "boosted-sample", "--data", "sample", "--langs", "sw", "--set", "training.steps=2"),
-        *("--no-judge", "--quiet"),
-    ),
+    "train": ("run", "../tiny.yaml", "--data", "sample", "--langs", "sw", "--quiet"),
+    "ablate": ("ablate", "../tiny.yaml", "--data", "sample", "--langs", "sw", "--no-judge", "--quiet"),
 }
-"""These need the model me5-small."""
+"""They train the tiny model of :func:`save_recipe`."""
+
+TINY = """
+summary: hard negatives, a judge and a training on a tiny model
+retriever: {name: dense, encoder: {name: transformer, model: MODEL, pooling: mean, normalize: true,
+  query_length: 16, passage_length: 32, precision: fp32}}
+negatives: {mining: {name: random, k: 6, depth: 8}, judge: {name: replay, ungraded: about-something-else}, size: 5}
+training: {steps: 6, batch_size: 4, negatives: 2, domains: {name: none}, precision: fp32, save_every: 2}
+"""
+
+
+def save_recipe(folder: Path) -> None:
+    """Write ``tiny.yaml`` and its model, to be named from a folder inside."""
+    model = save_model(folder / "model", "Bert")
+    (folder / "tiny.yaml").write_text(TINY.replace("MODEL", str(model)))
 
 
 def bits(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every kept run and table of scores, and what each result says apart from times."""
+    """Return the SHA-256 of every kept run, table of scores and log of a training."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((folder / "results").rglob("*.gz"))
@@ -81,12 +92,15 @@ def kills(count: int, rng: random.Random, trained: bool) -> list[str]:
         peace = Path(scratch) / "peace"
         took = {}
         peace.mkdir()
+        if trained:
+            save_recipe(Path(scratch))
         for name, words in works.items():
             start = time.monotonic()
             done = run(peace, *words)
             took[name] = time.monotonic() - start
             if done.returncode:
                 return [f"{name} fails without an attack: {done.stderr[-300:]}"]
+            print(f"{name} without an attack: {took[name]:.0f} s", flush=True)
         expected = bits(peace)
         folder = Path(scratch) / "war"
         for number in range(count):
@@ -104,6 +118,7 @@ def kills(count: int, rng: random.Random, trained: bool) -> list[str]:
                 killed[name] += 1
             if number % 10 == 9 or number == count - 1:
                 faults += [f"after {number + 1} kills: {text}" for text in _aftermath(folder, works, expected)]
+                print(f"kills: {sum(killed.values())} of {number + 1} tries, {len(faults)} faults", flush=True)
     print(f"kills: {sum(killed.values())} ({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))})")
     return faults
 
@@ -263,17 +278,19 @@ def writers(rounds: int, rng: random.Random, trained: bool) -> list[str]:
     faults = []
     langs = ("ar", "fi", "sw")
     with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
-        warm = Path(scratch)
+        warm = Path(scratch) / "warm"
+        warm.mkdir()
         run(warm, *RUNS["run"])
         if trained:
-            run(warm, *TRAINED["ablate"], "--stage-off", "2")
+            save_recipe(Path(scratch))
+            run(warm, *TRAINED["ablate"], "--no-training")
         for number in range(rounds):
             shutil.rmtree(warm / "results", ignore_errors=True)
             wanted = [("run", "bm25", "--data", "sample", "--langs", lang, "--quiet") for lang in langs]
             wanted += [("cache", "gc", "--older-than", "0.0001")] * 2
             if trained:
-                base = TRAINED["ablate"][:-2]
-                wanted += [(*base, "--no-judge", "--quiet"), (*base, "--stage-off", "2", "--quiet")]
+                both = TRAINED["ablate"]
+                wanted += [both, tuple(word.replace("--no-judge", "--no-training") for word in both)]
             rng.shuffle(wanted)
             started = []
             for words in wanted:
@@ -289,6 +306,7 @@ def writers(rounds: int, rng: random.Random, trained: bool) -> list[str]:
                 if process.returncode:
                     faults.append(f"round {number}: {' '.join(words)} ends with {process.returncode}: {said[-200:]}")
             faults += [f"round {number}: {text}" for text in _lost(warm, langs, trained)]
+            print(f"concurrent writers: round {number}, {len(faults)} faults", flush=True)
     print(f"concurrent writers: {rounds} rounds of {len(wanted) if rounds else 0} processes, {len(faults)} faults")
     return faults
 
@@ -312,16 +330,19 @@ def _lost(folder: Path, langs: tuple[str, ...], trained: bool) -> Iterator[str]:
 # -- hostile inputs ----------------------------------------------------------------------------------------------------
 
 
-def inputs() -> list[str]:
+def inputs(named: str) -> list[str]:
     """Run every hostile input; each must end with its exit code and without a traceback."""
     faults = []
-    for hostile in INPUTS:
+    for hostile in [one for one in INPUTS if named in one.name]:
         with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
             folder = Path(scratch)
             words = hostile.make(folder)
             done = run(folder, *words)
             told = done.returncode == hostile.code and "Traceback" not in done.stderr
-            print(f"input: {hostile.name}: exit code {done.returncode}" + ("" if told else f", not {hostile.code}"))
+            print(
+                f"input: {hostile.name}: exit code {done.returncode}" + ("" if told else f", not {hostile.code}"),
+                flush=True,
+            )
             if not told:
                 faults.append(f"{hostile.name}: exit code {done.returncode}, not {hostile.code}: {done.stderr[-300:]}")
     return faults
@@ -333,14 +354,19 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=400)
     parser.add_argument("--forgeries", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--inputs", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--trained", action=argparse.BooleanOptionalAction, default=True, help="needs me5-small")
+    parser.add_argument("--inputs", default="", metavar="TEXT", help="only inputs whose name holds this; none: -")
+    parser.add_argument(
+        "--trained",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with trainings and ablations of a tiny model",
+    )
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     faults = edits(args.edits, rng) if args.edits else []
     faults += forged(args.forgeries, rng) if args.forgeries else []
-    faults += inputs() if args.inputs else []
+    faults += inputs(args.inputs) if args.inputs != "-" else []
     faults += writers(args.rounds, rng, args.trained) if args.rounds else []
     faults += kills(args.kills, rng, args.trained) if args.kills else []
     for fault in faults:

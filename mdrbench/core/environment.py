@@ -59,7 +59,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "memory_bytes": _memory_bytes(),
         "gpus": gpus(),
-        "git": _git_state(),
+        "git": git_state(),
     }
 
 
@@ -114,7 +114,7 @@ def gpus() -> list[str]:
     return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
-def _git_state() -> dict[str, Any] | None:
+def git_state() -> dict[str, Any] | None:
     """Return commit and dirty flag of the checkout that mdrbench runs from; None without a checkout or without git."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or not shutil.which("git"):

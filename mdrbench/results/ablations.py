@@ -168,6 +168,7 @@ class Ablation(SealedModel):
         default_factory=list, description="labels of recipes with the same score on every topic: one may do nothing"
     )
     absent: list[Absent] = Field(default_factory=list)
+    failed: list[str] = Field(default_factory=list, description="labels of variants that have no result: a step failed")
     command: str = Field(description="the last command that made variants of it")
 
     def label(self, one: Complete | Variant) -> str:
@@ -248,6 +249,8 @@ def merged(earlier: Ablation, new: Ablation) -> Ablation:
         both.names = _united(variant.names, both.names)
     new.variants = list(variants.values())
     new.complete.names = _united(earlier.complete.names, new.complete.names)
+    present = {name.label for variant in new.variants for name in variant.names}
+    new.failed = [label for label in dict.fromkeys([*earlier.failed, *new.failed]) if label not in present]
     new.absent = list({one.part: one for one in [*earlier.absent, *new.absent]}.values())
     return new
 

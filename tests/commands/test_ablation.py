@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -470,6 +472,22 @@ def test_a_second_call_adds_its_variants(tiny):
     assert "training.weights.alpha=0.45" in [name.label for name in again.complete.names]
 
 
+def test_ablations_side_by_side_lose_no_variant(tmp_path, monkeypatch):
+    """The committed ablation's variants, each stored by a thread of its own at once."""
+    root = shutil.copytree(PROJECT / "results" / "sample", tmp_path / "sample").parent
+    path = root / "sample" / "ablations" / "boosted-sample.json"
+    whole = ablation_results.read(path)
+    path.unlink()
+    monkeypatch.setattr(running_ablation.ablation_effects, "derive", lambda found, folder: time.sleep(0.01))
+    parts = [whole.model_copy(update={"variants": [variant]}, deep=True) for variant in whole.variants]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for _ in pool.map(lambda part: running_ablation.store_variants(path, part, root), parts):
+            pass
+    stored = ablation_results.read(path)
+    assert {variant.label for variant in stored.variants} == {variant.label for variant in whole.variants}
+    assert not [left for left in root.rglob(".*") if left.is_file()]
+
+
 @pytest.mark.slow
 def test_variants_of_another_recipe_or_of_other_languages_are_not_dropped_silently(tiny):
     with pytest.raises(
@@ -568,9 +586,10 @@ def test_a_variant_that_fails_stops_no_other(tiny, monkeypatch):
     assert ablated.failed == {"negatives.keep=not-relevant": ["en", "sw"]}
     assert "without weights" in [variant.label for variant in ablated.found.variants]
     assert "negatives.keep=not-relevant" not in [variant.label for variant in ablated.found.variants]
+    assert ablated.found.failed == ["negatives.keep=not-relevant"]
     monkeypatch.setitem(stages.STAGES, "judge", original)
     ablated, error = tiny.ablate(["weights"], vary=["negatives.keep=not-relevant"])
-    assert (ablated.failed, error) == ({}, None)
+    assert (ablated.failed, error, ablated.found.failed) == ({}, None, [])
 
 
 def test_without_the_complete_recipe_nothing_is_stored(tiny, monkeypatch):

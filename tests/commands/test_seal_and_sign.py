@@ -11,7 +11,7 @@ from support.project import PROJECT
 from support.recorded_results import edit, quick
 
 from mdrbench import results
-from mdrbench.commands.audit import ablation_claims, sealing, signatures, verification
+from mdrbench.commands.audit import ablation_claims, sealing, signatures, training_claims, verification
 from mdrbench.core.errors import DataError, UsageError
 from mdrbench.data.access import open_dataset
 from mdrbench.results import ablations
@@ -112,6 +112,73 @@ def test_a_contradiction_in_an_ablation_is_named_though_its_seal_was_computed_ag
     problems = "\n".join(map(str, found.problems))
     for text in said:
         assert text in problems
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("judge", "judge", "judged"), 1, "negatives.judge.judge.judged is not what the other counts give"),
+        (("judge", "eliminated_share"), 0.5, "negatives.judge.eliminated_share is not what the other counts give"),
+        (("judge", "agreement", "kappa"), 1.0, "negatives.judge.agreement.kappa is not what the other counts give"),
+        (("judge", "grades"), [], "negatives are not counts that mdrbench writes"),
+        (("mine", "queries"), -1, "negatives.mine.queries is negative"),
+    ],
+)
+def test_counts_of_negatives_that_contradict_each_other_are_named(place, value, said):
+    result = results.read(SAMPLE / "boosted-sample.json")
+    counts = result.languages["sw"].negatives
+    assert list(training_claims.negatives("sw", counts)) == []
+    inner = counts
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    assert said in [found.what for found in training_claims.negatives("sw", counts)]
+
+
+def test_facts_of_a_training_that_contradict_its_recipe_are_named():
+    result = results.read(SAMPLE / "boosted-sample.json")
+    [(name, training)] = result.trainings.items()
+    assert list(training_claims.training(name, training, result)) == []
+    training.facts["settings"]["learning_rate"] = 1.0
+    training.facts["versions"]["torch"] = "9"
+    training.domains["labelled"] = 1
+    assert [found.what for found in training_claims.training(name, training, result)] == [
+        f"training {name}: settings.learning_rate is not the recipe's",
+        f"training {name}: versions.torch is not its environment's",
+        f"training {name}: domains.labelled is not the sum of its domains",
+    ]
+
+
+@pytest.mark.medium
+def test_variants_that_were_dropped_together_with_their_files_are_named(tmp_path):
+    stored = shutil.copytree(SAMPLE, tmp_path / "sample") / "ablations" / "boosted-sample.json"
+    dropped = ablations.read(stored).variants[3]
+    expected = {f"'{name.label}' is not there, though its command makes it" for name in dropped.names}
+    edit(stored, lambda data: data["variants"].pop(3))
+    (tmp_path / "sample" / dropped.runs[0].result).unlink()
+    edit(tmp_path / "sample" / "boosted-sample.json", of_another_commit)
+    found = Verified(stored)
+    ablation_claims.check(stored, found)
+    assert expected.isdisjoint(problem.what for problem in found.problems)
+    assert {f"{one} today" for one in expected} <= {*found.unchecked}
+    edit(tmp_path / "sample" / "boosted-sample.json", without_a_checkout)
+    found = Verified(stored)
+    ablation_claims.check(stored, found)
+    assert expected <= {problem.what for problem in found.problems}
+    edit(stored, lambda data: data.update(failed=[dropped.label]))
+    found = Verified(stored)
+    ablation_claims.check(stored, found)
+    assert expected.isdisjoint(problem.what for problem in found.problems)
+
+
+def of_another_commit(data):
+    for environment in data["environments"].values():
+        environment["git"] = {"commit": "0" * 40, "dirty": False}
+
+
+def without_a_checkout(data):
+    for environment in data["environments"].values():
+        environment["git"] = None
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from support.recorded_results import LANGS, edit, kept, quick, rewrite
 
 from mdrbench.commands.audit import verification
 from mdrbench.core.errors import UsageError
+from mdrbench.core.store import key_of
 from mdrbench.data.access import open_dataset
 from mdrbench.data.datasets.sample import ROOT
 from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.data.record import DatasetRecord, write_record
 
 SAMPLE = open_dataset("sample")
 
@@ -80,6 +82,14 @@ def in_language(lang, *path):
         (lambda d: d["languages"]["sw"]["scores"].pop("MRR@10"), "sw MRR@10: the cell is missing"),
         (lambda d: d["languages"]["sw"]["files"].pop("run"), "sw: no run file is recorded"),
         (in_language("sw", "dataset", "judged_topics")(99), "sw: dataset.judged_topics: stored 99, derived 12"),
+        (in_language("sw", "conventions", "retriever_version")(7), "sw: step 'index' is not what the recipe and the"),
+        (in_language("sw", "conventions", "analyzer")("Better"), "sw: step 'index' is not what the recipe and the"),
+        (in_language("sw", "dataset", "files")({}), "sw: dataset.files lacks topics.miracl-v1.0-sw-dev.tsv and qrels"),
+        (in_language("sw", "steps", "search", "made_at")("2026- 1-28"), "sw: step 'search': made_at is not a time"),
+        (
+            in_language("sw", "conventions", "judged_topics_without_hits")(1),
+            "sw: conventions.judged_topics_without_hits",
+        ),
         (lambda d: d.update(schema_version=9), "schema version 9"),
         (lambda d: d.update(kind="published"), "a published result cannot be checked"),
     ],
@@ -87,6 +97,41 @@ def in_language(lang, *path):
 def test_what_is_said_of_the_scores_is_checked_without_the_data(results_root, spoil, said):
     edit(quick(results_root), spoil)
     assert any(said in str(problem) for problem in verify(results_root, None).problems)
+
+
+@pytest.mark.parametrize("stage", ["corpus", "topics", "index", "search", "evaluate"])
+def test_a_forged_key_of_a_step_is_named(results_root, stage):
+    edit(quick(results_root), lambda data: data["languages"]["sw"]["steps"][stage].update(key="ab" * 32))
+    [problem] = [one for one in verify(results_root, None).problems if f"'{stage}'" in one.what]
+    assert (problem.lang, problem.what) == (
+        "sw",
+        f"step '{stage}' is not what the recipe and the files lead to",
+    )
+
+
+def test_steps_of_another_mdrbench_are_not_called_forged(results_root):
+    def older(data):
+        [environment] = data["environments"].values()
+        environment["packages"]["mdrbench"] = "0.0.9"
+        key = key_of(environment)[:12]
+        data["environments"] = {key: environment}
+        for entry in data["languages"].values():
+            for step in entry["steps"].values():
+                step["environment"], step["key"] = key, "ab" * 32
+
+    edit(quick(results_root), older)
+    found = verify(results_root, None)
+    assert found.problems == []
+    assert "step keys were not derived again: made by mdrbench 0.0.9, this is 0.1.0" in found.unchecked
+
+
+def test_a_pool_that_is_called_the_full_corpus_is_named(results_root, tmp_path):
+    pool = MiraclFolder("sample", shutil.copytree(ROOT, tmp_path / "pool"))
+    write_record(pool.root, DatasetRecord(corpus_variant="pool-10", origin={"kind": "pool"}))
+    [problem, *_] = verify(results_root, pool).problems
+    assert (problem.what, problem.stored, problem.derived) == (
+        "evaluated.corpus_variant is not the data set's", "full", "pool-10",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["run", "topics"])

@@ -109,13 +109,18 @@ def run(
     if failed.pop(planned.choice.complete.label, None):
         raise error or DataError("The complete recipe has no scores.", mend="run the same command again")
     finished = [v for v in draft.variants if v.label not in failed]
-    found = draft.model_copy(update={"variants": finished})
-    with identity.writing(results_root, draft.dataset):
-        if (earlier := _earlier(path, draft)) is not None:
+    found = draft.model_copy(update={"variants": finished, "failed": [*failed]})
+    store_variants(path, found, results_root)
+    return Ablated(path, ablation_results.read(path), failed), error
+
+
+def store_variants(path: Path, found: Ablation, results_root: Path) -> None:
+    """Write an ablation with the variants that are stored already; ablations side by side lose none."""
+    with identity.writing(results_root, found.dataset):
+        if (earlier := _earlier(path, found)) is not None:
             found = ablation_results.merged(earlier, found)
         ablation_effects.derive(found, path.parent.parent)
         ablation_results.write(path, found)
-    return Ablated(path, ablation_results.read(path), failed), error
 
 
 def _done(plan: RecipePlan, lang: str, store: Store) -> bool:

@@ -2,8 +2,8 @@
 
 The complete recipe is read from its result file. Each variant must be the recipe that its names say: a label follows
 from the parts that are taken away, and the parts lead to the overrides and to the digest. A variant whose result lies
-among the variants was dropped from the ablation. A variant without a result may have failed, or an older mdrbench did
-not make it: that is told, and is not a problem.
+among the variants was dropped from the ablation. So was a variant that the ablation's own commands make, and that
+did not fail. What only another commit of mdrbench or a command in another file can tell about is not a problem.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
-from mdrbench import results
+from mdrbench import __version__, results
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.commands.ablation.parts import PAPER
+from mdrbench.commands.audit import step_keys
 from mdrbench.core.errors import MdrbenchError, UsageError
 from mdrbench.recipe import load
 from mdrbench.results import Result
@@ -48,7 +49,7 @@ def check(path: Path, found: Verified) -> None:
             found.problem(what, stored=was, derived=now)
     if complete.system.recipe is None:
         return
-    commands = {*stored.commands}
+    commands: set[str] = set()
     for run in runs:
         commands |= {one.command for one in results.read(folder / run.result).languages.values() if one.command}
     with tempfile.TemporaryDirectory(prefix="mdrbench-") as scratch:
@@ -58,14 +59,21 @@ def check(path: Path, found: Verified) -> None:
         try:
             present = [_digest(str(recipe), [*stored.overrides, *_own(one)]) for one in stored.entries]
             derived = _derived(str(recipe), stored, present, found)
-            asked = _asked(str(recipe), stored, sorted(commands), found)
+            asked = _asked(str(recipe), stored, stored.commands, found)
+            mentioned = _asked(str(recipe), stored, sorted(commands.difference(stored.commands)), found)
             left_out = list(_left_out(str(recipe), folder, stored, derived.keys() - {*present}))
         except MdrbenchError as error:
             found.unchecked.append(f"the variants' names could not be derived: {error.message}")
             return
-    for what in (*_names(stored, present, derived), *left_out):
+    missing = list(_missing(stored, present, asked))
+    dropped = [f"'{label}' is not there, though its command makes it" for label in missing]
+    maybe = [label for label in _missing(stored, present, mentioned) if label not in missing]
+    told = [f"'{label}' is not there; a command in the results makes it" for label in maybe]
+    if not _made_by_this(complete):
+        told, dropped = [*told, *(f"{one} today" for one in dropped)], []
+    for what in (*_names(stored, present, derived), *left_out, *dropped):
         found.problem(what, mend="run `mdrbench ablate` again")
-    found.unchecked += _missing(stored, present, asked)
+    found.unchecked += told
 
 
 def _own(one: Complete | Variant) -> list[str]:
@@ -184,12 +192,17 @@ def _words(command: str) -> dict[str, Any]:
 
 
 def _missing(stored: Ablation, present: list[str], asked: Derived) -> Iterator[str]:
-    """Yield the variants and names that the recorded commands make today and that the ablation lacks."""
+    """Yield the labels of the names that commands make today and that the ablation lacks, failed ones aside."""
     named = dict(zip(present, (one.names for one in stored.entries), strict=True))
     for digest, names in asked.items():
-        for name in names:
-            if name not in named.get(digest, []):
-                yield f"'{name.label}' is not there: it failed, was dropped, or an older mdrbench did not make it"
+        if not {name.label for name in names} & {*stored.failed}:
+            yield from (name.label for name in names if name not in named.get(digest, []))
+
+
+def _made_by_this(complete: Result) -> bool:
+    """Return whether the commands make the same variants today; another commit may know other parts."""
+    made = {one.get("packages", {}).get("mdrbench") for one in complete.environments.values()}
+    return made == {__version__} and not step_keys.of_another_commit(complete)
 
 
 def _left_out(recipe: str, folder: Path, stored: Ablation, absent: Collection[str]) -> Iterator[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mdrbench import results
+from mdrbench.commands.audit import training_claims
+from mdrbench.commands.audit.training_claims import Contradiction
 from mdrbench.core.environment import PACKAGES
 from mdrbench.core.errors import MdrbenchError
 from mdrbench.core.store import key_of
@@ -18,20 +21,10 @@ from mdrbench.pipeline import write_result
 from mdrbench.recipe import digest_of
 from mdrbench.recipe.merging import parse_overrides
 from mdrbench.recipe.schema import Evaluation
-from mdrbench.results import LanguageResult, Result
+from mdrbench.results import LanguageResult, Result, StepRecord
 
 ALWAYS = ("corpus", "topics", "evaluate")
 """Stages that every language of a recipe's result went through; its run is from ``search`` or ``fuse``."""
-
-
-class Contradiction(NamedTuple):
-    """Two parts of a file that cannot both be true."""
-
-    what: str
-    stored: Any = None
-    derived: Any = None
-    lang: str | None = None
-    mend: str = ""
 
 
 def contradictions(path: Path, result: Result) -> Iterator[Contradiction]:
@@ -59,6 +52,10 @@ def contradictions(path: Path, result: Result) -> Iterator[Contradiction]:
     yield from _recipe(result, system.recipe, evaluation)
     for lang, entry in result.languages.items():
         yield from _language(lang, entry, result)
+    for name, training in result.trainings.items():
+        for step_name, step in training.steps.items():
+            yield from _measured(step_name, step, f"training {name}")
+        yield from training_claims.training(name, training, result)
 
 
 def _same(what: str, stored: Any, derived: Any, lang: str | None = None) -> Iterator[Contradiction]:
@@ -141,7 +138,14 @@ def _language(lang: str, entry: LanguageResult, result: Result) -> Iterator[Cont
     if missing or not runs:
         yield Contradiction(f"has no step {', '.join(missing) or 'search'}", lang=lang, mend="run the recipe again")
     recipe = result.system.recipe or {}
+    for name, step in entry.steps.items():
+        yield from _measured(name, step, lang)
+    names = [f"{kind}.miracl-v1.0-{lang}-{result.split}.tsv" for kind in ("topics", "qrels")]
+    if entry.dataset is not None and (lacking := [name for name in names if name not in entry.dataset.files]):
+        yield Contradiction(f"dataset.files lacks {' and '.join(lacking)}", lang=lang, mend="run the recipe again")
     yield from _conventions(lang, entry, recipe, result)
+    if entry.negatives is not None:
+        yield from training_claims.negatives(lang, entry.negatives)
     depth = recipe.get("search", {}).get("depth")
     yield from _same("conventions.search_depth is not the recipe's", entry.conventions.get("search_depth"), depth, lang)
     trained = "training" in recipe
@@ -152,6 +156,20 @@ def _language(lang: str, entry: LanguageResult, result: Result) -> Iterator[Cont
         if key[:12] not in result.trainings:
             yield Contradiction(f"names training {key[:12]}, which the result lacks", lang=lang)
         yield from _same("conventions.trained_by is not the step", entry.conventions.get("trained_by"), key, lang)
+
+
+def _measured(name: str, step: StepRecord, place: str) -> Iterator[Contradiction]:
+    """Check the form of what was measured of a step: its values cannot be derived."""
+    try:
+        made = datetime.fromisoformat(step.made_at)
+    except ValueError:
+        made = None
+    if made is None or made.tzinfo is None:
+        yield Contradiction(f"step '{name}': made_at is not a time with its zone", step.made_at, lang=place)
+    if step.peak_of not in ("step", "process"):
+        yield Contradiction(f"step '{name}': peak_of is neither step nor process", step.peak_of, lang=place)
+    if step.seconds < 0 or step.peak_bytes < 0:
+        yield Contradiction(f"step '{name}': took less than nothing", lang=place)
 
 
 def _conventions(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import zlib
 from pathlib import Path
 
 from mdrbench.commands.audit import canonical
@@ -59,6 +62,15 @@ def run(found: Verified, result: Result, lang: str) -> Run | None:
     if wrong := canonical.differing_run_line(path, hits, tag):
         found.problem(wrong, file=path, lang=lang)
     return hits
+
+
+def last_step(log: Path) -> int | None:
+    """Return the last step in the kept log of a training, None if it cannot be read."""
+    try:
+        lines = gzip.decompress(log.read_bytes()).splitlines()
+        return max(int(line["step"]) for line in map(json.loads, lines) if line["kind"] == "train")
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+        return None
 
 
 def _path(found: Verified, result: Result, lang: str, kind: str) -> Path | None:

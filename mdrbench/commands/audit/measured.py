@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdrbench import results
-from mdrbench.commands.audit import claims, data_claims, kept_files, references
+from mdrbench.commands.audit import claims, data_claims, kept_files, references, step_keys
 from mdrbench.commands.audit.data_claims import Corpora, close
 from mdrbench.core.errors import DataError
 from mdrbench.data.miracl_layout import MiraclFolder
@@ -35,6 +35,8 @@ def verified(path: Path, dataset: MiraclFolder | None, corpora: Corpora | None) 
     dataset = _scope(found, result, dataset, corpora)
     for one in claims.contradictions(path, result):
         found.problem(one.what, lang=one.lang, stored=one.stored, derived=one.derived, mend=one.mend)
+    for place, what in step_keys.contradictions(result, found.unchecked):
+        found.problem(what, lang=place, mend="run the recipe again")
     groups = {}
     for lang in result.language_codes():
         scores = _language(found, result, lang, dataset, corpora)
@@ -55,6 +57,8 @@ def _scope(
         found.unchecked.append(f"runs were not re-scored: of '{result.dataset}', not '{dataset.name}'")
         dataset = None
     if dataset is not None:
+        stated = result.evaluated.corpus_variant
+        found.same("evaluated.corpus_variant is not the data set's", stated, dataset.corpus_variant)
         found.rescored = True
         found.corpus = corpora is not None
     if dataset is None or corpora is None:
@@ -70,6 +74,10 @@ def _language(
     entry = result.languages[lang]
     scores, queries = kept_files.topic_scores(found, result, lang)
     run = kept_files.run(found, result, lang)
+    if run is not None and scores is not None and result.system.recipe is not None:
+        stated = entry.conventions.get("judged_topics_without_hits")
+        without = sum(not run.get(qid) for qid in scores)
+        found.same("conventions.judged_topics_without_hits", stated, without, lang=lang)
     if dataset is not None:
         derived = data_claims.rescored(found, result, lang, run, dataset, corpora)
         if derived is not None and scores is not None:
@@ -131,5 +139,6 @@ def _trainings(found: Verified, result: Result) -> None:
         if "queries" in training.facts:
             languages = sorted(training.facts["queries"])
             found.same(f"the languages of training {name}", training.languages, languages)
-        if training.log is not None and kept_files.whole(found, training.log, None):
+        if training.log is not None and (log := kept_files.whole(found, training.log, None)):
+            found.same(f"the steps of training {name}", training.facts.get("steps"), kept_files.last_step(log))
             found.unchecked.append(f"the losses of training {name} were not derived again")

@@ -16,7 +16,7 @@ from mdrbench.evaluation import measures
 from mdrbench.pipeline.plan.negatives import canaries_step
 from mdrbench.pipeline.plan.planner import Planner
 from mdrbench.pipeline.plan.steps import Ref, Step, step
-from mdrbench.pipeline.plan.training import plan_training
+from mdrbench.pipeline.plan.training import check_batches, plan_training
 from mdrbench.recipe import Recipe
 
 BYTES_PER_SCORED_TOPIC = 35
@@ -79,7 +79,7 @@ def plan_recipe(
     """Plan a recipe.
 
     Raises:
-        DataError: a source file is missing.
+        DataError: a source file is missing, or the queries and their positives cannot fill a batch.
         UsageError: the recipe makes hard negatives but trains nothing, or its retriever cannot be trained.
     """
     planners = {lang: Planner(dataset, lang, store) for lang in languages}
@@ -87,6 +87,7 @@ def plan_recipe(
     groups: dict[str, Step] = {}
     if recipe.training is not None:
         groups, training = plan_training(recipe, recipe.training, planners)
+        check_batches(recipe.training, planners)
     elif recipe.negatives is not None:
         raise UsageError(
             f"'{recipe.name}' makes hard negatives but trains nothing on them",
@@ -94,7 +95,7 @@ def plan_recipe(
         )
     train = training[-1] if training else None
     by_language = {
-        lang: _plan_language(recipe, planner, split, train, groups.get(lang)) for lang, planner in planners.items()
+        lang: plan_language(recipe, planner, split, train, groups.get(lang)) for lang, planner in planners.items()
     }
     average = step(
         "average",
@@ -110,9 +111,15 @@ def _evaluation(recipe: Recipe) -> dict[str, Any]:
     return {**recipe.evaluation.model_dump(mode="json"), "depth": measures.DEPTH, "seed": recipe.seed}
 
 
-def _plan_language(
+def plan_language(
     recipe: Recipe, planner: Planner, split: str, train: Step | None, groups: Step | None
 ) -> LanguagePlan:
+    """Plan the ranking and the evaluation of one language after what its planner holds already.
+
+    Args:
+        train: the step that trains the retriever's encoder, if one does.
+        groups: the step with the language's finished groups, if it has negatives.
+    """
     canaries = canaries_step(recipe, planner)
     run = planner.ranking(recipe.retriever, split, recipe.search.depth, train=train)
     evaluate = planner.add(

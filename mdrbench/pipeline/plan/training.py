@@ -26,13 +26,11 @@ def plan_training(
 
     Raises:
         UsageError: the recipe's retriever is not a dense one.
-        DataError: the queries and their positives cannot fill a batch.
     """
     if recipe.retriever.name != "dense":
         raise UsageError(
             f"'{recipe.name}' trains, but its retriever is '{recipe.retriever.name}'", mend="train a dense retriever"
         )
-    check_batches(training, planners)
     groups = {lang: _groups(recipe, planner) for lang, planner in planners.items()}
     dataset = next(iter(planners.values())).dataset
     by_role = {f"groups {lang}": step.ref for lang, step in groups.items()}
