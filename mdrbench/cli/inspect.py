@@ -62,7 +62,7 @@ def show(
     changes: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a recipe with every default filled in, or the settings of a family's member.
+    """Print a whole recipe, or the settings of a member.
 
     Example: mdrbench show bm25 --set search.depth=1000
 

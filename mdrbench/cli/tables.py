@@ -113,7 +113,7 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict[str, Any]]:
     from mdrbench.pipeline.runner import needed
 
     by_ref = {step.ref: step for step in plan.steps()}
-    to_make, _ = needed(plan.targets(), by_ref, store)
+    to_make, _ = needed(plan.wanted(), by_ref, store)
     making = {step.ref for step in to_make}
     rows = []
     for step in plan.steps():

@@ -213,7 +213,7 @@ def explain(planned: Planned, store: Store) -> list[dict[str, Any]]:
 
 def _states(plans: list[RecipePlan], made: set[tuple[str, str]], store: Store) -> Iterator[dict[str, Any]]:
     by_ref = {step.ref: step for plan in plans for step in plan.steps()}
-    targets = [step for plan in plans for step in plan.targets()]
+    targets = [step for plan in plans for step in plan.wanted()]
     making = {step.ref for step in runner.needed(targets, by_ref, store)[0]}
     for ref, step in by_ref.items():
         state = (

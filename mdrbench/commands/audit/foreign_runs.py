@@ -41,9 +41,8 @@ def _as_runs(word: str, split: str, folder: Path) -> list[str]:
     if path.is_dir():
         files = sorted(path.glob(PREDICTIONS))
         if len(files) != 1:
-            mend = (
-                f"give one of {', '.join(file.name for file in files)}" if files else "run mteb with prediction_folder"
-            )
+            several = f"give one of {', '.join(file.name for file in files)}"
+            mend = several if files else "let mteb write its predictions into this folder"
             raise DataError(f"the folder has {len(files)} files {PREDICTIONS}", where=word, mend=mend)
         path = files[0]
     if path.suffix == ".json" and path.is_file():

@@ -284,8 +284,7 @@ def _score(path: Path, result: Result, dataset: MiraclFolder, checked: dict[str,
         queries = trec.read_topics(dataset.topics_file(lang, result.split))
         scores = measures.score_topics(one.run, qrels, names)
         run, topics = (beside / f"{lang}-{result.split}.{kind}" for kind in ("run.trec.gz", "topics.tsv.gz"))
-        with whole(run) as temporary:
-            trec.write_run(temporary, one.run, tag=result.system.name)
+        trec.write_run(run, one.run, tag=result.system.name)
         with whole(topics) as temporary:
             measures.write_topic_scores(temporary, scores, queries, names)
         groups.append(measures.matrix(scores, names))

@@ -68,6 +68,10 @@ class RecipePlan:
         plans = self.by_language.values()
         return [*(step for plan in plans for step in (plan.run, plan.evaluate, plan.groups) if step), self.average]
 
+    def wanted(self) -> list[Step]:
+        """Return all that a run makes: its targets, and the steps that try the judge."""
+        return [*self.targets(), *self.canaries().values()]
+
     def canaries(self) -> dict[str, Step]:
         """Return language -> the step that tries the judge; empty if there is no judge."""
         return {lang: plan.canaries for lang, plan in self.by_language.items() if plan.canaries}
