@@ -61,6 +61,7 @@
         if (values.get("average") === (kept.v === undefined ? null : Number(kept.v)) && cell.className === kept.of) continue;
         cell.className = kept.of;
         cell.replaceChildren(...kept.html);
+        if (kept.v !== undefined) cell.dataset.v = kept.v;
         values.set("average", kept.v === undefined ? null : Number(kept.v));
         continue;
       }
@@ -68,6 +69,8 @@
       const mean = parts.includes(null) ? null : parts.reduce((a, b) => a + b, 0) / parts.length;
       values.set("average", mean);
       cell.className = mean === null ? "average none" : "average";
+      if (mean === null) delete cell.dataset.v;
+      else cell.dataset.v = mean.toFixed(6);
       const small = document.createElement("small"), rank = document.createElement("i");
       rank.className = "rank";
       small.append(rank);

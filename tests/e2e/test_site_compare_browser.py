@@ -89,7 +89,7 @@ def test_the_address_holds_the_choice_and_restores_it(open_page, root):
     swapped = page.locator("#swap")
     swapped.focus()
     page.keyboard.press("Enter")
-    page.locator("#said", has_text="A, three").wait_for()
+    page.locator("#said", has_text="A (three)").wait_for()
     assert "a=three&b=two" in page.url
 
 
