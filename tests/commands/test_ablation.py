@@ -494,7 +494,7 @@ def test_ablations_side_by_side_lose_no_variant(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_variants_of_another_recipe_or_of_other_languages_are_not_dropped_silently(tiny):
     with pytest.raises(
-        UsageError, match=r"holds 9 variants of another version of 'tiny'.*drop: without training, without hard neg"
+        UsageError, match=r"holds 11 variants of another version of 'tiny'.*drop: without training, without hard neg"
     ):
         tiny.ablate(["weights"], langs="sw")
     changed, _ = tiny.ablate(["weights"], given=["training.steps=2"])

@@ -278,7 +278,7 @@ def test_the_wheel_carries_everything_and_works_from_any_directory(tmp_path):
     assert json.loads(mdrbench("list", "--json"))["bm25"].startswith("BM25")
     mdrbench("run", "bm25", "--data", "sample", "--langs", "sw,th", "-q")
     mdrbench("report")
-    assert "huang2025boosting" in (away / "site" / "public" / "index.html").read_text(encoding="utf-8")
+    assert "Huang et al." in (away / "site" / "public" / "miracl" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

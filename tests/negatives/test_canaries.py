@@ -229,7 +229,7 @@ negatives:
 def test_me5_small_passes_in_all_16_languages_of_wiki16(tmp_path, store, me5_small):
     path = tmp_path / "teacher.yaml"
     path.write_text(ME5_SMALL, encoding="utf-8")
-    inputs = run.load_inputs([str(path)], str(WIKI16), "all", ["train"], [])
+    inputs = run.load_inputs([str(path)], str(WIKI16), "all", "train", [])
     steps, tried = [], {}
     for lang in inputs.languages:
         planner = Planner(inputs.dataset, lang, store)
