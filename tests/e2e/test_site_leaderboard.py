@@ -26,9 +26,8 @@ def built(tmp_path_factory) -> Path:
 
 def names(page) -> list[str]:
     """Systems in the order shown."""
-    return page.locator(
-        ".ranking tbody:not([hidden]) tr:not(.group):not([hidden]) th[scope=row] > :is(:first-child, .tick + *):is(a, span)"
-    ).all_inner_texts()
+    rows = ".ranking tbody:not([hidden]) tr:not(.group):not([hidden])"
+    return page.locator(f"{rows} th[scope=row] > :is(:first-child, .tick + *):is(a, span)").all_inner_texts()
 
 
 def column(page, code: str) -> list[float]:

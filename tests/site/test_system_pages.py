@@ -228,10 +228,12 @@ def test_sizes(number, said):
 
 def test_the_page_says_how_the_judge_was_tried_and_which_model_answered():
     result = results.read(PROJECT / "results" / "sample" / "boosted-sample.json")
-    assert (system_facts.trial(result), system_facts.answered_by(result)) == (None, [])
+    assert (system_facts.trial(result), system_facts.answered_by(result)) == ("not checked in 16 languages", [])
     verdicts = ["passed", "below", "passed"]
     for lang, verdict in zip(result.language_codes(), verdicts, strict=False):
         stages = result.languages[lang].negatives
         stages["canaries"] = {"outcome": {"verdict": verdict}, "judge": {"served": {"tiny (n_params 1)": 80}}}
-    assert system_facts.trial(result) == "passed in 2 languages, below the threshold in 1 language"
+    assert system_facts.trial(result) == (
+        "passed in 2 languages, below the threshold in 1 language, not checked in 13 languages"
+    )
     assert system_facts.answered_by(result) == ["tiny (n_params 1)"]

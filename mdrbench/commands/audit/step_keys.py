@@ -83,7 +83,7 @@ def contradictions(result: Result, unchecked: list[str]) -> Iterator[Found]:
     for name, langs in groups.items():
         try:
             yield from _group(recipe, result, name, langs, unchecked)
-        except (Underivable, MdrbenchError) as error:
+        except (Underivable, MdrbenchError, ModuleNotFoundError) as error:
             told = error.message if isinstance(error, MdrbenchError) else error
             unchecked.append(f"step keys of {', '.join(langs)} were not derived again: {told}")
 
@@ -92,10 +92,24 @@ def _recipe(result: Result) -> Recipe:
     versions = {one.get("packages", {}).get("mdrbench") for one in result.environments.values()}
     if versions != {now := __version__}:
         raise Underivable(f"made by mdrbench {', '.join(sorted(map(str, versions)))}, this is {now}")
+    if outside := next(_members_from_outside(result.system.recipe), None):
+        raise Underivable(f"the code of {outside}, a member from outside, is never run by verify")
     try:
         return Recipe.model_validate(result.system.recipe, context=Context(_no_recipe))
-    except (ValidationError, MdrbenchError) as error:
+    except (ValidationError, MdrbenchError, ModuleNotFoundError) as error:
         raise Underivable(f"the recipe cannot be built here ({str(error).splitlines()[0]})") from None
+
+
+def _members_from_outside(part: Any) -> Iterator[str]:
+    """Yield the names of members that a recorded recipe took from a file or a package."""
+    if isinstance(part, dict):
+        if "from" in part and "name" in part:
+            yield str(part["name"])
+        for value in part.values():
+            yield from _members_from_outside(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _members_from_outside(value)
 
 
 def _no_recipe(name: str) -> Any:
