@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError
 from mdrbench.hub.model_folder import check_dense, optional_json, read_json
+
+if TYPE_CHECKING:
+    import torch
 
 COMPLETE = "download the model again, or give the folder of a complete one"
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
@@ -23,6 +26,13 @@ VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
 SHOWN = 3
 """Weights that an error names."""
+
+
+def dtype(precision: str) -> torch.dtype:
+    """Return a resolved precision (``fp32``, ``bf16``, ``fp16``) as torch has it."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def load_config(folder: Path, *, own_code: bool = False) -> Any:

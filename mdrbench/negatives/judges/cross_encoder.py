@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
 from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
-from mdrbench.hub import loading, models
+from mdrbench.hub import loading
+from mdrbench.hub.chosen_model import ChosenModel
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, cutoffs_facts, cutoffs_of, grade
 
@@ -49,36 +49,21 @@ class Config(MemberConfig):
     batch_size: int = Field(default=32, ge=1, description="pairs per batch; halved if memory runs out")
 
 
-class CrossEncoderJudge:
+class CrossEncoderJudge(ChosenModel[Config]):
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
     spec = Spec(Config, version=1, run_only=("batch_size",))
     reference = "ignored"
 
     def __init__(self, config: Config):
-        self.config = config
+        super().__init__(config)
         self._batch_size = config.batch_size
         self._tally = Tally()
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the model if it is not on this machine, and check that its head gives one score."""
-        wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
-        check_head((models.find(*wanted) or models.pull(*wanted, say)).path)
-
-    @cached_property
-    def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError if it was never pulled."""
-        return models.require(self.config.model, self.config.revision, self.config.source)
-
-    @cached_property
-    def device(self) -> str:
-        """``cuda`` if there is a GPU, else ``cpu``."""
-        return environment.device()
-
-    @cached_property
-    def precision(self) -> str:
-        """The precision that ``auto`` selects on this machine."""
-        return environment.precision(self.config.precision)
+        super().prepare(say)
+        check_head(self.files.path)
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, cut-offs, activation, length, text joining, precision, library versions."""
@@ -182,7 +167,7 @@ def _load(path: str, max_length: int, activation: str, precision: str, device: s
         path,
         device=device,
         max_length=max_length,
-        model_kwargs={"dtype": {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]},
+        model_kwargs={"dtype": loading.dtype(precision)},
         activation_fn=torch.nn.Sigmoid() if activation == "sigmoid" else torch.nn.Identity(),
         local_files_only=True,
     )

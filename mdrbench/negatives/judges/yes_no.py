@@ -8,17 +8,17 @@ or its sigmoid. One score serves as both grades; the reference positive is not l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
 from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
-from mdrbench.hub import models
+from mdrbench.hub import loading
+from mdrbench.hub.chosen_model import ChosenModel
 from mdrbench.llm.spending import Estimate
 from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, cutoffs_facts, cutoffs_of, grade
 
@@ -56,31 +56,15 @@ class Config(MemberConfig):
     batch_size: int = Field(default=8, ge=1, description="pairs of a batch")
 
 
-class YesNoJudge:
+class YesNoJudge(ChosenModel[Config]):
     """See :class:`mdrbench.negatives.judges.Judge`."""
 
     spec = Spec(Config, version=1, run_only=("batch_size",))
     reference = "ignored"
 
     def __init__(self, config: Config):
-        self.config = config
+        super().__init__(config)
         self._tally = Tally()
-
-    def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the model if it is not on this machine."""
-        wanted = (self.config.model, self.config.revision, self.config.source, models.default_root())
-        if models.find(*wanted) is None:
-            models.pull(*wanted, say)
-
-    @cached_property
-    def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError if it was never pulled."""
-        return models.require(self.config.model, self.config.revision, self.config.source)
-
-    @cached_property
-    def precision(self) -> str:
-        """The precision that ``auto`` selects on this machine."""
-        return environment.precision(self.config.precision)
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, prompt, cut-offs, length, precision, library versions."""
@@ -116,7 +100,7 @@ class YesNoJudge:
         """
         import torch
 
-        tokenizer, model = _load(str(self.files.path), self.precision, environment.device())
+        tokenizer, model = _load(str(self.files.path), self.precision, self.device)
         yes, no = (self._token(tokenizer, word) for word in (self.config.yes, self.config.no))
         prompts = [self._prompt(tokenizer, pair) for pair in pairs]
         batch = tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt").to(model.device)
@@ -152,18 +136,18 @@ class YesNoJudge:
     def facts(self) -> dict[str, Any]:
         """Pairs judged by grade; device and precision."""
         used = cutoffs_facts(self.config.cutoffs, self._tally.langs)
-        return {**self._tally.facts(), "device": environment.device(), "precision": self.precision, **used}
+        return {**self._tally.facts(), "device": self.device, "precision": self.precision, **used}
 
 
 @lru_cache(maxsize=1)
 def _load(path: str, precision: str, device: str) -> tuple[Any, Any]:
     """Tokenizer and model of a folder; the last ones are kept."""
-    import torch
     import transformers
 
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(path, padding_side="left", local_files_only=True)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        path, dtype=loading.dtype(precision), local_files_only=True
+    )
     return tokenizer, model.to(device).eval()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
 from mdrbench.core.members import MemberConfig, Spec
-from mdrbench.hub import loading, model_folder, models
+from mdrbench.hub import loading, model_folder
+from mdrbench.hub.chosen_model import ChosenModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,22 +49,10 @@ class Config(MemberConfig):
     batch_size: int = Field(default=32, ge=1, description="texts of a batch")
 
 
-class SentenceTransformer:
+class SentenceTransformer(ChosenModel[Config]):
     """See :class:`mdrbench.retrieval.encoders.Encoder`."""
 
     spec = Spec(Config, version=1)
-
-    def __init__(self, config: Config):
-        self.config = config
-
-    def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the model if it is not on this disk."""
-        models.ensure(self.config.model, self.config.revision, self.config.source, say)
-
-    @cached_property
-    def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError if it was never pulled."""
-        return models.require(self.config.model, self.config.revision, self.config.source)
 
     @cached_property
     def dim(self) -> int:
@@ -75,16 +63,6 @@ class SentenceTransformer:
             return model_folder.read(self.files.path).width
         except DataError:
             return int(self._loaded.get_embedding_dimension())
-
-    @cached_property
-    def device(self) -> str:
-        """``cuda`` if there is a GPU, else ``cpu``."""
-        return environment.device()
-
-    @cached_property
-    def precision(self) -> str:
-        """The precision on this machine; ``auto`` is resolved."""
-        return environment.precision(self.config.precision)
 
     def conventions(self) -> dict[str, Any]:
         """Return model, revision, settings and library versions; the revision pins what the folder says.
@@ -174,9 +152,6 @@ def _load(path: str, precision: str, device: str, own_code: bool) -> Any:
     """Load a folder. The last model is kept, so that the steps of a run load it once."""
     from pathlib import Path
 
-    import torch
-
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     with loading.errors(Path(path), "the model"):
         import sentence_transformers
 
@@ -185,5 +160,5 @@ def _load(path: str, precision: str, device: str, own_code: bool) -> Any:
             device=device,
             local_files_only=True,
             trust_remote_code=own_code,
-            model_kwargs={"dtype": dtype},
+            model_kwargs={"dtype": loading.dtype(precision)},
         )

