@@ -14,7 +14,6 @@ from mdrbench.core.errors import StepError
 from mdrbench.retrieval import vectors
 
 if TYPE_CHECKING:
-    import faiss
     import numpy as np
 
 FILE = "structure.faiss"
@@ -37,26 +36,38 @@ def shape(embeddings: Path) -> tuple[int, int]:
 
 
 def build(
-    index: faiss.Index, embeddings: Path, out: Path, count: int, trained_on: int, progress: Callable[[int], None]
+    index: Any,
+    embeddings: Path,
+    out: Path,
+    count: int,
+    trained_on: int | None,
+    progress: Callable[[int], None],
+    shape: Callable[[np.ndarray], np.ndarray] = lambda block: block,
 ) -> dict[str, Any]:
     """Add all vectors to a trained index and write it as ``structure.faiss``, whole or not at all.
 
     Memory holds the structure and one block.
+
+    Args:
+        index: a ``faiss.Index`` or a ``faiss.IndexBinary``.
+        trained_on: vectors that it was trained on; None for a kind that is never trained.
+        shape: applied to each block, float32, shape (passages, dim), before it is added.
     """
     import faiss
 
     start = time.perf_counter()
     for block in vectors.blocks(embeddings):
-        index.add(block)
+        index.add(shape(block))
         progress(index.ntotal)
     if index.ntotal != count:
         raise StepError(f"the structure holds {index.ntotal} of {count} vectors", where=str(embeddings))
     path = out / FILE
     with whole(path) as temporary:
-        faiss.write_index(index, str(temporary))
+        write = faiss.write_index_binary if isinstance(index, faiss.IndexBinary) else faiss.write_index
+        write(index, str(temporary))
     return {
         "vectors": count,
-        "trained_on": trained_on,
+        **({} if trained_on is None else {"trained_on": trained_on}),
         "bytes": path.stat().st_size,
         "seconds": round(time.perf_counter() - start, 3),
         "faiss": faiss.__version__,

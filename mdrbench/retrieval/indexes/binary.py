@@ -7,17 +7,14 @@ equal signs minus the number of the others.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mdrbench.core.atomic_files import whole
 from mdrbench.core.errors import UsageError
 from mdrbench.core.members import MemberConfig, Spec
-from mdrbench.retrieval import vectors
 from mdrbench.retrieval.indexes import _faiss
 
 if TYPE_CHECKING:
@@ -54,20 +51,7 @@ class Binary:
                 f"the embeddings have {dim} dimensions, and signs are packed in eights",
                 mend="use the index int8, or set truncate_dim to a multiple of 8",
             )
-        start = time.perf_counter()
-        index: Any = faiss.IndexBinaryFlat(dim)
-        for block in vectors.blocks(embeddings):
-            index.add(_signs(block))
-            progress(index.ntotal)
-        path = out / _faiss.FILE
-        with whole(path) as temporary:
-            faiss.write_index_binary(index, str(temporary))
-        return {
-            "vectors": count,
-            "bytes": path.stat().st_size,
-            "seconds": round(time.perf_counter() - start, 3),
-            "faiss": faiss.__version__,
-        }
+        return _faiss.build(faiss.IndexBinaryFlat(dim), embeddings, out, count, None, progress, _signs)
 
     def search(
         self, embeddings: Path, structure: Path | None, queries: np.ndarray, depth: int
