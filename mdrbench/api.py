@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 from mdrbench import results as result_files
+from mdrbench.core import extras
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError
 from mdrbench.core.secrets import redact
 from mdrbench.evaluation.statistics import PROTOCOL
@@ -94,7 +95,7 @@ class ResultSet(Sequence[Result]):
         try:
             import pandas as pd
         except ImportError:
-            raise SetupError("A data frame needs pandas.", mend="run `pip install 'mdrbench[data]'`") from None
+            raise SetupError("A data frame needs pandas.", mend=f"run `{extras.command('data')}`") from None
         return pd.DataFrame(self.rows(), columns=list(ScoreRow._fields))
 
 

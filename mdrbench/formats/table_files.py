@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mdrbench.core import extras
 from mdrbench.core.errors import DataError, SetupError
 from mdrbench.formats.trec import lines
 
@@ -41,7 +42,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise SetupError("Parquet files need pyarrow.", mend="run `pip install 'mdrbench[data]'`") from None
+        raise SetupError("Parquet files need pyarrow.", mend=f"run `{extras.command('data')}`") from None
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=BATCH):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from mdrbench.core import extras
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError, did_you_mean
 from mdrbench.core.secrets import is_local, redact, remember
 from mdrbench.llm import replies
@@ -178,7 +179,7 @@ class Endpoint:
                 try:
                     import openai
                 except ImportError:
-                    mend = "run `pip install 'mdrbench[train]'`"
+                    mend = f"run `{extras.command('train')}`"
                     raise SetupError("The package openai is not installed.", mend=mend) from None
                 self._client = openai.OpenAI(
                     api_key=self._key(), base_url=self._address, timeout=self.timeout_s, max_retries=0

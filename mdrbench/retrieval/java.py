@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdrbench.core import extras
 from mdrbench.core.errors import SetupError
 
 MINIMUM = 21
@@ -87,7 +88,7 @@ def anserini_jar() -> Path:
     if spec and spec.submodule_search_locations:
         jars = sorted((Path(spec.submodule_search_locations[0]) / "resources" / "jars").glob("anserini-*-fatjar.jar"))
     if not jars:
-        raise SetupError("pyserini is not installed", mend="run `pip install 'mdrbench[bm25]'`")
+        raise SetupError("pyserini is not installed", mend=f"run `{extras.command('bm25')}`")
     return jars[-1]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.commands.mteb import results as mteb_results
+from mdrbench.core import extras
 from mdrbench.core.errors import SetupError, UsageError
 from mdrbench.core.languages import parse_langs
 from mdrbench.core.store import Store, key_of
@@ -34,7 +35,7 @@ def load_mteb() -> Any:
         import datasets
         import mteb
     except ImportError as error:
-        raise SetupError(f"mteb cannot be imported: {error}", mend="run `pip install 'mdrbench[mteb]'`") from None
+        raise SetupError(f"mteb cannot be imported: {error}", mend=f"run `{extras.command('mteb')}`") from None
     datasets.disable_progress_bars()
     return mteb
 

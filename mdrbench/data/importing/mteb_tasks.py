@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mdrbench.core import extras
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.languages import LANGUAGES, OTHERS, SURPRISE, in_order
 from mdrbench.core.types import Passage
@@ -42,7 +43,7 @@ def _task(name: str) -> Any:
         import datasets
         import mteb
     except ImportError:
-        raise SetupError("This import needs mteb.", mend="run `pip install 'mdrbench[mteb]'`") from None
+        raise SetupError("This import needs mteb.", mend=f"run `{extras.command('mteb')}`") from None
     datasets.disable_progress_bars()
     try:
         return mteb.get_task(name)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mdrbench.core import extras
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError
 from mdrbench.core.members import NoSettings, Spec
 from mdrbench.pipeline.plan.steps import Step
@@ -29,7 +30,7 @@ class RayCluster:
         try:
             import ray
         except ImportError:
-            raise SetupError("Ray is not installed.", mend="run `pip install 'mdrbench[ray]'`") from None
+            raise SetupError("Ray is not installed.", mend=f"run `{extras.command('ray')}`") from None
         if not steps:
             return
         if not ray.is_initialized():

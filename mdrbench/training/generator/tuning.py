@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mdrbench.core import environment
+from mdrbench.core import environment, extras
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.locks import file_lock
@@ -136,7 +136,7 @@ def _need_peft() -> None:
     try:
         import peft  # noqa: F401
     except ModuleNotFoundError:
-        raise SetupError("peft is not installed", mend="run `pip install 'mdrbench[generator]'`") from None
+        raise SetupError("peft is not installed", mend=f"run `{extras.command('generator')}`") from None
 
 
 def _settings(config: Config, base: models.LocalModel) -> dict[str, Any]:
