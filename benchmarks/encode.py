@@ -142,7 +142,7 @@ def product_tflops(config, precision: str, seconds: float = 1.0) -> float:
 
 
 def peak_tflops(stated: float | None, config, precision: str) -> float | None:
-    """What the option says, else what is known of this card; on a CPU the rate of the matrix product."""
+    """Return the peak rate: the option, or what is known of this card. On a CPU it is the rate of a matrix product."""
     if stated:
         return stated
     if not torch.cuda.is_available():

@@ -2,7 +2,7 @@
 
     python benchmarks/exposure.py lab-boosted --data wiki16 --langs bn,fi,te,hi,es,ru,sw,th --steps 200
 
-The domains are those that the recipe's own labeller gives; its steps before the training run if the cache lacks them.
+The recipe's own labeller gives the domains. If the cache lacks the steps before the training, they run first.
 """
 
 from __future__ import annotations

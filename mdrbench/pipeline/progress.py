@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Task, TaskID
 
 EVERY_S = 30.0
-"""Seconds between two lines about a step that is working, if standard error is no terminal."""
+"""Seconds between two lines about a step that is working, if standard error is not a terminal."""
 
 _WORDS = {
     "wait": "another run computes it; waiting",
