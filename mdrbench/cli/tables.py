@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mdrbench.core import devices
 from mdrbench.core.store import Store
 from mdrbench.evaluation import inference
 from mdrbench.evaluation.statistics import PROTOCOL
@@ -129,6 +130,7 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict[str, Any]]:
                 "state": state,
                 "bytes": size,
                 "estimated": artifact is None,
+                "device": next(filter(None, (member.device for member in step.members.values())), None),
             }
         )
     return rows
@@ -146,6 +148,8 @@ def print_plan(out: Console, rows: list[dict[str, Any]]) -> None:
     missing = [row for row in rows if row["state"] == "miss"]
     total = human_bytes(sum(row["bytes"] for row in missing))
     out.print(f"{len(missing)} of {len(rows)} steps to run, about {total} of artifacts")
+    if any(row["device"] for row in missing):
+        out.print(f"models run on {devices.found().text}", highlight=False)
 
 
 def powers(compared: Comparison) -> list[str]:

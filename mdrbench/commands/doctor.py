@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mdrbench.core import environment, extras
+from mdrbench.core import devices, environment, extras
 from mdrbench.core.errors import MdrbenchError
 from mdrbench.hub.downloads import endpoint
 from mdrbench.retrieval import java
@@ -32,7 +32,7 @@ class Check(NamedTuple):
 
 def run(cache: Path) -> list[Check]:
     """Run all checks, in the order in which you would fix them."""
-    return [_python(), _packages(), _java(), _thai(), _lucene(), _gpu(), _disk(cache), _cache(cache), _hub()]
+    return [_python(), _packages(), _java(), _thai(), _lucene(), _device(), _disk(cache), _cache(cache), _hub()]
 
 
 def _python() -> Check:
@@ -109,10 +109,13 @@ def _lucene() -> Check:
     return Check("Lucene", "ok", f"Anserini {version} indexes and searches, also in Thai")
 
 
-def _gpu() -> Check:
-    if gpus := environment.gpus():
-        return Check("GPU", "ok", "; ".join(gpus))
-    return Check("GPU", "warn", "none; dense recipes run on the CPU, BM25 does not need a GPU")
+def _device() -> Check:
+    device = devices.found()
+    if device.problem:
+        mend = "install the build of torch for this GPU (https://pytorch.org/get-started/locally), or update its driver"
+        return Check("device", "warn", f"models run on {device.text}", mend)
+    slow = "; dense recipes are slow on it, BM25 needs no GPU" if device.name == "cpu" else ""
+    return Check("device", "warn" if slow else "ok", f"models run on {device.text}{slow}")
 
 
 def _disk(cache: Path) -> Check:

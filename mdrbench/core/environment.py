@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench import __version__
+from mdrbench.core import devices
 
 PACKAGES = (
     "pyserini",
@@ -46,7 +47,7 @@ def package_version(name: str) -> str | None:
 
 @cache
 def describe() -> dict[str, Any]:
-    """Return versions, operating system, processor, memory, GPUs and the commit of mdrbench's own checkout."""
+    """Return versions, operating system, processor, memory, device, GPUs and the commit of mdrbench's own checkout."""
     return {
         "python": platform.python_version(),
         "packages": {
@@ -58,7 +59,8 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 1,
         "memory_bytes": _memory_bytes(),
-        "gpus": gpus(),
+        "device": devices.found().text,
+        "gpus": list(devices.found().cards),
         "git": git_state(),
     }
 
@@ -84,34 +86,24 @@ def cpu_has_bf16() -> bool:
 
 
 def device() -> str:
-    """Return ``cuda`` if there is a GPU, else ``cpu``."""
-    return "cuda" if gpus() else "cpu"
+    """Return torch's name of the device that models run on: ``cuda`` (also ROCm), ``mps``, ``xpu`` or ``cpu``."""
+    return devices.found().name
 
 
 def has_bf16() -> bool:
-    """Return whether :func:`device` computes in bfloat16 itself; every GPU counts as one that does."""
-    return device() == "cuda" or cpu_has_bf16()
+    """Return whether :func:`device` computes in bfloat16 itself."""
+    return cpu_has_bf16() if device() == "cpu" else devices.found().bf16
 
 
-def precision(wanted: str, bf16: Callable[[], bool] = has_bf16) -> str:
+def precision(wanted: str) -> str:
     """Resolve a setting: ``auto`` is bf16 if the device computes in it (asked only then), else fp32."""
     if wanted != "auto":
         return wanted
-    return "bf16" if bf16() else "fp32"
+    return "bf16" if has_bf16() else "fp32"
 
 
 def _memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-@cache
-def gpus() -> list[str]:
-    """Return the names of NVIDIA GPUs as the driver lists them; empty without a driver."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, check=False, capture_output=True, text=True, timeout=20)
-    return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
 
 
 def git_state() -> dict[str, Any] | None:

@@ -126,6 +126,12 @@ class Member:
         return dict(_parts(self.config))
 
     @property
+    def device(self) -> str | None:
+        """Where its model runs, or the first model of its parts; None if there is no model."""
+        own = getattr(self.build(), "device", None)
+        return own or next(filter(None, (part.device for part in self.parts.values())), None)
+
+    @property
     def settings(self) -> Json:
         """All settings as JSON, as a recipe would write them, with the identity of code from outside under ``from``."""
         return {"name": self.name, **self._origin(), **self.config.model_dump(mode="json")}

@@ -49,7 +49,7 @@ class ChosenModel(Generic[C]):
 
     @cached_property
     def device(self) -> str:
-        """``cuda`` if there is a GPU, else ``cpu``."""
+        """torch's name of the device that models run on (:mod:`mdrbench.core.devices`)."""
         return environment.device()
 
     @cached_property

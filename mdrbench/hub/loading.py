@@ -35,6 +35,14 @@ def dtype(precision: str) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
+def free_memory() -> None:
+    """Give a GPU's memory back that torch keeps for later."""
+    import torch
+
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
+
+
 def load_config(folder: Path, *, own_code: bool = False) -> Any:
     """Return the ``PretrainedConfig`` of a folder.
 

@@ -332,8 +332,8 @@ class _Meter:
 
         now = time.perf_counter()
         seconds = max(now - self._start, 1e-9)
-        if self._device.type == "cuda":
-            memory = torch.cuda.max_memory_allocated(self._device)
+        if self._device.type in ("cuda", "xpu"):
+            memory = torch.accelerator.max_memory_allocated(self._device)
         else:
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         rates = {"examples_per_second": self._queries / seconds, "tokens_per_second": self._tokens / seconds}

@@ -7,11 +7,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mdrbench.core import environment
+from mdrbench.core import devices, environment
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.store import file_sha256, key_of
 from mdrbench.hub import loading
@@ -29,14 +28,11 @@ VERSION = 2
 
 def accelerator_of(settings: Settings) -> tuple[Any, str]:
     """Return the accelerator and the precision; ``auto`` is bf16 if the device computes in it, else fp32."""
-    import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    gpu = torch.cuda.is_available()
-    asked = partial(torch.cuda.is_bf16_supported, including_emulation=False) if gpu else environment.cpu_has_bf16
-    precision = environment.precision(settings.precision, asked)
-    if precision == "fp16" and not gpu:
+    precision = environment.precision(settings.precision)
+    if precision == "fp16" and environment.device() == "cpu":
         raise SetupError("fp16 needs a GPU", mend="use precision: auto")
     AcceleratorState._reset_state()  # a process may train twice, in two precisions; the process group stays
     return Accelerator(mixed_precision="no" if precision == "fp32" else precision), precision
@@ -154,7 +150,7 @@ class Parts:
             "dropout": "by text" if self.encoder.dropout_by_text else "by pass",
             "threads": torch.get_num_threads(),
             "processes": self.accelerator.num_processes,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "device": devices.found().text if device.type != "cpu" else "cpu",
             "versions": {name: environment.package_version(name) for name in ("torch", "transformers", "accelerate")},
         }
 

@@ -15,6 +15,8 @@ import pytest
 from support.folders import FolderMaker
 from support.project import PROJECT, WIKI16
 
+from mdrbench.core import devices
+
 
 @pytest.mark.fast
 def test_help_names_every_command_and_the_exit_codes(cli):
@@ -123,6 +125,7 @@ def test_plan_tells_hit_from_miss_and_runs_nothing(cli, tmp_path):
     words = ("plan", "bm25", "--data", "sample", "--langs", "sw", "--json")
     rows = json.loads(cli(*words).stdout)
     assert [row["state"] for row in rows] == ["miss"] * 6
+    assert {row["device"] for row in rows} == {None}  # BM25 has no model
     assert not list((tmp_path / "store" / "artifacts").iterdir())
     cli("run", "bm25", "--data", "sample", "--langs", "sw", "-q")
     again = json.loads(cli(*words).stdout)
@@ -232,6 +235,7 @@ def test_an_old_java_home_is_said_by_doctor_and_not_used(cli, tmp_path):
     assert checks["hub"]["status"] == "warn"
     assert checks["hub"]["mend"]
     assert checks["packages"]["status"] == "ok"
+    assert checks["device"]["found"].startswith(f"models run on {devices.found().text}")
     assert done.returncode == 0
 
 

@@ -109,7 +109,7 @@ class CrossEncoderJudge(ChosenModel[Config]):
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
-                torch.cuda.empty_cache()
+                loading.free_memory()
                 self._batch_size = len(batch) // 2
                 continue
             for i, score in zip(batch, found, strict=True):

@@ -35,7 +35,7 @@ def together(job: Job, processes: int) -> dict[str, Any]:
     """
     import torch
 
-    gpus = torch.cuda.device_count()
+    gpus = torch.accelerator.device_count()
     if gpus and processes > gpus:
         raise SetupError(
             f"{processes} processes for {gpus} GPU{'s' * (gpus > 1)}", mend=f"--set training.processes={gpus}"

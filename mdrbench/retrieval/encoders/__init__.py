@@ -14,7 +14,7 @@ class Encoder(Protocol):
 
     Attributes:
         dim: width of an embedding.
-        device: where the model runs: ``cpu`` or ``cuda``.
+        device: where the model runs: ``cpu``, ``cuda`` (also ROCm), ``mps`` or ``xpu``.
         precision: ``fp32``, ``bf16`` or ``fp16``.
     """
 

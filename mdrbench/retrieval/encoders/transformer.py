@@ -242,7 +242,7 @@ class Transformer(ChosenModel[Config]):
                         f"a text of {longest} tokens does not fit into the memory of the GPU",
                         mend="lower passage_length, or use a GPU with more memory",
                     ) from None
-                torch.cuda.empty_cache()
+                loading.free_memory()
                 self._budget = max(1, min(self._budget, len(rows) * longest) // 2)
                 continue
             at += len(rows)

@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mdrbench.core import environment
 from mdrbench.core.errors import DataError
 from mdrbench.core.members import Spec
 from mdrbench.core.types import Passage, Run, Topics
@@ -70,7 +69,7 @@ class LateInteraction(WithModel):
         return {
             **shard_files.index(passages, out, self.config.shard_size, encode, progress),
             "vectors": sum(len(arrays["vectors"]) for _, arrays in shard_files.read(out)),
-            "device": environment.device(),
+            "device": self.device,
         }
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
@@ -89,7 +88,7 @@ class LateInteraction(WithModel):
 
         self.model_conventions()  # consent
         trusted = self.config.trust_remote_code is not None
-        model = _load(str(self.files.path), self.config.head, self.precision, environment.device(), trusted, self.dtype)
+        model = _load(str(self.files.path), self.config.head, self.precision, self.device, trusted, self.dtype)
         length = self.length(side)
         if self.config.head == "bge-m3":
             found = model.vectors(texts, length or 512, self.config.batch_size, tell)

@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mdrbench.core import environment
 from mdrbench.core.members import Spec
 from mdrbench.core.types import Passage, Run, Topics
 from mdrbench.hub import loading
@@ -57,7 +56,7 @@ class Sparse(WithModel):
         return {
             **shard_files.index(passages, out, self.config.shard_size, encode, progress),
             "weights": sum(len(arrays["data"]) for _, arrays in shard_files.read(out)),
-            "device": environment.device(),
+            "device": self.device,
         }
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
@@ -79,7 +78,7 @@ class Sparse(WithModel):
 
         self.model_conventions()  # consent
         trusted = self.config.trust_remote_code is not None
-        model = _load(str(self.files.path), self.config.head, self.precision, environment.device(), trusted, self.dtype)
+        model = _load(str(self.files.path), self.config.head, self.precision, self.device, trusted, self.dtype)
         length = self.length(side)
         if self.config.head == "bge-m3":
             found = model.weights(texts, length or 512, self.config.batch_size, tell)
