@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -94,6 +95,14 @@ class Means(NamedTuple):
     seconds: float | None
 
 
+class Spent(NamedTuple):
+    """What requests took and reserved so far; ``under_way`` are reservations that may still give room back."""
+
+    requests: int
+    cost: float
+    under_way: int
+
+
 class Identity(NamedTuple):
     """Who answers under a model's name: the answer's ``model``, and the stable facts of the list of models, as JSON.
 
@@ -134,8 +143,16 @@ TYPES: dict[str, Any] = {
 }
 """Column -> type, as in an exported line."""
 
+SPENDING = (
+    "spending (budget TEXT PRIMARY KEY, requests INTEGER NOT NULL, cost REAL NOT NULL) WITHOUT ROWID",
+    "reservations (number INTEGER PRIMARY KEY, budget TEXT NOT NULL, cost REAL NOT NULL, until REAL NOT NULL)",
+)
+"""What limited runs spent, and their requests under way, each with the time after which it counts as lost."""
+
 _COLUMNS = ", ".join(Answer._fields)
 _MARKS = ", ".join("?" * len(Answer._fields))
+
+_SPEND = "UPDATE spending SET requests = requests + ?, cost = cost + ? WHERE budget = ?"
 
 
 def default_path() -> Path:
@@ -199,6 +216,8 @@ class Answers:
             connection.execute(f"CREATE TABLE IF NOT EXISTS answers ({columns}, PRIMARY KEY (key)) WITHOUT ROWID")
             for name in ADDED if found == 1 else ():
                 connection.execute(f"ALTER TABLE answers ADD COLUMN {_definition(name)}")
+            for table in SPENDING:
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
@@ -218,6 +237,43 @@ class Answers:
         with self._connected() as connection:
             connection.execute(f"INSERT OR IGNORE INTO answers VALUES ({_MARKS})", answer)
             return self.get(answer.key) or answer
+
+    # -- spending -----------------------------------------------------------------------------------------------------
+
+    def reserve(
+        self, budget: str, cost: float, until: float, *, max_requests: int | None, max_cost: float | None
+    ) -> tuple[int | None, Spent]:
+        """Reserve a request of a budget in one transaction, so that several processes never exceed a limit together.
+
+        Args:
+            until: time of day, in seconds, after which a reservation that was not settled counts as lost and paid.
+
+        Returns:
+            The number of the reservation, None if a limit leaves no room; what the budget spent and reserved.
+        """
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                connection.execute("INSERT OR IGNORE INTO spending VALUES (?, 0, 0)", (budget,))
+                query = """SELECT requests, cost, (SELECT count(*) FROM reservations r WHERE r.budget = s.budget
+                    AND until > ?) FROM spending s WHERE budget = ?"""
+                spent = Spent(*connection.execute(query, (time.time(), budget)).fetchone())
+                if max_requests is not None and spent.requests + 1 > max_requests:
+                    return None, spent
+                if max_cost is not None and spent.cost + cost > max_cost:
+                    return None, spent
+                connection.execute(_SPEND, (1, cost, budget))
+                insert = "INSERT INTO reservations (budget, cost, until) VALUES (?, ?, ?)"
+                return connection.execute(insert, (budget, cost, until)).lastrowid, spent
+
+    def settle(self, number: int, budget: str, *, sent: bool, took: float) -> None:
+        """End a reservation: give the request back unless it was ``sent``, and what it did not take of its cost."""
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                row = connection.execute("SELECT cost FROM reservations WHERE number = ?", (number,)).fetchone()
+                connection.execute("DELETE FROM reservations WHERE number = ?", (number,))
+                connection.execute(_SPEND, (int(sent) - 1, took - row[0], budget))
 
     def __len__(self) -> int:
         with self._connected() as connection:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -32,7 +31,7 @@ from mdrbench.llm.completions import Endpoint, Failed, Refused, TimedOut
 from mdrbench.llm.pace import Pace
 from mdrbench.llm.replies import Reply
 from mdrbench.llm.settings import Settings
-from mdrbench.llm.spending import Budget, Estimate, Prices, bound_tokens, estimate_tokens
+from mdrbench.llm.spending import Budget, Estimate, bound_tokens, estimate_tokens
 
 LONGEST_WAIT_S = 60.0  # between repetitions, if the endpoint names no time
 
@@ -92,12 +91,6 @@ class Stopped(Exception):
     """Another thread failed, or the user interrupted."""
 
 
-@cache
-def _budget(settings: str, limits: tuple[int | None, float | None], prices: Prices | None) -> Budget:
-    """Share one budget in a process among equal settings: each language of a run has its own Chat."""
-    return Budget(*limits, prices)
-
-
 class Chat:
     """Ask a model; look every question up in the store first."""
 
@@ -105,8 +98,9 @@ class Chat:
         self.settings = settings
         self.answers = Answers(Path(settings.store).expanduser() if settings.store else default_path())
         self.endpoint = Endpoint(settings.base_url, settings.api_key_env, settings.timeout_s, settings.model)
+        name = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()  # equal settings share their limits
         limits = (settings.max_requests, settings.max_cost)
-        self.budget = _budget(settings.model_dump_json(), limits, settings.prices)
+        self.budget = Budget(self.answers, name, *limits, settings.prices, settings.timeout_s)
         self.counts: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self.fingerprints: Counter[str] = Counter()

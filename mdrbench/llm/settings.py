@@ -43,10 +43,10 @@ class Settings(MemberConfig):
     backoff_s: float = Field(
         default=1.0, ge=0, description="wait in seconds before the first retry; it doubles each time"
     )
-    max_requests: int | None = Field(default=None, ge=0, description="hard limit of requests per process")
-    max_cost: float | None = Field(
-        default=None, ge=0, description="hard limit of the cost per process; needs both prices"
+    max_requests: int | None = Field(
+        default=None, ge=0, description="hard limit of requests of a run, all its processes together"
     )
+    max_cost: float | None = Field(default=None, ge=0, description="hard limit of the cost of a run; needs both prices")
     price_input: float | None = Field(default=None, ge=0, description="price of a million input tokens")
     price_output: float | None = Field(default=None, ge=0, description="price of a million output tokens")
     store: str | None = Field(

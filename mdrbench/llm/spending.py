@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from mdrbench.core.errors import StepError
+from mdrbench.llm.answers import Answers, Spent
 
 ENVELOPE = 16  # tokens around a message: roles and separators; the chat templates of open models take 4 to 10
 
@@ -97,19 +101,38 @@ def _sum(values: list[float | None]) -> float | None:
 
 
 class Budget:
-    """Requests and cost of a process: each request reserves the most it can take before it is sent.
+    """Requests and cost of a run: each request reserves the most it can take before it is sent.
 
-    If there is no room, requests under way are awaited, because most take less than they reserved.
+    If there is a limit, both are counted in the store of answers, in one transaction each, so that all processes of a
+    run share the limit. If there is no room, requests under way are awaited, because most take less than they reserved.
+
+    Args:
+        answers: the store that counts.
+        name: what shares the limit, such as the digest of the settings.
+        timeout_s: seconds after which a request has failed; a process that ended in the middle of a request is not
+            awaited for longer than twice that.
     """
 
-    def __init__(self, max_requests: int | None, max_cost: float | None, prices: Prices | None):
+    def __init__(
+        self,
+        answers: Answers,
+        name: str,
+        max_requests: int | None,
+        max_cost: float | None,
+        prices: Prices | None,
+        timeout_s: float,
+    ):
         self.max_requests = max_requests
         self.max_cost = max_cost
         self.prices = prices
-        self.requests = 0
-        self.cost = 0.0
-        self._under_way = 0
+        self._answers = answers
+        self._name = f"{run_id()} {name}"
+        self._lost_after_s = 2 * timeout_s
         self._changed = threading.Condition()
+
+    @property
+    def _unlimited(self) -> bool:
+        return self.max_requests is None and self.max_cost is None
 
     @contextmanager
     def reserved(self, input_tokens: int, output_tokens: int) -> Iterator[Reservation]:
@@ -119,44 +142,60 @@ class Budget:
             StepError: the request could exceed the budget.
         """
         most = self.cost_of(input_tokens, output_tokens)
-        with self._changed:
-            while lacking := self._lacking(most):
-                if not self._under_way:
-                    raise StepError(
-                        f"the budget ends here: {self._spent()}",
-                        mend=f"raise {lacking} and run the command again; the answers so far are kept and paid",
-                    )
-                self._changed.wait()
-            self.requests += 1
-            self.cost += most
-            self._under_way += 1
         reservation = Reservation(self, most)
+        if self._unlimited:
+            yield reservation
+            return
+        number = self._reserve(most)
         try:
             yield reservation
         finally:
+            self._answers.settle(number, self._name, sent=reservation.sent, took=reservation.took)
             with self._changed:
-                self.requests -= not reservation.sent
-                self.cost += reservation.took - most
-                self._under_way -= 1
                 self._changed.notify_all()
+
+    def _reserve(self, most: float) -> int:
+        """Wait until there is room, and return the number of the reservation."""
+        while True:
+            until = time.time() + self._lost_after_s
+            number, spent = self._answers.reserve(
+                self._name, most, until, max_requests=self.max_requests, max_cost=self.max_cost
+            )
+            if number is not None:
+                return number
+            if not spent.under_way:
+                lacks_request = self.max_requests is not None and spent.requests + 1 > self.max_requests
+                raise StepError(
+                    f"the budget ends here: {self._told(spent)}",
+                    mend=f"raise {'max_requests' if lacks_request else 'max_cost'} and run the command again; "
+                    "the answers so far are kept and paid",
+                )
+            with self._changed:
+                self._changed.wait(POLL_S)  # another process may give room back
 
     def cost_of(self, input_tokens: int, output_tokens: int) -> float:
         """Return the cost of so many tokens; 0 if no prices are set."""
         return self.prices.of(input_tokens, output_tokens) if self.prices else 0.0
 
-    def _lacking(self, most: float) -> str | None:
-        """The limit that a request costing ``most`` would exceed."""
-        if self.max_requests is not None and self.requests + 1 > self.max_requests:
-            return "max_requests"
-        if self.max_cost is not None and self.cost + most > self.max_cost:
-            return "max_cost"
-        return None
-
-    def _spent(self) -> str:
-        text = f"{self.requests} requests"
+    def _told(self, spent: Spent) -> str:
+        text = f"{spent.requests} requests"
         text += f" of at most {self.max_requests}" if self.max_requests is not None else ""
-        text += f", cost {self.cost:.6g}" if self.prices else ""
+        text += f", cost {spent.cost:.6g}" if self.prices else ""
         return text + (f" of at most {self.max_cost:g}" if self.max_cost is not None else "")
+
+
+POLL_S = 0.2
+"""Seconds between two looks whether another process has given room back."""
+
+RUN = "MDRBENCH_RUN"
+"""The environment variable that tells the processes of a run that they share its limits."""
+
+_OWN_RUN = secrets.token_hex(8)
+
+
+def run_id() -> str:
+    """Return the name of the run that this process belongs to: its own, or that of the command that started it."""
+    return os.environ.get(RUN) or _OWN_RUN
 
 
 class Reservation:

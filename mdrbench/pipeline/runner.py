@@ -6,19 +6,21 @@ looked at. If a step fails, the steps that need it fail too; all others go on.
 
 from __future__ import annotations
 
+import platform
 import shutil
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from mdrbench import __version__
 from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
-from mdrbench.core.errors import DataError, MdrbenchError, StepError
-from mdrbench.core.store import Artifact, Store, require
+from mdrbench.core.errors import DataError, MdrbenchError, SetupError, StepError
+from mdrbench.core.store import Artifact, Store, canonical, key_of, require
 from mdrbench.pipeline.plan.steps import Job, Progress, Step
 from mdrbench.pipeline.stages import STAGES
 
@@ -126,7 +128,8 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
         if (root / "artifacts" / step.stage / step.key).exists():
             listen(Event("damaged", step))
         listen(Event("start", step))
-        _check_sources(step, store)
+        check_sources(step, store)
+        check_conventions(step)
         inputs = {}
         for role, ref in step.inputs.items():
             held.enter_context(store.locked(ref[1], shared=True))
@@ -140,7 +143,7 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
         job = job_of(step, inputs, work, progress)
         try:
             facts, usage = _measured_stage(step, job)
-            _check_sources(step, store)
+            check_sources(step, store)
             _commit(step, store, inputs, work, facts, usage)
         except BaseException as error:
             full = out_of_space(error, root) if isinstance(error, Exception) else None
@@ -220,7 +223,48 @@ def _lineage(step: Step, manifest: dict[str, Any], inputs: dict[str, Artifact]) 
     return {**entries, step.stage: {"key": step.key, **own}}
 
 
-def _check_sources(step: Step, store: Store) -> None:
+def check_conventions(step: Step) -> None:
+    """Raise a SetupError if this process would compute other numbers than the step's key stands for.
+
+    A plan may come from another machine, or from another version of mdrbench: the key is made again here, and every
+    member of the step says its conventions (precision, versions of engines) again.
+    """
+    if key_of(step.made_of()) != step.key:
+        raise SetupError(
+            f"{step.stage} of '{step.scope}' was planned by another version of mdrbench than {__version__}, which runs",
+            mend="install the same mdrbench on all machines",
+        )
+    for role, member in step.members.items():
+        own = step.params.get(role)
+        planned = (own.get("conventions") if isinstance(own, dict) else None) or step.params.get("conventions")
+        built = member.build()
+        if not planned or not hasattr(built, "conventions"):
+            continue
+        here = built.conventions(step.scope) if member.family == "retrievers" else built.conventions()
+        if step.stage in ("index", "structure"):
+            here = {name: value for name, value in here.items() if name not in member.spec.search_only}
+        said = [
+            f"{name} is {_told(here, name)} here and {_told(planned, name)} in the plan"
+            for name in sorted({*planned, *here} - OF_THE_PLAN)
+            if canonical(planned.get(name)) != canonical(here.get(name))
+        ]
+        if said:
+            raise SetupError(
+                f"{step.stage} of '{step.scope}' would compute other numbers on this machine: {'; '.join(said)}",
+                where=platform.node(),
+                mend="set the value in the recipe (such as precision: fp32), or use machines of one kind",
+            )
+
+
+OF_THE_PLAN = {"version", "retriever_version", "trained_by"}
+"""Conventions that a plan adds to those of a member."""
+
+
+def _told(conventions: Mapping[str, Any], name: str) -> str:
+    return canonical(conventions[name]) if name in conventions else "not set"
+
+
+def check_sources(step: Step, store: Store) -> None:
     """Raise a DataError if a source file is not the one that the key was made of any more."""
     for path, digest in store.hash_files([Path(name) for name in step.sources]).items():
         if digest != step.sources[str(path)]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,16 +174,22 @@ def matrices(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
         first += len(shard.docids)
 
 
-def blocks(folder: Path, size: int = BLOCK) -> Iterator[np.ndarray]:
-    """Yield all embeddings in corpus order as float32, shape (size, dim); the last block may be shorter.
+def blocks(folder: Path, size: int = BLOCK, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+    """Yield embeddings in corpus order as float32, shape (size, dim); the last block may be shorter.
 
     A block may span shards, so that the size of the shards changes nothing.
+
+    Args:
+        start, stop: the rows that are wanted; all of them by default.
     """
     import numpy as np
 
     parts: list[np.ndarray] = []
     held = 0
-    for _, matrix in matrices(folder):
+    for first, shard in matrices(folder):
+        if stop is not None and first >= stop:
+            break
+        matrix = shard[max(0, start - first) : None if stop is None else stop - first]
         done = 0
         while done < len(matrix):
             part = matrix[done : done + size - held].astype(np.float32)
@@ -206,9 +214,27 @@ def rows(folder: Path, wanted: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def top(folder: Path, queries: np.ndarray, depth: int, *, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
-    """Search exactly: :func:`best_of` over the embeddings of a folder."""
-    return best_of(lambda: blocks(folder, block), queries, depth)
+def top(
+    folder: Path, queries: np.ndarray, depth: int, *, block: int = BLOCK, start: int = 0, stop: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search exactly: :func:`best_of` over the embeddings of a folder, or over a range of rows of them.
+
+    Args:
+        start, stop: the range, if not all rows are searched; ``start`` is a multiple of ``block``, so that the blocks
+            are those of a search over all rows.
+    """
+    scores, rows = best_of(lambda: blocks(folder, block, start, stop), queries, depth)
+    return scores, rows + start
+
+
+def merge(parts: list[tuple[np.ndarray, np.ndarray]], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Merge what :func:`best_of` found in ranges of rows, given in the order of the ranges; the same result as one
+    search over all rows."""
+    import numpy as np
+
+    scores, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+    order = np.lexsort((rows, -scores), axis=1)[:, :depth]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 def best_of(
@@ -249,14 +275,47 @@ def _largest(passages: Iterable[np.ndarray], queries: np.ndarray, kept: int) -> 
     best = _Best(len(queries), kept)
     buffer = torch.empty(len(queries), 0)
     first = 0
-    for block in passages:
-        if buffer.shape[1] != len(block):
-            buffer = torch.empty(len(queries), len(block))
-        torch.mm(asked, torch.from_numpy(block).T, out=buffer)  # (queries, block)
-        best.add(buffer, first)
-        first += len(block)
+    with one_thread_each() as each:
+        for block in passages:
+            if buffer.shape[1] != len(block):
+                buffer = torch.empty(len(queries), len(block))
+            _multiply(asked, torch.from_numpy(block), buffer, each)
+            best.add(buffer, first)
+            first += len(block)
     scores, found = best.sorted()
     return scores.numpy(), found.numpy()
+
+
+COLUMNS = 1024
+"""Passages of a block that one thread compares with the queries; a block that is not a multiple of it is not cut."""
+
+
+def _multiply(queries: torch.Tensor, passages: torch.Tensor, out: torch.Tensor, each: ThreadPoolExecutor) -> None:
+    """Write the inner products, shape (queries, passages). Their bits do not depend on the number of threads.
+
+    A matrix product of several threads may add in another order than that of one, so no product has several.
+    """
+    import torch
+
+    width = COLUMNS if len(passages) % COLUMNS == 0 else len(passages)
+
+    def columns(at: int) -> None:
+        out[:, at : at + width] = torch.mm(queries, passages[at : at + width].T)
+
+    list(each.map(columns, range(0, len(passages), width)))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """Give a pool with as many threads as torch has; operations of torch inside it run on one thread each."""
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 def score(

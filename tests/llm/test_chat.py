@@ -23,7 +23,7 @@ from mdrbench.llm.answers import Answers
 from mdrbench.llm.chat import Chat, without_thinking
 from mdrbench.llm.pace import Pace
 from mdrbench.llm.settings import Settings
-from mdrbench.llm.spending import bound_tokens, estimate_tokens
+from mdrbench.llm.spending import Budget, bound_tokens, estimate_tokens
 
 
 @pytest.fixture
@@ -337,6 +337,40 @@ def test_one_budget_for_all_objects_of_a_process(server, settings):
     with pytest.raises(StepError, match="3 requests of at most 3"):
         ask_all(Chat(same), ["c", "d"])
     assert len(server.requests) == 3
+
+
+def test_the_processes_of_a_run_share_its_budget(server, settings):
+    script = """
+import sys
+from mdrbench.core.errors import StepError
+from mdrbench.llm.chat import Chat
+from mdrbench.llm.settings import Settings
+from support.chat import ask_all
+try:
+    ask_all(Chat(Settings.model_validate_json(sys.argv[1])), [sys.argv[2] + str(i) for i in range(9)])
+except StepError as error:
+    sys.exit(str(error))
+"""
+    server.respond = lambda body: Reply(text="x", seconds=0.02)
+    said = settings(max_requests=10, concurrency=2).model_dump_json()
+    environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}", "MDRBENCH_RUN": "one run"}
+    command = [sys.executable, "-c", script, said]
+    both = [
+        subprocess.Popen([*command, name], env=environment, stderr=subprocess.PIPE, text=True) for name in ("a", "b")
+    ]
+    told = [process.communicate()[1] for process in both]
+    assert len(server.requests) == 10
+    assert any("the budget ends here: 10 requests of at most 10" in text for text in told)
+
+
+def test_a_request_that_a_killed_process_reserved_is_counted_as_paid(settings):
+    chat = Chat(settings(max_requests=2, timeout_s=0.1))
+    budget = Budget(chat.answers, "one", 2, None, None, timeout_s=0.1)
+    budget._reserve(0.0)  # and is never settled
+    with budget.reserved(1, 1) as reservation:
+        reservation.keep()
+    with pytest.raises(StepError, match="2 requests of at most 2"), budget.reserved(1, 1):
+        pass
 
 
 def test_the_budget_of_cost_is_never_exceeded(server, settings):

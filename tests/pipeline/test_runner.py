@@ -15,11 +15,13 @@ from support.plans import planned_step
 from support.project import PROJECT
 
 from mdrbench import recipe
-from mdrbench.core.errors import DataError
+from mdrbench.core import environment as environment_of
+from mdrbench.core.errors import DataError, SetupError
 from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.pipeline import runner
 from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.pipeline.plan.steps import VERSIONS
 
 
 def planned(folder, languages, store, *overrides):
@@ -130,6 +132,28 @@ def test_inputs_in_use_are_not_cleared_away(maker, store, monkeypatch):
     run(plan, store)
     assert cleared == {"index": False, "topics": False, "corpus": False}
     assert store.remove(*planned_step(plan, "corpus").ref)  # the run has ended
+
+
+def test_a_machine_that_would_compute_other_numbers_is_refused(maker, store, tiny_model, tmp_path, monkeypatch):
+    path = tmp_path / "dense.yaml"
+    settings = "pooling: mean, normalize: true, query_length: 16, passage_length: 32"
+    encoder = f"{{name: transformer, model: {tiny_model}, {settings}}}"
+    path.write_text(f"summary: dense\nretriever: {{name: dense, encoder: {encoder}}}\n")
+    monkeypatch.setattr(environment_of, "has_bf16", lambda: True)
+    plan = plan_recipe(recipe.load(str(path), []), maker.whole(), ["en"], "dev", store, [])
+    monkeypatch.setattr(environment_of, "has_bf16", lambda: False)
+    outcome, _ = run(plan, store)
+    error = outcome.failures[planned_step(plan, "index").ref]
+    assert isinstance(error, SetupError)
+    assert 'precision is "fp32" here and "bf16" in the plan' in str(error)
+    assert planned_step(plan, "corpus").ref in outcome.artifacts
+
+
+def test_another_version_of_a_stage_is_refused(maker, store, monkeypatch):
+    plan = planned(maker.whole(), ["en"], store)
+    monkeypatch.setitem(VERSIONS, "corpus", 99)
+    outcome, _ = run(plan, store)
+    assert "was planned by another version of mdrbench" in str(outcome.failures[planned_step(plan, "corpus").ref])
 
 
 def command(tmp_path: Path, *extra: str) -> list[str]:

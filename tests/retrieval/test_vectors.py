@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from mdrbench.core.errors import StepError
 from mdrbench.retrieval import vectors
@@ -135,3 +136,25 @@ def test_of_equal_scores_at_the_last_rank_the_first_passages_of_the_corpus_are_t
     write(tmp_path, same, [400, 600])
     _, rows = vectors.top(tmp_path, np.ones((2, 4), np.float32), 50, block=block)
     assert rows.tolist() == [list(range(50))] * 2
+
+
+def test_bits_do_not_depend_on_threads_or_on_ranges_of_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((2500, 16)).astype(np.float16)
+    rows[1999] = rows[3]  # equal scores across ranges
+    for number, at in enumerate(range(0, 2500, 700)):
+        part = rows[at : at + 700]
+        vectors.write_shard(tmp_path, number, [f"d{at + i}" for i in range(len(part))], part.astype(np.float32))
+    queries = rng.standard_normal((5, 16), dtype=np.float32)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(vectors.top(tmp_path, queries, 40, block=512))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    ranges = [vectors.top(tmp_path, queries, 40, block=512, start=at, stop=at + 1024) for at in range(0, 2500, 1024)]
+    found.append(vectors.merge(ranges, 40))
+    assert all(np.array_equal(a, b) for one in found[1:] for a, b in zip(found[0], one, strict=True))

@@ -8,7 +8,6 @@ Other models run in batches that are padded on the right, so that a text has the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,6 +23,7 @@ from mdrbench.retrieval import unpadded_bert
 from mdrbench.retrieval.encoders import _statements
 from mdrbench.retrieval.encoders._statements import Conventions, Override
 from mdrbench.retrieval.pooling import Pooling, pool, pool_whole
+from mdrbench.retrieval.vectors import one_thread_each
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,7 +201,10 @@ class Transformer(ChosenModel[Config]):
         return loaded
 
     def _without_padding(self, loaded: _Loaded, tokens: list[np.ndarray], order: list[int]) -> Batches:
-        """Run a batch on each core with one thread: cores never wait for each other inside a layer."""
+        """Run a batch on each core with one thread: cores never wait for each other inside a layer.
+
+        So the bits of an embedding do not depend on the number of threads.
+        """
         import torch
 
         def embed(rows: list[int]) -> np.ndarray:
@@ -215,15 +218,8 @@ class Transformer(ChosenModel[Config]):
         while at < len(order):
             batches.append(order[at : at + max(1, budget // len(tokens[order[at]]))])
             at += len(batches[-1])
-        threads = torch.get_num_threads()
-        if len(batches) < threads:
-            yield from ((rows, embed(rows)) for rows in batches)
-            return
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
-                yield from zip(batches, pool_of_threads.map(embed, batches), strict=True)
-        finally:
-            torch.set_num_threads(threads)
+        with one_thread_each() as pool_of_threads:
+            yield from zip(batches, pool_of_threads.map(embed, batches), strict=True)
 
     def _padded(self, loaded: _Loaded, tokens: list[np.ndarray], order: list[int]) -> Batches:
         """Run batches padded to their longest text; halve the budget when the device runs out of memory."""
