@@ -1,7 +1,8 @@
-"""The command ``experiment``. Imports typer alone at top level."""
+"""The commands ``experiment`` and ``paper``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -61,3 +62,48 @@ def experiment(
     from mdrbench.cli import tables_experiment
 
     tables_experiment.print_cells(declared, found)
+
+
+def paper(
+    tables: Annotated[str, typer.Option(help="Tables such as 1,2 or weights, or all.")] = "all",
+    name: Annotated[
+        str, typer.Option("--of", help="The publication: a shipped experiment with tables.")
+    ] = "huang2025boosting",
+    data: Annotated[
+        Optional[str], typer.Option(help="Lay results on another data set beside [default: that of the publication].")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run the systems that have no result yet.")] = False,
+    results: Results = Path("results"),
+    cache: Cache = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Lay our figures beside those of a paper, table by table.
+
+    Without --run nothing is run: a system without a result is told with what it needs. --json has the command of
+    each system.
+
+    Example: mdrbench paper --tables 1,3
+    """
+    from mdrbench.commands import experiment as experiments
+    from mdrbench.commands import paper as papers
+
+    declared = experiments.load(name)
+    if data is not None:
+        declared = declared.model_copy(update={"data": data})
+    wanted = papers.chosen(declared, tables)
+    cells = experiments.cells(declared, results)
+    if run:
+        asked = {system for table in wanted.values() for system in table.systems}
+        missing = [cell for cell in cells if cell.made is None and cell.system in asked]
+        for cell, path in experiments.fill(declared, missing, open_store(cache), results, quiet):
+            print(f"{cell.system}: written {path}", flush=True)
+        cells = experiments.cells(declared, results)
+    figures = papers.printed(declared.source or name)
+    rows = {table: list(papers.rows(declared, table, cells, figures)) for table in wanted}
+    if as_json:
+        print_json({table: [dataclasses.asdict(row) for row in found] for table, found in rows.items()})
+        return
+    from mdrbench.cli import tables_experiment
+
+    tables_experiment.print_paper(declared, rows)

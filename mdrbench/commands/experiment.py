@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from mdrbench import recipe, results
 from mdrbench.commands.run import failure, plan_all, prepare_negatives, run_steps
@@ -42,18 +43,41 @@ class Block(MemberConfig):
     systems: tuple[str, ...] = Field(min_length=1)
 
 
+class Table(MemberConfig):
+    """A table of the publication that an experiment repeats."""
+
+    caption: str
+    measure: str = "nDCG@10"
+    systems: tuple[str, ...] = Field(min_length=1)
+
+
 class Experiment(MemberConfig):
     """A declared experiment.
 
     Attributes:
         systems: label -> recipe with changes; a label that is not here is a recipe's name.
+        source: the citation key of the publication that the experiment repeats.
+        tables: the publication's tables. Without ``blocks``, their systems are run once each.
     """
 
     summary: str
     data: str
     languages: tuple[str, ...] = Field(min_length=1)
-    blocks: tuple[Block, ...] = Field(min_length=1)
+    blocks: tuple[Block, ...] = ()
     systems: dict[str, System] = Field(default_factory=dict)
+    source: str | None = None
+    tables: dict[str, Table] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blocks_of_tables(cls, data: Any) -> Any:
+        """Make a block of all systems of the tables if no blocks are given."""
+        if not isinstance(data, dict) or data.get("blocks"):
+            return data
+        if not isinstance(tables := data.get("tables"), dict):
+            raise ValueError("an experiment needs `blocks` or `tables`")
+        systems = [name for table in tables.values() for name in table["systems"]]
+        return {**data, "blocks": [{"seeds": [0], "systems": list(dict.fromkeys(systems))}]}
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def test_shipped_experiments_name_recipes_that_load():
         digests = {
             system: recipe.load(one.recipe, list(one.changes)).digest for system, one in declared.systems.items()
         }
-        assert len(set(digests.values())) == len(digests)
+        twice = {"mE5-large + boosted"} if declared.source else set()  # table 1 of the paper calls it mE5 + boosted
+        assert len(set(digests.values())) == len(digests.keys() - twice)
 
 
 def test_the_tables_of_the_page_are_those_of_the_committed_results():
