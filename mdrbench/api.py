@@ -227,6 +227,7 @@ def compare(
     test: str = PROTOCOL.test,
     correction: str = PROTOCOL.correction,
     one_seed: bool = False,
+    family: str = "leaderboard",
 ) -> Comparison:
     """Compare two results with paired tests, as ``mdrbench compare`` does.
 
@@ -237,8 +238,11 @@ def compare(
         results: folder of results, for names.
         top: how many of the topics that moved most are returned.
         test: of each language: ``t``, ``randomisation`` or ``wilcoxon``; the last two count topics alone.
-        correction: over the languages: ``holm`` or ``benjamini-hochberg``.
+        correction: ``holm`` or ``benjamini-hochberg``.
         one_seed: compare these two results alone, not all seeds that both have.
+        family: what is corrected over: ``leaderboard`` (all pairs of the systems beside the two, in each column) or
+            ``languages`` (those of this pair). Other tests and corrections, variants and ``one_seed`` always have the
+            languages.
 
     Returns:
         Per language the paired tests with corrected p values, the difference of the averages with its interval, what
@@ -251,8 +255,10 @@ def compare(
     Example:
         >>> mdrbench.compare("sample/bm25", "sample/me5-small").average
     """
-    from mdrbench.results import comparison
+    from mdrbench.site.model import verdicts
 
     root = Path(results)
     path_a, path_b = (result_files.find(root, os.fspath(name)) for name in (a, b))
-    return comparison.compare(path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed)
+    return verdicts.compare(
+        path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed, family=family
+    )

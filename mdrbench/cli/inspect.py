@@ -116,8 +116,11 @@ def compare(
         str, typer.Option(help="Test of each language: t, randomisation or wilcoxon; the last two count topics alone.")
     ] = PROTOCOL.test,
     correction: Annotated[
-        str, typer.Option(help="Correction over the languages: holm or benjamini-hochberg.")
+        str, typer.Option(help="Correction over the family: holm or benjamini-hochberg.")
     ] = PROTOCOL.correction,
+    family: Annotated[
+        str, typer.Option(help="Corrected over: leaderboard (all pairs of the systems beside the two) or languages.")
+    ] = "leaderboard",
     one_seed: Annotated[
         bool, typer.Option("--one-seed", help="Compare these two results alone, not all seeds that both have.")
     ] = False,
@@ -131,7 +134,8 @@ def compare(
 ) -> None:
     """Compare two results with paired tests.
 
-    Trained systems are compared over all seeds that both have. The topics that moved most are listed.
+    Trained systems are compared over all seeds that both have. Two systems of a leaderboard get its verdict.
+    The topics that moved most are listed.
 
     Example: mdrbench compare sample/bm25 sample/me5-small
     """
@@ -141,7 +145,7 @@ def compare(
     from mdrbench.cli import tables
     from mdrbench.core.errors import UsageError, did_you_mean
     from mdrbench.evaluation import inference
-    from mdrbench.results import comparison
+    from mdrbench.site.model import verdicts
 
     path_a, path_b = result_files.find(results, a), result_files.find(results, b)
     if as_training:
@@ -150,11 +154,13 @@ def compare(
     for option, value, known in (("test", test, inference.TESTS), ("correction", correction, inference.CORRECTIONS)):
         if value not in known:
             raise UsageError(f"--{option} {value}: unknown", mend=did_you_mean(value, list(known)))
-    compared = comparison.compare(path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed)
+    compared = verdicts.compare(
+        path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed, family=family
+    )
     if as_json:
         rows = dataclasses.asdict(compared)
-        for row in rows["languages"]:
-            row["test"] = row["test"]._asdict()
+        for row, tested in zip(rows["languages"], compared.languages, strict=True):
+            row |= {"test": tested.test._asdict(), "significant": tested.significant}
         print_json({**rows, "average": compared.average._asdict(), "detectable": compared.average.detectable()})
     else:
         tables.print_comparison(tables.console(), compared, power=power)

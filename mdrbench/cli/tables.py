@@ -157,7 +157,7 @@ def powers(compared: Comparison) -> list[str]:
     mean, share = compared.average, f"{PROTOCOL.power:.0%}"
     lines = [
         f"finds: the smallest difference that these topics and seeds find in {share} of repetitions; in a language at "
-        f"{PROTOCOL.level:g} / {len(compared.languages)}, the strictest level of Holm's correction",
+        f"{PROTOCOL.level:g} / {len(compared.languages)}, the strictest level of Holm's correction over the languages",
         f"average: finds {mean.detectable():.4f}; seen {abs(mean.value):.4f}",
     ]
     if mean.seeds > 1:
@@ -174,7 +174,7 @@ def print_comparison(out: Console, compared: Comparison, *, power: bool = False)
     for row in compared.languages:
         t = row.test
         table.add_row(
-            f"{row.lang}{'*' if row.significant else ''}", str(t.topics), f"{t.mean_a:.4f}", f"{t.mean_b:.4f}",
+            f"{row.lang}{row.mark}", str(t.topics), f"{t.mean_a:.4f}", f"{t.mean_b:.4f}",
             f"{t.difference:+.4f}", f"{t.low:+.4f}, {t.high:+.4f}", f"{t.wins}/{t.ties}/{t.losses}",
             f"{t.p:.4f}", f"{row.p_corrected:.4f}", *[f"{t.detectable:.4f}"] * power,
         )  # fmt: skip
@@ -182,13 +182,14 @@ def print_comparison(out: Console, compared: Comparison, *, power: bool = False)
     mean = compared.average
     spread = "" if mean.seeds_spread is None else f", sd of the paired seeds' differences {mean.seeds_spread:.4f}"
     out.print(
-        f"{compared.average_label}: {mean.value:+.4f}{'*' if compared.average_significant else ''} "
-        f"[{mean.low:+.4f}, {mean.high:+.4f}], p {mean.p:.4f}{spread}",
+        f"{compared.average_label}: {mean.value:+.4f}{compared.average_mark} "
+        f"[{mean.low:+.4f}, {mean.high:+.4f}], p {mean.p:.4f}, corrected {compared.average_p:.4f}{spread}",
         highlight=False,
     )
     out.print(
-        f"{compared.counted}\n* p < {PROTOCOL.level:g}. Languages: {inference.TESTS[compared.test]}; "
-        f"{inference.CORRECTIONS[compared.correction]} over {compared.family}",
+        f"{compared.counted}\n{inference.STAR} corrected p < {PROTOCOL.level:g}; {inference.DAGGER} the same, but in "
+        f"topics alone. {inference.TESTS[compared.test]}; {inference.CORRECTIONS[compared.correction]} over "
+        f"{compared.family}",
         highlight=False,
     )
     if power:

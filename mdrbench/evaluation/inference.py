@@ -381,7 +381,25 @@ def starred(p: float, seeds: int | None, level: float = PROTOCOL.level) -> bool:
         p: corrected.
         seeds: the paired seeds that were counted; None if neither system is trained.
     """
-    return p < level and (seeds is None or seeds >= PROTOCOL.star_seeds)
+    return mark(p, seeds, level) == STAR
+
+
+STAR, DAGGER = "*", "†"
+
+
+def mark(p: float, seeds: int | None, level: float = PROTOCOL.level) -> str:
+    """Return the mark of a difference, the same on the terminal and on every page.
+
+    :data:`STAR` if it is significant. :data:`DAGGER` if it is significant over the topics, but its seeds are too few
+    to be counted: these trainings differ on such topics, and trainings with other seeds may not. Nothing otherwise.
+
+    Args:
+        p: corrected.
+        seeds: the paired seeds that were counted; None if neither system is trained.
+    """
+    if p >= level:
+        return ""
+    return STAR if seeds is None or seeds >= PROTOCOL.star_seeds else DAGGER
 
 
 def counted(seeds: int | None) -> str:
@@ -390,10 +408,10 @@ def counted(seeds: int | None) -> str:
         return "counts topics; nothing was trained, so no seed changes a score"
     if seeds == 1:
         return (
-            f"counts topics alone: one training each says nothing about other seeds; no star below "
+            f"counts topics alone: one training says nothing about other seeds; {DAGGER} in place of {STAR} below "
             f"{PROTOCOL.star_seeds} seeds"
         )
     if seeds < PROTOCOL.star_seeds:
-        return f"counts topics and {seeds} paired seeds; no star below {PROTOCOL.star_seeds}"
+        return f"counts topics and {seeds} paired seeds; {DAGGER} in place of {STAR} below {PROTOCOL.star_seeds} seeds"
     few = f"; claim nothing in words below {PROTOCOL.claim_seeds} seeds" if seeds < PROTOCOL.claim_seeds else ""
     return f"counts topics and {seeds} paired seeds{few}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -37,12 +36,21 @@ class Moved:
 
 @dataclass(frozen=True)
 class LanguageComparison:
-    """A paired test, its p value corrected over the languages, and whether the difference gets a star."""
+    """A paired test, its p value corrected over the family, and the mark of the difference.
+
+    Attributes:
+        mark: see :func:`mdrbench.evaluation.inference.mark`.
+    """
 
     lang: str
     test: PairedTest
     p_corrected: float
-    significant: bool
+    mark: str
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference gets a star."""
+        return self.mark == inference.STAR
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,13 @@ class Comparison:
     """A against B.
 
     Attributes:
-        average: the mean over languages of A - B. It is a family of its own: nothing corrects it.
-        average_significant: whether the average gets a star.
+        average: the mean over languages of A - B; its ``p`` is not corrected.
+        average_p: the p value of the average, corrected over the pairs of the leaderboard if that is the family.
+        average_mark: the mark of the average.
         seeds: how many paired seeds were counted; None if neither system is trained.
         counted: what the seeds and topics allow to conclude, in words.
         test: the test of the languages, a key of :data:`inference.TESTS`. The average always has ``t``.
-        family: the comparisons that are corrected together.
+        family: the comparisons that are corrected together, in words.
         only_in_one: languages that only one of the two systems has.
     """
 
@@ -65,7 +74,8 @@ class Comparison:
     languages: list[LanguageComparison]
     average: Difference
     average_label: str
-    average_significant: bool
+    average_p: float
+    average_mark: str
     seeds: int | None
     counted: str
     test: str
@@ -98,7 +108,7 @@ def compare(
     """
     a, b = results.read(path_a), results.read(path_b)
     shared = comparable(a, b, path_a, path_b, measure)
-    runs = [((path_a, a), (path_b, b))] if one_seed else paired_runs(path_a, a, path_b, b, shared, measure)
+    runs = [((path_a, a), (path_b, b))] if one_seed else paired_runs(path_a, a, path_b, b, measure)
     drawn = seeds.of(a) is not None or seeds.of(b) is not None
     scored, moved = {}, []
     for lang in shared:
@@ -120,25 +130,29 @@ def compare(
         languages=paired_tests(scored, counted=counted, test=test, correction=correction),
         average=average,
         average_label=results.average_label(shared),
-        average_significant=inference.starred(average.p, counted),
+        average_p=average.p,
+        average_mark=inference.mark(average.p, counted),
         seeds=counted,
         counted=inference.counted(counted),
         test=test,
         correction=correction,
-        family=f"the {len(shared)} languages of both systems by {measure}",
+        family=family_of_languages(len(shared)),
         moved=moved[:top],
         only_in_one=sorted(set(a.languages) ^ set(b.languages)),
     )
+
+
+def family_of_languages(languages: int) -> str:
+    """Name the family of a pair that no leaderboard ranks."""
+    return f"the {languages} languages of this pair; the average is one test"
 
 
 Run = tuple[Path, Result]
 """A result file and its content."""
 
 
-def paired_runs(
-    path_a: Path, a: Result, path_b: Path, b: Result, langs: list[str], measure: str
-) -> list[tuple[Run, Run]]:
-    """Return the runs of both systems with the seeds of both, of all these languages; the two results in any case.
+def paired_runs(path_a: Path, a: Result, path_b: Path, b: Result, measure: str) -> list[tuple[Run, Run]]:
+    """Return the runs of both systems with the seeds of both; the two results in any case.
 
     Two results of one recipe are compared as they are.
     """
@@ -146,11 +160,7 @@ def paired_runs(
     if seeds.identity(a) == seeds.identity(b):
         return alone
 
-    def whole(path: Path, result: Result) -> dict[seeds.Seeds | None, Run]:
-        found = seeds.repeats(path, result)
-        return {s: run for s, run in found.items() if {*langs} <= {*run[1].languages}}
-
-    pairs = seeds.shared(whole(path_a, a), whole(path_b, b))
+    pairs = seeds.shared(seeds.repeats(path_a, a), seeds.repeats(path_b, b))
     for (one, left), (other, right) in pairs:
         comparable(left, right, one, other, measure)
     return pairs or alone
@@ -186,7 +196,7 @@ def paired_tests(
     tests = [inference.paired_test(x, y, test=test, family=len(scored)) for x, y in scored.values()]
     corrected = inference.corrected([test.p for test in tests], correction)
     return [
-        LanguageComparison(lang, test, p, inference.starred(p, counted))
+        LanguageComparison(lang, test, p, inference.mark(p, counted))
         for lang, test, p in zip(scored, tests, corrected, strict=True)
     ]
 
@@ -202,41 +212,6 @@ def differences(several: Iterable[Iterable[Pair]], *, confidence: float = PROTOC
     columns = [[np.atleast_2d(x - y) for x, y in scored] for scored in several]
     groups = [np.stack(column, axis=2) for column in zip(*columns, strict=True)]  # (seeds, topics, several) a language
     return inference.differences(groups, confidence=confidence)
-
-
-System = Mapping["seeds.Seeds | None", Sequence[np.ndarray]]
-"""A system's scores by the seeds of its runs: an array of shape (topics,) a language. None: it is not trained."""
-
-
-class AllPairs(NamedTuple):
-    """Tests of all pairs of systems, both of shape (systems, systems).
-
-    Attributes:
-        p: not corrected; 1 on the diagonal.
-        seeds: the paired seeds that each test counts; 0 if neither system is trained, 1 if topics alone are counted.
-    """
-
-    p: np.ndarray
-    seeds: np.ndarray
-
-
-def all_pairs(systems: Sequence[System]) -> AllPairs:
-    """Test the difference of the averages of all pairs, as :func:`compare` does: over topics and shared seeds.
-
-    Two trained systems without a shared seed are compared by their first runs, over topics alone.
-
-    Args:
-        systems: with the same languages and topics, in the same order.
-    """
-    p, counts = np.ones((len(systems), len(systems))), np.zeros((len(systems), len(systems)), dtype=int)
-    for i, a in enumerate(systems):
-        for j, b in enumerate(systems[:i]):
-            runs = seeds.shared(dict(a), dict(b)) or [(next(iter(a.values())), next(iter(b.values())))]
-            gaps = [np.stack([x[n] - y[n] for x, y in runs])[..., None] for n in range(len(runs[0][0]))]
-            [found] = inference.differences(gaps)
-            p[i, j] = p[j, i] = found.p
-            counts[i, j] = counts[j, i] = 0 if None in a and None in b else len(runs)
-    return AllPairs(p, counts)
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

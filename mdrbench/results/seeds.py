@@ -7,7 +7,6 @@ the same data set and split. Two systems are compared over the seeds that both h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -47,31 +46,19 @@ def identity(result: Result) -> str:
     return json.dumps([result.dataset, result.split, recipe or result.system.name], sort_keys=True)
 
 
-def grouped(found: Iterable[tuple[T, Result]]) -> list[dict[Seeds | None, T]]:
-    """Group results that are repeats of each other: each group by seeds, in the order of the first of each.
-
-    Results that were handed in, and published ones, are groups of their own.
-    """
-    groups: dict[str, dict[Seeds | None, T]] = {}
-    for number, (item, result) in enumerate(found):
-        seeds = of(result)
-        key = identity(result) if seeds else str(number)
-        groups.setdefault(key, {}).setdefault(seeds, item)
-    return list(groups.values())
-
-
 def repeats(path: Path, result: Result) -> dict[Seeds | None, tuple[Path, Result]]:
-    """Return the runs of a result's recipe with all seeds that are stored beside it, itself included, by their seeds.
+    """Return the runs of a result's recipe with all seeds that are stored beside it, itself first, by their seeds.
 
-    Files that cannot be read are left out: ``report`` and ``verify`` name them.
+    A run that lacks a language of the result is left out. So are files that cannot be read: ``report`` and ``verify``
+    name them.
     """
     own = of(result)
     if own is None:
         return {None: (path, result)}
     folder = path.parent.parent if path.parent.name == "variants" else path.parent
-    name, wanted = result.system.name, identity(result)
+    wanted = identity(result)
     found: dict[Seeds | None, tuple[Path, Result]] = {own: (path, result)}
-    for other in sorted([*folder.glob(f"{name}*.json"), *(folder / "variants").glob(f"{name}*.json")]):
+    for other in sorted([*folder.glob("*.json"), *(folder / "variants").glob("*.json")]):
         if other == path:
             continue
         try:
@@ -79,7 +66,7 @@ def repeats(path: Path, result: Result) -> dict[Seeds | None, tuple[Path, Result
         except DataError:
             continue
         seeds = of(read)
-        if seeds is not None and identity(read) == wanted:
+        if seeds is not None and identity(read) == wanted and {*result.languages} <= {*read.languages}:
             found.setdefault(seeds, (other, read))
     return found
 

@@ -55,10 +55,11 @@
       if (small) answer.append("; among models under 300 M with a free licence: ", system(small), ` ${score(board, small, at)}`);
     }
     answer.append(".");
-    const letters = found.slice(0, 2).map((row) => row.e?.[at] ?? "");
+    const marked = found.slice(0, 2).map((row) => row.e?.[at] ?? ""), letters = marked.map((text) => text.replace("†", ""));
     const tested = found.length > 1 && letters.every(Boolean);
     const real = tested && !letters[0].includes("–") && ![...letters[0]].some((letter) => letters[1].includes(letter));
-    const verdict = found.length < 2 ? "" : tested ? (real ? " The first is significantly better than the second." : " The first is not significantly better than the second.")
+    const alone = marked.some((text) => text.endsWith("†")) ? " in topics alone: too few seeds were trained" : "";
+    const verdict = found.length < 2 ? "" : tested ? (real ? ` The first is significantly better than the second${alone}.` : " The first is not significantly better than the second.")
       : ` The margin of ${((found[0].v[at] - found[1].v[at]) / board.steps).toFixed(3)} cannot be tested: published figures come without topic-level scores.`;
     const about = make("p", { class: "quiet" }, `${board.measure} on ${board.title}${label}${limits ? `; ${limits}` : ""}.${verdict}`);
     const table = make("table", { class: "stuck" }, make("caption", { class: "unseen" }, `The best systems: ${where}`),

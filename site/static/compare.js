@@ -105,13 +105,22 @@
     });
     const tested = rows.filter((row) => row.topics);
     holm(tested.map((row) => row.p)).forEach((p, i) => { tested[i].holm = p; });
-    // Two systems of the leaderboard have its verdict: they differ exactly if they share no letter.
-    const alpha = Number($("choose").dataset.alpha), ranking = measure === all.measures[0];
-    const verdict = (lang) => (ranking && one.letters[lang] && other.letters[lang] ? !spelled(one.letters[lang]).some((letter) => spelled(other.letters[lang]).includes(letter)) : null);
-    const board = tested.length > 0 && tested.every((row) => verdict(row.lang) !== null);
-    for (const row of tested) row.real = board ? verdict(row.lang) : row.holm < alpha;
-    const average = board && tested.length === rows.length ? verdict("average") : null;
-    return { rows, tested, one, other, alike, board, average };
+    // Two systems of the leaderboard have its verdict: they differ exactly if they share no letter. Other pairs are tested
+    // here, over topics; pairs with several trainings are left to `mdrbench compare`, which counts their seeds.
+    const alpha = Number($("choose").dataset.alpha), letters = [one, other].map((system) => system.letters[measure] ?? {});
+    const lettered = (lang) => letters.every((of) => of[lang]);
+    const verdict = (lang) => {
+      const [x, y] = letters.map((of) => spelled(of[lang].replace("\u2020", "")));
+      if (x.some((letter) => y.includes(letter))) return "";
+      return letters.some((of) => of[lang].endsWith("\u2020")) ? "\u2020" : "*";
+    };
+    const board = tested.length > 0 && tested.every((row) => lettered(row.lang));
+    const trained = [one, other].map((system) => system.trainings).filter(Boolean);
+    const several = !board && trained.length > 0 && Math.min(...trained) > 1;
+    for (const row of tested) row.mark = board ? verdict(row.lang) : several || row.holm >= alpha ? "" : trained.length ? "\u2020" : "*";
+    const averaged = all.averaged[measure], same = averaged.length === rows.length && rows.every((row) => averaged.includes(row.lang));
+    const average = board && same && lettered("average") ? verdict("average") : null;
+    return { rows, tested, one, other, alike, board, average, several };
   };
   const ALPHABET = "abcdefghijklmnopqrstuvwxyz";
   const place = (letter) => ALPHABET.indexOf(letter[0]) + 26 * Number(letter.slice(1) || 0);
@@ -152,10 +161,10 @@
     ordered.forEach((row, i) => {
       const y = step * i + step / 2;
       svg.append(element("svg:text", { x: left - 10, y: y + 4, "text-anchor": "end" }, all.languages[row.lang][0]),
-        element("svg:line", { class: row.real ? "join real" : "join", x1: at(row.a), x2: at(row.b), y1: y, y2: y }),
+        element("svg:line", { class: row.mark ? "join real" : "join", x1: at(row.a), x2: at(row.b), y1: y, y2: y }),
         element("svg:circle", { class: "a", cx: at(row.a), cy: y, r: 4.4 }),
         element("svg:rect", { class: "b", x: at(row.b) - 4, y: y - 4, width: 8, height: 8 }),
-        element("svg:text", { class: row.real ? "" : "faint", x: at(Math.max(row.a, row.b)) + 9, y: y + 4 }, signed(row.difference)));
+        element("svg:text", { class: row.mark ? "" : "faint", x: at(Math.max(row.a, row.b)) + 9, y: y + 4 }, signed(row.difference)));
     });
     return figure(`Mean ${measure} by language`, words, svg);
   };
@@ -195,16 +204,18 @@
       ...columns(some ? ["Wins", "Ties", "Losses", "t test p", "Holm"] : []));
     const body = found.rows.map((row) => {
       const t = row.topics, tests = t ? [row.wins, t.d.length - row.wins - row.losses, row.losses].map(String) : ["–", "–", "–"];
-      return element("tr", { class: row.real ? "real" : null },
+      return element("tr", { class: row.mark ? "real" : null },
         element("th", { scope: "row", class: "left" }, element("a", { href: `${languages}${encodeURIComponent(row.lang)}.html` }, all.languages[row.lang][0])),
         some ? cell(t ? String(t.d.length) : "–") : null, cell(fixed(row.a, 4)), cell(fixed(row.b, 4)),
-        cell(signed(row.difference, 4) + (row.real ? "*" : ""), { class: row.real ? "best" : null }),
-        ...(some ? [...tests.map((text) => cell(text)), cell(p(row.p)), cell(!found.board ? p(row.holm) : row.real ? "< 0.05" : "\u2265 0.05", { class: row.real ? "best" : null })] : []));
+        cell(signed(row.difference, 4) + (row.mark ?? ""), { class: row.mark ? "best" : null }),
+        ...(some ? [...tests.map((text) => cell(text)), cell(p(row.p)), cell(found.board ? (row.mark ? "< 0.05" : "\u2265 0.05") : found.several ? "\u2013" : p(row.holm), { class: row.mark ? "best" : null })] : []));
     });
     return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences by language" },
       element("table", { class: "stuck tests" }, element("thead", {}, head), element("tbody", {}, ...body)),
       element("p", { class: "quiet legend" }, found.tested.length
-        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. * p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over ${found.board ? `${all.family} of the leaderboard, in each column` : "the languages of this pair"}.`
+        ? `${measure}. Topic-level scores are rounded to ${1 / all.steps} here, and equal scores are a tie. ` + (found.several
+          ? "These systems were trained with several seeds: mdrbench compare counts them."
+          : `* p is below ${$("choose").dataset.alpha} in the paired t test after Holm\u2019s correction over ${found.board ? all.family[measure] : "the languages of this pair"}. \u2020 the same, but in topics alone: a system was trained here with too few seeds.`)
         : `${measure}. No tests: ${found.one.measured && found.other.measured ? "the two have no topic-level scores on the same topics and to the same depth" : "published figures have no topic-level scores"}.`));
   };
 
@@ -253,13 +264,13 @@
     const average = mean(found.rows.map((row) => row.difference));
     const count = found.rows.length === 1 ? "1 language" : `${found.rows.length} languages`;
     const ahead = found.rows.filter((row) => row.difference > 0).length, behind = found.rows.filter((row) => row.difference < 0).length;
-    const real = found.rows.filter((row) => row.real).length;
+    const real = found.rows.filter((row) => row.mark).length;
     const words = `A (${names[0]}) is better in ${ahead} and B (${names[1]}) in ${behind} of ${count}.`;
     const parts = [figureGrid(all, found, measure, words), element("h2", {}, "By language"), table(all, found, measure), await moved(all, found)];
     if (mine !== turn) return;
     said.textContent = `Average of ${count}: ${measure} ${fixed(mean(found.rows.map((r) => r.a)))} against ${fixed(mean(found.rows.map((r) => r.b)))}, a difference of ${signed(average)}. ${words}`
-      + (found.tested.length ? ` ${real} of ${found.tested.length} tested differences ${real === 1 ? "is" : "are"} significant.` : "")
-      + (found.average === null ? "" : ` The averages ${found.average ? "differ significantly" : "do not differ significantly"}.`);
+      + (found.tested.length ? ` ${real} of ${found.tested.length} tested differences ${real === 1 ? "has" : "have"} a mark (* or \u2020).` : "")
+      + (found.average === null ? "" : ` The averages ${found.average ? `differ significantly${found.average === "*" ? "" : ", in topics alone"}` : "do not differ significantly"}.`);
     const page = [a, b].sort().join("--") + ".html";
     if (all.pairs.includes(page)) parts.unshift(element("p", {}, element("a", { href: page }, "Page of this pair, with the topics that make the difference")));
     place.replaceChildren(...parts.filter(Boolean));

@@ -51,7 +51,7 @@
       const kinds = new Set(chosen.map((row) => row.g === "predicted" ? "predicted" : row.g === "measured" || row.g === "submitted" ? "measured" : "published"));
       const states = new Set(chosen.map((row) => row.t));
       const tested = chosen.every((row) => row.e);
-      said.textContent = note + (tested ? "Systems that share a letter in a row are not significantly different, after Holm’s correction over all pairs of the leaderboard."
+      said.textContent = note + (tested ? "Systems that share a letter in a row are not significantly different, after Holm’s correction over all pairs of the leaderboard. Letters with † hold for topics alone: too few seeds were trained."
         : "Differences cannot be tested: at least one system has no topic-level scores.") + (states.size > 1 ? ` The systems differ in training data: ${[...states].map((s) => words[s]).join("; ")}.` : "")
         + (kinds.size > 1 ? ` Some figures are ${[...kinds].join(", some ")}.` : "");
       drawn.replaceChildren(figure(board, chosen, codes), table(board, chosen, codes));

@@ -219,7 +219,7 @@
 
   const inert = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
   const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const latex = (text) => text.replace(/[\\~^&%$#_{}]/g, (c) => ({ "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" })[c] ?? `\\${c}`).replace(/\s+/g, " ").replaceAll("–", "--").replace(/[^\u0000-\u017f]/gu, (c) => `U+${c.codePointAt(0).toString(16).toUpperCase()}`);
+  const latex = (text) => text.replace(/[\\~^&%$#_{}†]/g, (c) => ({ "†": "\\textdagger{}", "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" })[c] ?? `\\${c}`).replace(/\s+/g, " ").replaceAll("–", "--").replace(/[^\u0000-\u017f]/gu, (c) => `U+${c.codePointAt(0).toString(16).toUpperCase()}`);
   const markdown = (text) => text.replace(/([\\`*_|<>[\]])/g, "\\$1").replace(/\s+/g, " ");
 
   function best(list, key, row) {

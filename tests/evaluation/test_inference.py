@@ -161,7 +161,7 @@ def test_a_star_needs_three_seeds_of_what_is_trained():
     stars = {seeds: inference.starred(0.001, seeds) for seeds in (None, 1, 2, 3, 5)}
     assert stars == {None: True, 1: False, 2: False, 3: True, 5: True}
     assert not inference.starred(0.05, None)
-    assert "no star below 3" in inference.counted(1)
+    assert "† in place of * below 3 seeds" in inference.counted(1)
     assert "claim nothing in words below 5" in inference.counted(3)
     assert inference.counted(5) == "counts topics and 5 paired seeds"
 

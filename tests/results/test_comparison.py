@@ -48,7 +48,7 @@ def test_tests_are_paired_by_topic_and_corrected_over_languages(recorded):
         assert row.test.p == pytest.approx(max(stats.ttest_rel(x, y).pvalue, sign_test))
     raw = [row.test.p for row in found.languages]
     assert [row.p_corrected for row in found.languages] == inference.holm(raw)
-    assert (found.seeds, found.family) == (None, "the 2 languages of both systems by nDCG@10")
+    assert (found.seeds, found.family) == (None, "the 2 languages of this pair; the average is one test")
     assert found.average.value == pytest.approx(np.mean([d.mean() for d in differences.values()]))
     assert found.average.low <= found.average.value <= found.average.high
     assert found.average_label == "average of 2 languages"

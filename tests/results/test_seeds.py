@@ -9,8 +9,7 @@ from support.project import PROJECT
 
 from mdrbench import results
 from mdrbench.core.errors import DataError
-from mdrbench.evaluation import inference
-from mdrbench.results import comparison, seeds, training_check
+from mdrbench.results import seeds, training_check
 from mdrbench.results.seeds import Seeds
 
 SAMPLE = PROJECT / "results" / "sample" / "boosted-sample.json"
@@ -29,12 +28,8 @@ def test_results_that_differ_in_seeds_alone_are_repeats_of_one_system():
     slower = copy.deepcopy(result)
     slower.system.recipe["training"]["learning_rate"] = 1e-6
     assert (seeds.of(result), seeds.of(other), seeds.of(untrained)) == (Seeds(42, 0), Seeds(43, 1), None)
-    named = {"first": result, "untrained": untrained, "second": other, "slower": slower}
-    assert seeds.grouped(named.items()) == [
-        {Seeds(42, 0): "first", Seeds(43, 1): "second"},
-        {None: "untrained"},
-        {Seeds(42, 0): "slower"},
-    ]
+    same = seeds.identity(result)
+    assert [seeds.identity(each) == same for each in (other, untrained, slower)] == [True, False, False]
 
 
 def test_repeats_are_paired_by_seed_and_what_is_not_trained_with_each():
@@ -45,21 +40,6 @@ def test_repeats_are_paired_by_seed_and_what_is_not_trained_with_each():
     assert seeds.shared(a, {None: "x"}) == [("a0", "x"), ("a1", "x"), ("a2", "x")]
     assert seeds.shared({None: "x"}, {None: "y"}) == [("x", "y")]
     assert seeds.shared({Seeds(1, 1): "a"}, b) == []
-
-
-def test_all_pairs_are_tested_over_topics_and_shared_seeds():
-    rng = np.random.default_rng(4)
-    sizes = (30, 20)
-    plain = {None: [rng.random(n) for n in sizes]}
-    once = {Seeds(42, 0): [rng.random(n) for n in sizes]}
-    thrice = {Seeds(42 + s, s): [rng.random(n) for n in sizes] for s in range(3)}
-    found = comparison.all_pairs([plain, once, thrice])
-    assert found.seeds.tolist() == [[0, 1, 3], [1, 0, 1], [3, 1, 0]]
-    gaps = [np.stack([plain[None][n] - run[n] for run in thrice.values()])[..., None] for n in (0, 1)]
-    assert found.p[0, 2] == found.p[2, 0] == inference.differences(gaps)[0].p
-    alone = [{None: [x]} for x in (plain[None][0], once[Seeds(42, 0)][0])]
-    reference = stats.ttest_rel(plain[None][0], once[Seeds(42, 0)][0]).pvalue
-    assert comparison.all_pairs(alone).p[0, 1] == pytest.approx(reference)
 
 
 def trainings(root, averages, steps=4):

@@ -168,7 +168,7 @@ def test_letters_come_from_topic_files_and_a_changed_file_is_an_error(tmp_path):
     }  # fmt: skip
     assert [name for name, mark in marks.items() if mark.top] == ["best", "tied"]
     assert {name: row.scores["average"].letters for name, row in zip(marks, group.rows, strict=True)}["tied"] == "a"
-    assert group.family == "the 3 pairs of its 3 systems"
+    assert group.family == "all pairs of the leaderboard’s systems in each column (3 pairs)"
     save(root, {**kept["worse"], "system": {"name": "copy", "summary": ""}}, "copy")
     changed = {"name": "best", "summary": "", "variant_of": "best", "overrides": ["seed=2"]}
     save(root, {**kept["best"], "system": changed}, "variant")

@@ -30,7 +30,7 @@ class LanguageAnswer(NamedTuple):
         best: the best systems, the best first; published ones are single-vector systems.
         small: the best system of up to :data:`SMALL` million parameters with a free licence.
         margin: the best score minus the second.
-        verdict: ``real``, ``not significant`` or :data:`UNTESTED`; empty with a single system.
+        verdict: one of :data:`mdrbench.site.model.ranking.VERDICTS`, or :data:`UNTESTED`; empty with one system.
     """
 
     lang: str
@@ -91,4 +91,4 @@ def _verdict(board: Leaderboard, lang: str, best: list[Placed]) -> str:
     found = board.verdict(lang, best[0].row.entry, best[1].row.entry)
     if found is None:
         return UNTESTED
-    return "real" if found.real else "not significant"
+    return found.words

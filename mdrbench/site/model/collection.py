@@ -208,11 +208,8 @@ def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]
         raise _together(problems)
     groups: dict[tuple[str, str], list[_Row]] = {}
     for path, result in read.items():
-        if not result.sealed:
-            console.say(f"{console.shown(path)}: left out, an older mdrbench wrote it: `mdrbench seal` upgrades it")
-            continue
-        if not result.evaluated.measures:
-            console.say(f"{console.shown(path)}: left out, it has no measures")
+        if reason := _unranked(result):
+            console.say(f"{console.shown(path)}: left out, {reason}")
             continue
         groups.setdefault((collection_name(result), result.split), []).append(_Row(result, path))
     for row in published:
@@ -220,6 +217,31 @@ def read_collections(root: Path) -> tuple[list[Collection], dict[Path, Ablation]
     ordered = sorted(groups, key=lambda g: (g[0] != PUBLISHED_DATASET, g[0], g[1] != "dev", g[1]))
     variants = _variant_names(stored)
     return [Collection(name, split, _entries(groups[name, split], variants)) for name, split in ordered], stored
+
+
+def measured_entries(paths: list[Path], name: str, split: str) -> list[Entry]:
+    """Return the measured results among files that belong to one collection.
+
+    Raises:
+        DataError: one or more files are damaged; the error names all of them.
+    """
+    problems: list[DataError] = []
+    read = _read_all(paths, results.read, problems)
+    if problems:
+        raise _together(problems)
+    rows = [
+        _Row(result, path)
+        for path, result in read.items()
+        if (collection_name(result), result.split, result.kind) == (name, split, "measured") and not _unranked(result)
+    ]
+    return _entries(rows, {})
+
+
+def _unranked(result: Result) -> str:
+    """Say why no collection has a result; nothing if one has it."""
+    if not result.sealed:
+        return "an older mdrbench wrote it: `mdrbench seal` upgrades it"
+    return "" if result.evaluated.measures else "it has no measures"
 
 
 class _Row(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 
 from mdrbench import results
 from mdrbench.core.errors import DataError
+from mdrbench.evaluation import inference
 from mdrbench.evaluation.inference import Difference, PairedTest
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import comparison, seeds
@@ -16,10 +17,10 @@ from mdrbench.results.comparison import LanguageComparison, Moved
 from mdrbench.site.cache import Cache
 from mdrbench.site.model.collection import Collection, Entry
 from mdrbench.site.model.leaderboard import AVERAGE
-from mdrbench.site.model.ranking import Leaderboard
-from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
+from mdrbench.site.model.ranking import Leaderboard, Repeats, family_of_pairs, repeats_of
+from mdrbench.site.model.topic_scores import EntryScores, ScoreTable, mean_of, stacked
 
-FORMAT = 5
+FORMAT = 6
 """Raise it if the cached numbers change for the same topic-level scores."""
 
 ALL_PAIRS_OF = 8
@@ -32,7 +33,10 @@ ALPHA = PROTOCOL.level
 """A corrected p value below it is called significant."""
 
 SharedScores = dict[str, tuple[ScoreTable, ScoreTable]]
-"""Language -> the scores of both systems, with the topics in the same order."""
+"""Language -> the scores of both systems, with the topics in the same order: means over the paired seeds."""
+
+SharedRuns = dict[str, list[tuple[ScoreTable, ScoreTable]]]
+"""Language -> the scores of both systems with each paired seed, with the topics in the same order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +44,13 @@ class SystemComparison:
     """Two measured systems on the languages that both have.
 
     Attributes:
-        languages: paired tests on ``measure``, Holm-corrected over the languages.
+        languages: paired tests on ``measure`` over topics and paired seeds, corrected over the family.
         average: the mean over the languages of A - B, with its interval.
         macro: for each measure of both systems: the averages of A and B, and the average difference.
         only_in_one: languages that only one of the two systems has.
         scores: the topic-level scores of both.
-        p_values: language, or :data:`AVERAGE` -> p value of the paired t test after Holm's correction over the family.
+        average_p: p value of the average, after Holm's correction over the pairs of the leaderboard if it ranks both.
+        seeds: the paired seeds that are counted; None if neither system is trained.
         family: the tests that the correction is over, in words. Two systems of a leaderboard have its verdict.
     """
 
@@ -59,17 +64,20 @@ class SystemComparison:
     macro: dict[str, tuple[float, float, Difference]]
     only_in_one: list[str]
     scores: SharedScores
-    p_values: dict[str, float]
+    average_p: float
+    seeds: int | None
     family: str
 
     @property
-    def trained(self) -> bool:
-        """Whether one of the systems is trained: a test of one training each counts topics alone."""
-        return bool(seeds.of(self.a.result) or seeds.of(self.b.result))
+    def counted(self) -> str:
+        """What the tests count, in words."""
+        return inference.counted(self.seeds)
 
-    def differs(self, column: str) -> bool:
-        """Whether the two differ significantly in a language, or in the average."""
-        return self.p_values[column] < ALPHA
+    def mark(self, column: str) -> str:
+        """Return the mark of the difference in a language, or in the average."""
+        if column == AVERAGE:
+            return inference.mark(self.average_p, self.seeds)
+        return next(row.mark for row in self.languages if row.lang == column)
 
     @property
     def address(self) -> str:
@@ -77,9 +85,8 @@ class SystemComparison:
         return self.collection.comparison_page(self.a, self.b)
 
     def significant(self, sign: int) -> list[str]:
-        """Return the languages in which A (``sign`` 1) or B (-1) is significantly better."""
-        rows = (row for row in self.languages if self.differs(row.lang))
-        return [row.lang for row in rows if row.test.difference * sign > 0]
+        """Return the languages in which A (``sign`` 1) or B (-1) is better, with a mark."""
+        return [row.lang for row in self.languages if row.mark and row.test.difference * sign > 0]
 
     def moved(self, most: int, per_language: int = 0) -> list[Moved]:
         """Return topics whose scores differ, the largest difference first.
@@ -104,8 +111,9 @@ class SystemComparison:
 def choose_pairs(collection: Collection) -> list[tuple[Entry, Entry]]:
     """Choose the pairs that get a page.
 
-    These are all pairs of a few systems. If there are many systems, each is paired with its parent, with the best and
-    with BM25; of more than :data:`MOST_PAIRS` such pairs, those of the better systems are chosen.
+    These are all pairs of a few systems. If there are many, each is paired with its parent, with the best and with
+    BM25; of more than :data:`MOST_PAIRS` such pairs, those of the better systems are chosen. Pairs of ranked systems
+    come before pairs with variants of recipes.
     """
     by_slug = {entry.slug: entry for entry in sorted(collection.measured, key=lambda entry: entry.slug)}
     if len(by_slug) <= ALL_PAIRS_OF:
@@ -116,7 +124,9 @@ def choose_pairs(collection: Collection) -> list[tuple[Entry, Entry]]:
         if not entry.result.system.overrides:
             originals.setdefault(entry.result.system.name, []).append(entry)
     best, bm25 = ranked[:1], originals.get("bm25", [])
+    few = [entry for entry in ranked if not entry.is_variant]
     partners = [
+        *(combinations(few, 2) if len(few) <= ALL_PAIRS_OF else ()),
         *((entry, other) for entry in ranked for name in _parents(entry) for other in originals.get(name, [])),
         *((entry, other) for entry in ranked for other in best),
         *((entry, other) for entry in ranked for other in bm25),
@@ -145,41 +155,55 @@ def compare_systems(
         board: the leaderboard of the first measure, which has the verdict on the systems that it ranks.
     """
     measure = collection.measures[0]
-    pairs = [(a, b, _shared_scores(a, b, measure, scores)) for a, b in choose_pairs(collection)]
+    repeats = repeats_of(collection)
+    pairs = [(a, b, _shared_runs(a, b, measure, scores, repeats)) for a, b in choose_pairs(collection)]
     pairs = [pair for pair in pairs if pair[2]]
-    source = [FORMAT, asdict(PROTOCOL), measure, [_source(*pair) for pair in pairs]]
+    source = [FORMAT, asdict(PROTOCOL), measure, [_source(*pair, repeats) for pair in pairs]]
     numbers = cache.get("comparisons", source, lambda: _numbers(pairs, measure))
     return [_comparison(collection, *pair, found, board) for pair, found in zip(pairs, numbers, strict=True)]
 
 
-def _source(a: Entry, b: Entry, shared: SharedScores) -> list[Any]:
+def _source(a: Entry, b: Entry, shared: SharedRuns, repeats: Mapping[Entry, Repeats]) -> list[Any]:
     """Return what the numbers of a pair depend on."""
-    files = [entry.result.languages[lang].files["topics"].sha256 for entry in (a, b) for lang in shared]
-    return [a.result.evaluated.measures, list(shared), files]
+    runs = [run for entry in (a, b) for run in repeats[entry].values()]
+    files = [file.sha256 for run in runs for lang in shared if (file := run.result.languages[lang].files.get("topics"))]
+    return [a.result.evaluated.measures, {lang: len(pairs) for lang, pairs in shared.items()}, files]
 
 
-def _shared_scores(a: Entry, b: Entry, measure: str, scores: Mapping[Entry, EntryScores]) -> SharedScores:
-    """Return both systems' scores of each language of both, or nothing if the two cannot be compared."""
+def _shared_runs(
+    a: Entry, b: Entry, measure: str, scores: Mapping[Entry, EntryScores], repeats: Mapping[Entry, Repeats]
+) -> SharedRuns:
+    """Return both systems' runs in each language of both, or nothing if the two cannot be compared."""
     try:
         langs = comparison.comparable(a.result, b.result, a.path, b.path, measure)
     except DataError:
         return {}
-    shared = {}
+    pairs = [(a, b)] if b in repeats[a].values() else seeds.shared(repeats[a], repeats[b]) or [(a, b)]
+    shared: SharedRuns = {}
     for lang in langs:
-        one, other = scores[a].get(lang), scores[b].get(lang)
-        if one is None or other is None or one.topics != other.topics or len(one.qids) < 2:
+        first = scores[pairs[0][0]].get(lang)
+        tables = [(scores[one].get(lang), scores[other].get(lang)) for one, other in pairs]
+        if first is None or len(first.qids) < 2:
             return {}
-        shared[lang] = one, other.in_order(one.qids)
+        shared[lang] = [
+            (one.in_order(first.qids), other.in_order(first.qids))
+            for one, other in tables
+            if one and other and one.topics == other.topics == first.topics
+        ]
+        if len(shared[lang]) < len(pairs):
+            return {}
     return shared
 
 
 def _comparison(
-    collection: Collection, a: Entry, b: Entry, shared: SharedScores, numbers: dict[str, Any], board: Leaderboard
+    collection: Collection, a: Entry, b: Entry, runs: SharedRuns, numbers: dict[str, Any], board: Leaderboard
 ) -> SystemComparison:
     measure = collection.measures[0]
-    languages = [LanguageComparison(lang, PairedTest(*t), p, star) for lang, t, p, star in numbers["languages"]]
+    counted = _counted(a, b, runs)
+    alone = [LanguageComparison(lang, PairedTest(*t), p, mark) for lang, t, p, mark in numbers["languages"]]
     macro = {name: (x, y, Difference(*interval)) for name, x, y, interval in numbers["macro"]}
-    p_values, family = _verdict(board, a, b, languages, macro[measure][2])
+    judged = on_leaderboard(board, a, b, alone, macro[measure][2].p)
+    languages, average_p, family = judged or (alone, macro[measure][2].p, comparison.family_of_languages(len(alone)))
     return SystemComparison(
         collection=collection,
         a=a,
@@ -187,45 +211,62 @@ def _comparison(
         measure=measure,
         languages=languages,
         average=macro[measure][2],
-        average_label=results.average_label(list(shared)),
+        average_label=results.average_label(list(runs)),
         macro=macro,
         only_in_one=sorted(set(a.result.languages) ^ set(b.result.languages)),
-        scores=shared,
-        p_values=p_values,
+        scores={lang: (mean_of([x for x, _ in pairs]), mean_of([y for _, y in pairs])) for lang, pairs in runs.items()},
+        average_p=average_p,
+        seeds=counted,
         family=family,
     )
 
 
-def _verdict(
-    board: Leaderboard, a: Entry, b: Entry, rows: Sequence[LanguageComparison], alone: Difference
-) -> tuple[dict[str, float], str]:
-    """Return corrected p values by column and the family: that of the leaderboard, if it ranks both systems."""
-    found = {column: board.verdict(column, a, b) for column in (AVERAGE, *(row.lang for row in rows))}
-    known = {column: verdict.p for column, verdict in found.items() if verdict}
-    average = found[AVERAGE]
-    if average and len(known) == len(found):
-        pairs = f"the {average.pairs} pairs" if average.pairs > 1 else "the one pair"
-        return known, f"{pairs} of the {average.systems} systems of the leaderboard, in each column"
-    p_values = {AVERAGE: alone.p, **{row.lang: row.p_corrected for row in rows}}
-    return p_values, f"the {len(rows)} languages of this pair; the average is one test"
+def _counted(a: Entry, b: Entry, runs: SharedRuns) -> int | None:
+    return len(next(iter(runs.values()))) if seeds.of(a.result) or seeds.of(b.result) else None
 
 
-def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedScores]], measure: str) -> list[dict[str, Any]]:
+def on_leaderboard(
+    board: Leaderboard, a: Entry, b: Entry, rows: Sequence[LanguageComparison], average_p: float
+) -> tuple[list[LanguageComparison], float, str] | None:
+    """Correct the tests of a pair over all pairs of the leaderboard; None if it does not rank both systems.
+
+    Args:
+        rows: the tests of the pair's languages.
+        average_p: the p value of the pair's average, not corrected.
+
+    Returns:
+        The tests with the leaderboard's p values; the p value of the average; the family in words. If the leaderboard's
+        average is over other languages than the pair's, the average stays one test.
+    """
+    verdicts = {row.lang: board.verdict(row.lang, a, b) for row in rows}
+    found = {lang: verdict for lang, verdict in verdicts.items() if verdict}
+    if len(found) < len(verdicts):
+        return None
+    judged = [LanguageComparison(row.lang, row.test, found[row.lang].p, found[row.lang].mark) for row in rows]
+    pairs = [verdict.pairs for verdict in found.values()]
+    averaged = next((group.languages for group in board.groups if any(row.entry is a for row in group.rows)), ())
+    average = board.verdict(AVERAGE, a, b) if set(averaged) == found.keys() else None
+    if average:
+        return judged, average.p, family_of_pairs([*pairs, average.pairs])
+    return judged, average_p, f"{family_of_pairs(pairs)}; the average is one test"
+
+
+def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedRuns]], measure: str) -> list[dict[str, Any]]:
     """Compute for each pair the numbers of :func:`comparison.compare` and the averages of every measure, as JSON."""
     numbers: list[dict[str, Any]] = []
-    columns: dict[tuple[int, ...], list[tuple[list[Any], list[comparison.Pair]]]] = {}
+    columns: dict[tuple[tuple[int, ...], ...], list[tuple[list[Any], list[comparison.Pair]]]] = {}
     for a, b, shared in pairs:
-        tables = list(shared.values())
-        scored = {lang: (x.of(measure), y.of(measure)) for lang, (x, y) in shared.items()}
-        tests = comparison.paired_tests(scored, counted=1 if seeds.of(a.result) or seeds.of(b.result) else None)
-        languages = [[row.lang, list(row.test), row.p_corrected, row.significant] for row in tests]
+        runs = list(shared.values())
+        scored = {lang: stacked(pair, measure) for lang, pair in shared.items()}
+        tests = comparison.paired_tests(scored, counted=_counted(a, b, shared))
+        languages = [[row.lang, list(row.test), row.p_corrected, row.mark] for row in tests]
         macro = []
         for name in a.result.evaluated.measures:
-            if all(name in x.measures and name in y.measures for x, y in tables):
-                column = [(x.of(name), y.of(name)) for x, y in tables]
+            if all(name in table.measures for language in runs for pair in language for table in pair):
+                column = [stacked(language, name) for language in runs]
                 means = [sum(float(side[i].mean()) for side in column) / len(column) for i in (0, 1)]
                 macro.append([name, *means])
-                columns.setdefault(tuple(len(x.qids) for x, _ in tables), []).append((macro[-1], column))
+                columns.setdefault(tuple(x.shape for x, _ in column), []).append((macro[-1], column))
         numbers.append({"languages": languages, "macro": macro})
     for group in columns.values():  # intervals over as many topics share their resamples
         intervals = comparison.differences([column for _, column in group])

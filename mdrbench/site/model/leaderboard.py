@@ -24,7 +24,8 @@ class RankedScore:
     """A score and its place in its group's column.
 
     Attributes:
-        letters: significance letters; empty if the system was not tested.
+        letters: significance letters; empty if the system was not tested. A dagger after them: they hold for these
+            trainings alone, because too few seeds are counted.
         top: whether it is the best score, or not significantly different from the best.
         heat: colour from 0 (far below the best) to 9 (the best).
         wrong: whether the audit suspects the figure; it is then not ranked.

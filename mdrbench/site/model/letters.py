@@ -1,15 +1,23 @@
 """Significance letters: two systems share a letter exactly if the test finds no significant difference between them.
 
+All pairs of a column are tested as ``mdrbench compare`` tests them: over topics, and over the seeds that both systems
+have. If fewer seeds than :attr:`Protocol.star_seeds` are shared, letters hold for these trainings alone; pages mark
+such systems.
+
 The method is Piepho's (2004, "An algorithm for a letter-based representation of all-pairwise comparisons").
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, NamedTuple
 
+from mdrbench.evaluation import inference
+from mdrbench.evaluation.statistics import PROTOCOL
+from mdrbench.results import seeds
+from mdrbench.results.seeds import Seeds
 from mdrbench.site.model import significance
 from mdrbench.site.model.significance import Differences
 from mdrbench.site.model.topic_scores import ScoreTable
@@ -18,18 +26,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+Runs = Mapping[Seeds | None, tuple[ScoreTable, ...]]
+"""A system's runs by their seeds: its scores in each language of a column. The first run is the one that is shown."""
+
+
 class ColumnTest(NamedTuple):
     """All systems of a leaderboard's column tested against each other.
 
     Attributes:
         letters: for each system the numbers of its letters. The list is empty for a system that was scored on other
             topics than most systems, and for all systems if fewer than two can be tested.
+        few: for each system whether its letters hold for its trainings alone, because too few seeds are counted.
         p_values: p values of all pairs after Holm's correction, shape (systems, systems); copies are left out.
+        seeds: the paired seeds that each test counts, same shape; 1: topics alone; 0: neither system is trained.
         rows: tested system -> its row in ``p_values``.
     """
 
     letters: list[list[int]]
+    few: list[bool]
     p_values: np.ndarray | None = None
+    seeds: np.ndarray | None = None
     rows: dict[int, int] | None = None
 
     @property
@@ -43,26 +59,24 @@ class ColumnTest(NamedTuple):
         return self.systems * (self.systems - 1) // 2
 
 
-def of_column(
-    tables: Sequence[Sequence[ScoreTable]], measure: str, known: dict[tuple[ScoreTable, ...], Differences]
-) -> ColumnTest:
+def of_column(systems: Sequence[Runs], measure: str, known: dict[tuple[ScoreTable, ...], Differences]) -> ColumnTest:
     """Test all systems of a leaderboard's column against each other.
 
     Systems with the same score on every topic are copies. A copy changes no p value and gets the same letters.
 
     Args:
-        tables: for each system its scores in each language of the column.
         known: the differences of other columns of the same measure; those of this column are added.
     """
     import numpy as np
 
+    tables = [next(iter(runs.values())) for runs in systems]
     topics = [tuple(table.topics for table in system) for system in tables]
     usual = Counter(topics).most_common(1)[0][0] if tables else ()
     has_measure = [all(measure in table.measures for table in system) for system in tables]
     tested = [i for i, own in enumerate(topics) if own == usual and has_measure[i]]
     lettered: list[list[int]] = [[] for _ in tables]
     if len(tested) < 2 or any(len(qids) < 2 for qids in usual):
-        return ColumnTest(lettered)
+        return ColumnTest(lettered, [False] * len(systems))
     copies = _copies([tables[i] for i in tested], measure)
     distinct = [tested[group[0]] for group in copies]
     languages = []
@@ -74,11 +88,46 @@ def of_column(
             known[key] = significance.differences(np.stack([t.in_order(qids).of(measure) for t in same_language]))
         languages.append(known[key])
     order = np.argsort(-np.mean([language.means for language in languages], axis=0), kind="stable").tolist()
-    corrected = significance.corrected(significance.p_values(languages))
+    p_values, counts = _with_seeds(significance.p_values(languages), [systems[i] for i in distinct], measure)
+    corrected = significance.corrected(p_values)
     for group, numbers in zip(copies, letter_numbers(corrected < significance.LEVEL, order), strict=True):
         for place in group:
             lettered[tested[place]] = numbers
-    return ColumnTest(lettered, corrected, {tested[place]: row for row, group in enumerate(copies) for place in group})
+    rows = {tested[place]: row for row, group in enumerate(copies) for place in group}
+    return ColumnTest(lettered, [_few(runs, systems) for runs in systems], corrected, counts, rows)
+
+
+def _few(runs: Runs, systems: Sequence[Runs]) -> bool:
+    """Whether a trained system has too few seeds, or shares too few with another system that has enough."""
+    if None in runs:
+        return False
+    enough = [other for other in systems if len(other) >= PROTOCOL.star_seeds]
+    return min(len(runs), *(len(runs.keys() & other.keys()) for other in [runs, *enough])) < PROTOCOL.star_seeds
+
+
+def _with_seeds(p_values: np.ndarray, systems: Sequence[Runs], measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Test the pairs that share several seeds again, over topics and seeds; return p values and how many are counted.
+
+    Two rows that are runs of one recipe are compared as they are.
+    """
+    import numpy as np
+
+    trained = np.array([None not in runs for runs in systems])
+    counts = (trained[:, None] | trained[None, :]).astype(int)
+    p_values = p_values.copy()
+    several = [i for i, runs in enumerate(systems) if len(runs) > 1]
+    for i, j in sorted({(min(i, j), max(i, j)) for i in several for j in range(len(systems)) if i != j}):
+        a, b = dict(systems[i]), dict(systems[j])
+        pairs = seeds.shared(a, b)
+        if len(pairs) < 2 or next(iter(b.values())) in a.values():
+            continue
+        gaps = []
+        for n, first in enumerate(pairs[0][0]):
+            of = [[run[n].in_order(first.qids).of(measure) for run in pair] for pair in pairs]
+            gaps.append(np.stack([x - y for x, y in of])[..., None])  # (seeds, topics, 1)
+        p_values[i, j] = p_values[j, i] = inference.differences(gaps)[0].p
+        counts[i, j] = counts[j, i] = len(pairs)
+    return p_values, counts
 
 
 def _copies(systems: Sequence[Sequence[ScoreTable]], measure: str) -> list[list[int]]:

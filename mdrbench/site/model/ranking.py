@@ -9,13 +9,16 @@ from itertools import groupby
 from typing import NamedTuple
 
 from mdrbench.core.languages import ALL
+from mdrbench.evaluation import inference
+from mdrbench.results import seeds
 from mdrbench.results.comparable import PublishedGroup, published_group
+from mdrbench.results.seeds import Seeds
 from mdrbench.site.model import letters
 from mdrbench.site.model.audit_marks import AuditMarks
 from mdrbench.site.model.collection import Collection, Entry, in_table_order
 from mdrbench.site.model.leaderboard import AVERAGE, DECIMALS, ComparableGroup, LeaderboardRow, RankedScore
 from mdrbench.site.model.letters import ColumnTest
-from mdrbench.site.model.significance import LEVEL, Differences
+from mdrbench.site.model.significance import Differences
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
 
 HEAT = (0.0005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
@@ -31,6 +34,7 @@ class Leaderboard:
 
     Attributes:
         tested: whether any cell has significance letters.
+        few_seeds: whether any letters hold for topics alone.
         intervals: whether any cell has an interval.
         tests: the tests of each column of each group, with the slugs of their systems.
     """
@@ -40,6 +44,7 @@ class Leaderboard:
     languages: list[str]
     groups: list[ComparableGroup]
     tested: bool
+    few_seeds: bool
     intervals: bool
     tests: list[tuple[str, list[str], ColumnTest]]
 
@@ -47,23 +52,40 @@ class Leaderboard:
         """Return the verdict about two systems in a column; None if they were not tested together."""
         for name, slugs, test in self.tests:
             if name == column and a.slug in slugs and b.slug in slugs and test.rows and test.p_values is not None:
-                rows = [test.rows.get(slugs.index(entry.slug)) for entry in (a, b)]
-                if None not in rows:
-                    return Verdict(float(test.p_values[rows[0], rows[1]]), test.systems, test.pairs)
+                first, second = (test.rows.get(slugs.index(entry.slug)) for entry in (a, b))
+                if first is not None and second is not None and test.seeds is not None:
+                    return Verdict(
+                        float(test.p_values[first, second]), int(test.seeds[first, second]) or None, test.pairs
+                    )
         return None
 
 
 class Verdict(NamedTuple):
-    """A p value after Holm's correction over all ``pairs`` of the ``systems`` of a leaderboard's column."""
+    """What a leaderboard's column says of two systems.
+
+    Attributes:
+        p: p value after Holm's correction over all pairs of the column.
+        seeds: the paired seeds that were counted, 1 for topics alone; None if neither system is trained.
+        pairs: the pairs of the column.
+    """
 
     p: float
-    systems: int
+    seeds: int | None
     pairs: int
 
     @property
-    def real(self) -> bool:
-        """Whether the two systems differ significantly."""
-        return self.p < LEVEL
+    def mark(self) -> str:
+        """The mark of the difference, as ``mdrbench compare`` prints it."""
+        return inference.mark(self.p, self.seeds)
+
+    @property
+    def words(self) -> str:
+        """The verdict in words."""
+        return VERDICTS[self.mark]
+
+
+VERDICTS = {inference.STAR: "real", inference.DAGGER: "real in topics alone", "": "not significant"}
+"""Mark of a difference -> the verdict in words."""
 
 
 def leaderboard(
@@ -81,13 +103,14 @@ def leaderboard(
         predicted: figures of the same measure that were predicted; they get a group without ranks.
     """
     marks = marks or AuditMarks()
+    repeats = repeats_of(collection)
     groups = [*_measured_groups(collection, measure), *_published_groups(collection, measure, marks)]
     tests: list[tuple[str, list[str], ColumnTest]] = []
     for group in groups:
         _order(group)
         _rank(group)
         if group.measured:
-            _set_letters(group, measure, scores, tests)
+            _set_letters(group, measure, scores, tests, repeats)
     if predicted:
         groups.append(_predicted_group([_row(entry, measure) for entry in predicted]))
     for group in groups:
@@ -99,6 +122,7 @@ def leaderboard(
         languages=in_table_order({lang for lang, _ in ranked} - {AVERAGE}),
         groups=groups,
         tested=any(score.letters for _, score in ranked),
+        few_seeds=any(score.letters.endswith(inference.DAGGER) for _, score in ranked),
         intervals=any(score.cell.low is not None for _, score in ranked),
         tests=tests,
     )
@@ -124,6 +148,29 @@ def _row(entry: Entry, measure: str, marks: AuditMarks | None = None) -> Leaderb
         tuple(sorted(average.languages)),
         average.label,
     )
+
+
+Repeats = dict[Seeds | None, Entry]
+"""The runs of a system by their seeds; the system's own run comes first."""
+
+
+def repeats_of(collection: Collection) -> dict[Entry, Repeats]:
+    """Return for each measured system its runs with other seeds, as :func:`mdrbench.results.seeds.repeats` finds them.
+
+    A run counts if it has every language of the system, with the same data and rules.
+    """
+    ordered = sorted(collection.measured, key=lambda entry: entry.path)
+    alike: dict[str, list[Entry]] = {}
+    for entry in ordered:
+        if seeds.of(entry.result):
+            alike.setdefault(seeds.identity(entry.result), []).append(entry)
+    found: dict[Entry, Repeats] = {entry: {seeds.of(entry.result): entry} for entry in ordered}
+    for group in alike.values():
+        for own in group:
+            for other in group:
+                if _rules(other) == _rules(own) and _data(own).items() <= _data(other).items():
+                    found[own].setdefault(seeds.of(other.result), other)
+    return found
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------
@@ -296,24 +343,40 @@ def _set_letters(
     measure: str,
     scores: Mapping[Entry, EntryScores],
     tests: list[tuple[str, list[str], ColumnTest]],
+    repeats: Mapping[Entry, Repeats],
 ) -> None:
     """Set significance letters; a score that shares a letter with the best of its column is ``top``."""
     known: dict[tuple[ScoreTable, ...], Differences] = {}
+    before = len(tests)
     for lang, rows in group.columns():
         langs = group.languages if lang == AVERAGE else (lang,)
         tested = [row for row in rows if all(code in scores[row.entry] for code in langs)]
-        tables = [[scores[row.entry][code] for code in langs] for row in tested]
-        column = letters.of_column(tables, measure, known)
-        lettered = [(row.scores[lang], own) for row, own in zip(tested, column.letters, strict=True) if own]
+        runs = [
+            {
+                drawn: tuple(scores[run][code] for code in langs)
+                for drawn, run in repeats[row.entry].items()
+                if all(code in scores[run] for code in langs)
+            }
+            for row in tested
+        ]
+        column = letters.of_column(runs, measure, known)
+        cells = [row.scores[lang] for row in tested]
+        lettered = [cell for cell in zip(cells, column.letters, column.few, strict=True) if cell[1]]
         if not lettered:
             continue
-        best = set(max(lettered, key=lambda pair: pair[0].cell.value)[1])
-        for score, own in lettered:
-            score.letters = letters.spelled(own)
+        best = set(max(lettered, key=lambda scored: scored[0].cell.value)[1])
+        for score, own, few in lettered:
+            score.letters = letters.spelled(own) + inference.DAGGER * few
             score.top = not best.isdisjoint(own)
         tests.append((lang, [row.entry.slug for row in tested], column))
-        if lang == AVERAGE or not group.family:
-            group.family = f"the {column.pairs} pair{'s' * (column.pairs != 1)} of its {column.systems} systems"
+    pairs = [column.pairs for lang, _, column in tests[before:]]
+    group.family = family_of_pairs(pairs) if pairs else ""
+
+
+def family_of_pairs(pairs: Sequence[int]) -> str:
+    """Name the family of a leaderboard's columns, which have so many pairs."""
+    few, many = min(pairs), max(pairs)
+    return f"all pairs of the leaderboard’s systems in each column ({f'{few} to {many}' if few < many else many} pairs)"
 
 
 def _set_colours(group: ComparableGroup) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdrbench.evaluation.statistics import EQUAL, PROTOCOL
+from mdrbench.evaluation.statistics import EQUAL, FEWEST, PROTOCOL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +22,16 @@ class Differences(NamedTuple):
         means: the mean score of each system, shape (systems,).
         difference: the mean difference of each pair, shape (pairs,), in the order of ``numpy.triu_indices``.
         variance: the variance of these mean differences, shape (pairs,).
+        wins: on how many topics the first system of a pair is better, shape (pairs,).
+        losses: on how many topics it is worse.
         topics: how many topics were averaged, at least two.
     """
 
     means: np.ndarray
     difference: np.ndarray
     variance: np.ndarray
+    wins: np.ndarray
+    losses: np.ndarray
     topics: int
 
 
@@ -48,7 +52,16 @@ def differences(scores: np.ndarray) -> Differences:
     both = squares[first] + squares[second]
     spread = both - 2 * products[first, second]  # sums of squared centred differences
     spread[spread < 1e-12 * (1 + both)] = 0.0
-    return Differences(means, means[first] - means[second], spread / (topics - 1) / topics, topics)
+    wins, losses = _counts(scores), _counts(-scores)
+    return Differences(means, means[first] - means[second], spread / (topics - 1) / topics, wins, losses, topics)
+
+
+def _counts(scores: np.ndarray) -> np.ndarray:
+    """Count for each pair the topics on which the first system has the higher score, shape (pairs,)."""
+    import numpy as np
+
+    counts = [((scores[row] - scores[row + 1 :]) > EQUAL).sum(axis=1) for row in range(len(scores))]
+    return np.concatenate(counts)
 
 
 @lru_cache(maxsize=64)
@@ -63,10 +76,10 @@ def _pairs(systems: int) -> tuple[np.ndarray, np.ndarray]:
 def p_values(languages: Sequence[Differences]) -> np.ndarray:
     """Return two-sided p values of Student's paired t test for all pairs of systems, not corrected.
 
-    With one language it is the test of ``mdrbench compare``. With several languages it tests the difference of the
-    macro averages: topics are paired within each language, the variances of the languages' mean differences are summed,
-    and the degrees of freedom are Satterthwaite's. If no difference varies, p is 1 for equal means, otherwise that of
-    the exact sign test (see :func:`mdrbench.evaluation.statistics.paired_test`).
+    They are those of :func:`mdrbench.evaluation.inference.differences` for one run of each system, computed for all
+    pairs at once. With several languages the test is of the difference of the macro averages: topics are paired within
+    each language, the variances of the languages' mean differences are summed, and the degrees of freedom are
+    Satterthwaite's. If few topics differ, p is at least that of the exact sign test.
 
     Args:
         languages: the same systems in each.
@@ -75,7 +88,7 @@ def p_values(languages: Sequence[Differences]) -> np.ndarray:
         Symmetric, shape (systems, systems), 1 on the diagonal.
     """
     import numpy as np
-    from scipy.special import stdtr
+    from scipy.special import bdtr, stdtr
 
     mean, variance, weights = (np.zeros_like(languages[0].difference) for _ in range(3))
     for language in languages:
@@ -88,6 +101,10 @@ def p_values(languages: Sequence[Differences]) -> np.ndarray:
     constant = 2.0 ** (1 - sum(language.topics for language in languages))
     p_of_pairs = np.where(varies | (np.abs(mean) < EQUAL), 1.0, constant)
     p_of_pairs[varies] = 2 * stdtr(freedom, -np.abs(mean[varies]) / np.sqrt(variance[varies]))
+    wins, losses = (sum(getattr(language, side) for language in languages) for side in ("wins", "losses"))
+    few = (wins + losses > 0) & (wins + losses < FEWEST)
+    sign_test = 2 * bdtr(np.minimum(wins, losses)[few], (wins + losses)[few], 0.5)
+    p_of_pairs[few] = np.maximum(p_of_pairs[few], np.minimum(1.0, sign_test))
     systems = len(languages[0].means)
     p = np.ones((systems, systems))
     p[_pairs(systems)] = p_of_pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,12 +48,31 @@ class ScoreTable:
         return ScoreTable(qids, self.measures, self.values[[rows[qid] for qid in qids]], self.queries)
 
 
+def mean_of(runs: Sequence[ScoreTable]) -> ScoreTable:
+    """Average the scores of several runs, whose topics are in the same order."""
+    import numpy as np
+
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    shared = tuple(name for name in first.measures if all(name in run.measures for run in runs))
+    values = np.mean([run.values[:, [run.measures.index(name) for name in shared]] for run in runs], axis=0)
+    return ScoreTable(first.qids, shared, values, first.queries)
+
+
+def stacked(runs: Sequence[tuple[ScoreTable, ScoreTable]], measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of the two systems of each paired run, both of shape (seeds, topics)."""
+    import numpy as np
+
+    return np.stack([x.of(measure) for x, _ in runs]), np.stack([y.of(measure) for _, y in runs])
+
+
 EntryScores = dict[str, ScoreTable]
 """Language -> scores, for the languages whose topic file is kept beside the result."""
 
 
-def read(collection: Collection) -> dict[Entry, EntryScores]:
-    """Read the topic-level scores of all measured systems of a collection.
+def read(collection: Collection, langs: Container[str] | None = None) -> dict[Entry, EntryScores]:
+    """Read the topic-level scores of all measured systems of a collection, in these languages or in all.
 
     A topic file that was not copied along with its result is left out.
 
@@ -63,7 +83,8 @@ def read(collection: Collection) -> dict[Entry, EntryScores]:
     tables = {}
     for entry in collection.measured:
         languages = entry.result.languages
-        tables[entry] = {lang: _read_table(entry, lang, same) for lang in languages if _is_kept(entry, lang)}
+        wanted = (lang for lang in languages if (langs is None or lang in langs) and _is_kept(entry, lang))
+        tables[entry] = {lang: _read_table(entry, lang, same) for lang in wanted}
     return tables
 
 

@@ -9,9 +9,10 @@ from pydantic_core import to_json
 
 from mdrbench.core.languages import LANGUAGES, SURPRISE
 from mdrbench.core.store import key_of
+from mdrbench.results import seeds
 from mdrbench.site.model.collection import Collection, Entry
 from mdrbench.site.model.comparisons import SystemComparison
-from mdrbench.site.model.ranking import Leaderboard
+from mdrbench.site.model.ranking import Leaderboard, repeats_of
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable
 from mdrbench.site.pages.page import Asset
 
@@ -36,7 +37,7 @@ def assets(
     collection: Collection,
     comparisons: Sequence[SystemComparison],
     scores: Mapping[Entry, EntryScores],
-    board: Leaderboard,
+    boards: Mapping[str, Leaderboard],
 ) -> Iterator[Asset]:
     """Yield the list of systems, the topic-level scores of each measured system, and the queries of each language."""
     folder = f"{collection.folder}compare/data/"
@@ -52,7 +53,7 @@ def assets(
             topics.setdefault(name, scores[entry][lang])
     for name, table in topics.items():
         yield Asset(f"{folder}topics-{name}.js", script("topics", name, sorted(table.queries.items())))
-    yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, comparisons, named, board)))
+    yield Asset(f"{folder}systems.js", script("systems", "", _systems(collection, comparisons, named, boards)))
 
 
 class _TopicNames:
@@ -84,9 +85,15 @@ def _systems(
     collection: Collection,
     comparisons: Sequence[SystemComparison],
     named: dict[str, dict[str, str]],
-    board: Leaderboard,
+    boards: Mapping[str, Leaderboard],
 ) -> dict[str, Any]:
-    letters = {row.entry: row.scores for group in board.groups if group.measured for row in group.rows}
+    rows = [(measure, row) for measure, board in boards.items() for group in board.groups for row in group.rows]
+    letters: dict[Entry, dict[str, dict[str, str]]] = {}
+    for measure, row in rows:
+        own = {lang: score.letters for lang, score in row.scores.items() if score.letters}
+        if row.entry.measured and own:
+            letters.setdefault(row.entry, {})[measure] = own
+    repeats = repeats_of(collection)
     known = {**LANGUAGES, **SURPRISE}
     return {
         "measures": collection.measures,
@@ -99,13 +106,24 @@ def _systems(
         "systems": {
             entry.slug: {
                 **_system(collection, entry, named.get(entry.slug, {})),
-                "letters": {lang: score.letters for lang, score in letters.get(entry, {}).items() if score.letters},
+                "trainings": len(repeats[entry]) if seeds.of(entry.result) else 0,
+                "letters": letters.get(entry, {}),
             }
             for entry in sorted(collection.measured, key=lambda entry: entry.slug)
         },
-        "family": next((group.family for group in board.groups if group.family), ""),
+        "averaged": {measure: _averaged(board) for measure, board in boards.items()},
+        "family": {measure: _family(board) for measure, board in boards.items()},
         "pairs": [pair.address.rsplit("/", 1)[-1] for pair in comparisons],
     }
+
+
+def _family(board: Leaderboard) -> str:
+    return next((group.family for group in board.groups if group.family), "")
+
+
+def _averaged(board: Leaderboard) -> list[str]:
+    """Return the languages of the average of measured systems."""
+    return next((list(group.languages) for group in board.groups if group.measured), [])
 
 
 def _system(collection: Collection, entry: Entry, topics: dict[str, str]) -> dict[str, Any]:

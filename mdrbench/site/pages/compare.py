@@ -24,9 +24,7 @@ def pages(model: SiteModel) -> Iterator[Page | Asset]:
             title = f"{pair.a.name} against {pair.b.name} on {collection.title}"
             context = _context(model.root, pair, model.moved[pair])
             yield Page(pair.address, "compare.html", title, context, "compare")
-        yield from browser_data.assets(
-            collection, comparisons, model.scores, model.leaderboards[collection][collection.measures[0]]
-        )
+        yield from browser_data.assets(collection, comparisons, model.scores, model.leaderboards[collection])
         context = {"collection": collection, "comparisons": comparisons, "alpha": ALPHA}
         title = f"Compare systems on {collection.title}"
         yield Page(f"{collection.folder}compare/index.html", "compare_index.html", title, context, "compare")

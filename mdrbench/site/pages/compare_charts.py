@@ -119,7 +119,7 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
             x(row.test.mean_a),
             x(row.test.mean_b),
             signed(row.test.difference),
-            pair.differs(row.lang),
+            bool(row.mark),
         )
         for at, row in enumerate(rows)
     ]
@@ -128,12 +128,12 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
         title=f"Mean {pair.measure} by language",
         summary=f"{pair.a.name} (circle) is ahead in {sum(row.test.difference > 0 for row in rows)} of {len(rows)} "
         f"languages, {pair.b.name} (square) in {sum(row.test.difference < 0 for row in rows)}. "
-        "Thick lines are significant differences.",
-        columns=["Language", pair.a.name, pair.b.name, "Difference", "Significant"],
+        "Thick lines are differences marked with * or †.",
+        columns=["Language", pair.a.name, pair.b.name, "Difference", "Mark"],
         rows=[
             [
                 language_name(row.lang), number(row.test.mean_a), number(row.test.mean_b), signed(row.test.difference),
-                "yes" if pair.differs(row.lang) else "no",
+                row.mark or "no",
             ]
             for row in rows
         ],

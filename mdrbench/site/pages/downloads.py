@@ -177,8 +177,8 @@ def _one_line(text: str) -> str:
 
 def _latex(text: str) -> str:
     """Escape what LaTeX reads as a command; a character that pdfLaTeX has no font for becomes its code point."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    escaped = re.sub(r"[\\~^&%$#_{}]", lambda m: special.get(m[0], f"\\{m[0]}"), _one_line(text)).replace("–", "--")
+    special = {"†": r"\textdagger{}", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    escaped = re.sub(r"[\\~^&%$#_{}†]", lambda m: special.get(m[0], f"\\{m[0]}"), _one_line(text)).replace("–", "--")
     return "".join(c if ord(c) < 0x180 else f"U+{ord(c):04X}" for c in escaped)
 
 

@@ -29,6 +29,7 @@ def pages(model: SiteModel) -> Iterator[Page]:
         "answers": answers,
         "overall": answer(board, AVERAGE),
         "first": first,
+        "verdicts": {found.verdict for found in answers.values()},
         "collections": [_described(model, collection) for collection in model.collections],
         "sizes": SIZES,
         "licences": {key: LICENCES[key] for key in ("free", "restricted", "closed")},
