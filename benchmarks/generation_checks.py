@@ -2,8 +2,9 @@
 
     python benchmarks/generation_checks.py ../shared/data/wiki16
 
-Each check should refuse at most 1% in each language. The last line tells how many English and Spanish questions the
-language check finds where Swahili is wanted, and how many Persian ones where Arabic is.
+Each check should refuse at most 1% in each language. A near copy is one of an earlier question that the same passage
+answers, so that column also counts questions that people asked twice. The last line tells how many English and Spanish
+questions the language check finds where Swahili is wanted, and how many Persian ones where Arabic is.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import groups, trec
 from mdrbench.negatives.generation import _checks, back_forward
 
-CHECKS = ("language", "statement", "long", "echo", "duplicate")
+CHECKS = ("language", "statement", "long", "echo", "duplicate", "near copy")
 
 
-def refused(text: str, lang: str, passage: str, seen: set[str]) -> list[str]:
-    """The checks that refuse a question."""
+def refused(text: str, lang: str, passage: str, seen: set[str], others: list[str]) -> list[str]:
+    """The checks that refuse a question; ``others`` are the earlier questions that the same passage answers."""
     found = {
         "language": not back_forward.in_script(text, lang) or _checks.other_language(text, lang) is not None,
         "statement": _checks.is_statement(text),
@@ -27,6 +28,7 @@ def refused(text: str, lang: str, passage: str, seen: set[str]) -> list[str]:
         "echo": back_forward.repeats(text, back_forward.INSTRUCTIONS)
         or back_forward.repeats(text, passage, back_forward.OF_SUMMARY),
         "duplicate": back_forward.words_of(text) in seen,
+        "near copy": any(back_forward.similar(text, other) for other in others),
     }
     seen.add(back_forward.words_of(text))
     return [check for check in CHECKS if found[check]]
@@ -52,10 +54,13 @@ def main() -> None:
         texts = groups.passages(set(firsts.values()), dataset.passages(lang))
         questions[lang] = [back_forward.clean(topics[qid], one_line=True) for qid in firsts]
         seen: set[str] = set()
+        of_passage: dict[str, list[str]] = {}
         counts = dict.fromkeys(CHECKS, 0)
         for text, docid in zip(questions[lang], firsts.values(), strict=True):
-            for check in refused(text, lang, texts[docid].text, seen):
+            others = of_passage.setdefault(docid, [])
+            for check in refused(text, lang, texts[docid].text, seen, others):
                 counts[check] += 1
+            others.append(text)
         shares = " | ".join(f"{100 * counts[check] / len(firsts):.2f}" for check in CHECKS)
         print(f"| {lang} | {len(firsts)} | {shares} |", flush=True)
     caught = []

@@ -59,7 +59,7 @@ def judges(args: argparse.Namespace, scratch: Path) -> dict[str, dict[str, Any]]
             "store": str(scratch / "answers.sqlite"),
         }
         model |= {"concurrency": 1, "timeout_s": 600, "passage_chars": args.passage_chars, "reasks": 0}
-        found["model, text"] = {**model, "response_format": "text"}
+        found["model, text"] = {**model, "response_format": "text", "check_model": False}
         found["model, schema"] = {**model, "response_format": "json_schema"}
         found["model, logprob"] = {**model, "answer": "logprob"}
     return found
@@ -76,7 +76,7 @@ def measure(settings: dict[str, Any], args: argparse.Namespace, scratch: Path, l
     }
     head = {"name": "judges", "summary": "x", "retriever": {"name": "bm25"}, "negatives": section}
     path.write_text(json.dumps(head), encoding="utf-8")
-    inputs = run.load_inputs([str(path)], str(args.data), args.langs, ["train"], [])
+    inputs = run.load_inputs([str(path)], str(args.data), args.langs, "train", [])
     [recipe] = inputs.recipes
     run.prepare_negatives(recipe)
     begun = time.monotonic()

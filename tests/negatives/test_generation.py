@@ -290,3 +290,18 @@ def test_an_estimate_counts_two_requests_for_each_query(server, generator):
     assert found.cost > 0
     assert asked.estimate([]).requests == 0
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "copy"),
+    [
+        ("Mikä on suurin järvi?", "Mika on suurin järvi", True),
+        ("Je,mji mkuu wa Estonia ni ipi?", "Je, mji mkuu wa Estonia ni upi?", True),
+        ("What flows between Bingen and Bonn?", "What flows between Bimgen and Bonn?", True),
+        ("Who is the chair of the IPCC?", "Who is the vice-chair of the IPCC?", False),
+        ("When was Colette Justine born?", "Where was Colette Justine born?", False),
+        ("متى توفي أبو عامر محمد بن أبي عامر؟", "متى ولد أبو عامر محمد بن أبي عامر؟", False),
+    ],
+)
+def test_a_near_copy_differs_by_a_slip_and_not_by_a_word(one, other, copy):
+    assert back_forward.similar(one, other) is copy

@@ -124,7 +124,7 @@ class Config(chat_settings.Settings):
 class BackForward:
     """See :class:`mdrbench.negatives.generation.Generator`."""
 
-    spec = Spec(Config, version=3, run_only=(*chat_settings.RUN_ONLY, "untuned"), added=chat_settings.ADDED)
+    spec = Spec(Config, version=4, run_only=(*chat_settings.RUN_ONLY, "untuned"), added=chat_settings.ADDED)
 
     def __init__(self, config: Config):
         self.config = config
@@ -322,12 +322,15 @@ def repeats(text: str, source: str, most: float = REPEATED) -> bool:
 SHORTER, SMALLEST_SHARE = 0.7, 0.1
 """A passage that does not fit the context is shown again with so many of its tokens, down to a tenth."""
 
-SIMILAR = 0.9
+LETTERS_OF_A_COPY = 20
 
 
 def similar(one: str, other: str) -> bool:
-    """Tell whether two queries are the same but for a few letters."""
-    return SequenceMatcher(None, folded(one), folded(other), autojunk=False).ratio() > SIMILAR
+    """Tell whether two queries are the same but for one letter in 20, at least one: ``Mika`` and ``Mikä``."""
+    a, b = folded(one), folded(other)
+    longer = max(len(a), len(b))
+    same = sum(block.size for block in SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks())
+    return longer - same <= max(1, longer // LETTERS_OF_A_COPY)
 
 
 def in_script(text: str, lang: str) -> bool:
