@@ -661,8 +661,9 @@ def test_a_file_that_is_none_is_named(tmp_path, text, said):
 
 
 @pytest.mark.slow
-def test_the_command_on_the_sample(cli, me5_small):
+def test_the_command_on_the_sample(cli, me5_small, tiny_model):
     words = ("ablate", "boosted-sample", "--data", "sample", "--langs", "sw", "--set", "training.steps=1", "--quiet")
+    words += ("--set", f"retriever.encoder.model={tiny_model}")  # me5-small is mined; a tiny model is trained
     done = cli(*words, "--no-judge", "--stage-off", "2", "--vary", "mining.keep=6")
     assert done.returncode == 0, done.stderr
     assert "without the judge and stage 2" in done.stdout
