@@ -31,11 +31,11 @@ quickstart: $(READY)
 
 test: $(READY)
 	@echo "==> Running the whole test suite (about 16 minutes on 2 cores)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
 	@echo "==> Running the fast tests of every room (2 minutes on 2 cores)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not medium"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not medium"
 
 lint: $(READY)
 	$(BIN)/ruff check .
