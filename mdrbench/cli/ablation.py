@@ -12,6 +12,7 @@ from mdrbench.cli.options import (
     Cache,
     Data,
     Executor,
+    KeepEmbeddings,
     Langs,
     Quiet,
     Results,
@@ -110,6 +111,7 @@ def ablate(
     results: Results = Path("results"),
     cache: Cache = None,
     executor: Executor = "local",
+    keep_embeddings: KeepEmbeddings = "yes",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -145,7 +147,9 @@ def ablate(
         _explain(running_ablation.explain(planned, store), choice.absent, as_json)
         return
     command = recorded_command()
-    ablated, error = running_ablation.run(planned, store, results, command, quiet=quiet, executor=executor)
+    ablated, error = running_ablation.run(
+        planned, store, results, command, quiet=quiet, executor=executor, keep_embeddings=keep_embeddings == "yes"
+    )
     if as_json:
         print_json({**ablated.found.model_dump(mode="json", exclude_none=True), "failed": ablated.failed})
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
@@ -51,6 +51,13 @@ Cache = Annotated[
 Results = Annotated[Path, typer.Option("--results", help="Folder of result files.")]
 Executor = Annotated[
     str, typer.Option(help="Where steps run: `local`, or `ray` for a Ray cluster (needs mdrbench[ray]).")
+]
+KeepEmbeddings = Annotated[
+    Literal["yes", "no"],
+    typer.Option(
+        "--keep-embeddings",
+        help="`no` removes the embeddings of a trained encoder as soon as they were searched. Scores and runs stay.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress. Failures and notes are still shown.")]

@@ -10,6 +10,7 @@ from mdrbench.cli.options import (
     Data,
     Executor,
     Final,
+    KeepEmbeddings,
     Langs,
     Quiet,
     Recipes,
@@ -19,7 +20,7 @@ from mdrbench.cli.options import (
     open_store,
     recorded_command,
 )
-from mdrbench.core.console import print_json
+from mdrbench.core.console import print_json, say
 
 
 def run(
@@ -32,6 +33,7 @@ def run(
     results: Results = Path("results"),
     cache: Cache = None,
     executor: Executor = "local",
+    keep_embeddings: KeepEmbeddings = "yes",
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +47,7 @@ def run(
 
     store = open_store(cache)
     plans = plan_all(recipes, data, langs, split, changes or [], store, fetch=True, quiet=quiet, final=final)
-    written, error = run_plans(plans, store, results, recorded_command(), quiet, executor)
+    written, error = run_plans(plans, store, results, recorded_command(), quiet, executor, keep_embeddings == "yes")
     if as_json:
         print_json([result.model_dump(mode="json", exclude_none=True) for _, result in written])
     else:
@@ -75,19 +77,25 @@ def plan(
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the steps of a run without running them.
+    """Show the steps of a run and their costs; run nothing.
 
     Each step is shown with its key, its size (~ marks an estimate) and whether the cache has it (hit) or not (miss).
+    A step that will be made has its time, memory and GPU memory, and where the rate behind the time is from.
+    A search structure that does not fit into memory and a disk that is too small are named with their figures.
 
     Example: mdrbench plan bm25 --data sample --langs sw
     """
     from mdrbench.cli import tables
-    from mdrbench.commands.run import plan_all
+    from mdrbench.commands.run import plan_all, shortages_of
+    from mdrbench.pipeline.costs import Costs
 
     store = open_store(cache)
     plans = plan_all(recipes, data, langs, split, changes or [], store)
-    rows = [row for plan in plans for row in tables.plan_rows(plan, store)]
+    costs = Costs((step for plan in plans for step in plan.steps()), store)
+    rows = [row for plan in plans for row in tables.plan_rows(plan, store, costs)]
     if as_json:
         print_json(rows)
     else:
         tables.print_plan(tables.console(), rows)
+    for shortage in shortages_of(plans, store):
+        say(f"note: {shortage.error}")

@@ -14,6 +14,7 @@ from mdrbench.core import devices
 from mdrbench.core.store import Store
 from mdrbench.evaluation import inference
 from mdrbench.evaluation.statistics import PROTOCOL
+from mdrbench.pipeline.costs import Cost, Costs
 from mdrbench.pipeline.plan import RecipePlan
 from mdrbench.results import Cell, Result
 from mdrbench.results.comparison import Comparison
@@ -109,8 +110,12 @@ def print_several(out: Console, several: list[Result]) -> None:
     out.print(table)
 
 
-def plan_rows(plan: RecipePlan, store: Store) -> list[dict[str, Any]]:
-    """Return the steps of a plan for ``--json``; the state is ``hit``, ``miss`` or ``not needed``."""
+def plan_rows(plan: RecipePlan, store: Store, costs: Costs) -> list[dict[str, Any]]:
+    """Return the steps of a plan for ``--json``; the state is ``hit``, ``miss`` or ``not needed``.
+
+    A step that will be made has its estimated cost: ``seconds`` (null if no rate is known), ``memory_bytes``,
+    ``gpu_bytes`` and ``rate_from`` (:mod:`mdrbench.pipeline.costs`).
+    """
     from mdrbench.pipeline.runner import needed
 
     by_ref = {step.ref: step for step in plan.steps()}
@@ -121,6 +126,7 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict[str, Any]]:
         artifact = store.find(*step.ref)
         state = "hit" if artifact else "miss" if step.ref in making else "not needed"
         size = artifact.bytes if artifact else step.size
+        cost = costs.of(step) if state == "miss" else None
         rows.append(
             {
                 "recipe": plan.recipe.name,
@@ -131,25 +137,66 @@ def plan_rows(plan: RecipePlan, store: Store) -> list[dict[str, Any]]:
                 "bytes": size,
                 "estimated": artifact is None,
                 "device": next(filter(None, (member.device for member in step.members.values())), None),
+                **(_cost_row(cost) if cost else {}),
             }
         )
     return rows
 
 
+def _cost_row(cost: Cost) -> dict[str, Any]:
+    seconds = None if cost.seconds is None else round(cost.seconds, 1)
+    memory = {"memory_bytes": cost.memory, "gpu_bytes": cost.gpu}
+    return {"work": round(cost.amount), "unit": cost.unit, "seconds": seconds, **memory, "rate_from": cost.origin}
+
+
 def print_plan(out: Console, rows: list[dict[str, Any]]) -> None:
-    """Print the steps of a plan with key, state and size."""
-    table = new_table("", "recipe", ["scope", "stage", "key", "state", "size"], left=("scope", "stage", "key", "state"))
+    """Print the steps of a plan with key, state, size and estimated cost, and the sums of what will be made."""
+    named = ("scope", "stage", "key", "state")
+    columns = [*named, "size", "time", "memory", "GPU", "rate"]
+    table = new_table("", "recipe", columns, left=(*named, "rate"))
     for row in rows:
         size = ("~" if row["estimated"] else "") + human_bytes(row["bytes"])
         style = {"hit": "green", "miss": "yellow"}.get(row["state"], "dim")
         state = f"[{style}]{row['state']}[/]"
-        table.add_row(row["recipe"], row["scope"], row["stage"], row["key"][:12], state, size)
+        cost = [""] * 4
+        if row["state"] == "miss":
+            memory, gpu = (human_bytes(row[name]) if row[name] else "" for name in ("memory_bytes", "gpu_bytes"))
+            cost = [_duration(row["seconds"]), memory, gpu, row["rate_from"] or "unknown"]
+        table.add_row(row["recipe"], row["scope"], row["stage"], row["key"][:12], state, size, *cost)
     out.print(table)
-    missing = [row for row in rows if row["state"] == "miss"]
+    missing = list({row["key"]: row for row in rows if row["state"] == "miss"}.values())
+    if not missing:
+        out.print(f"0 of {len(rows)} steps to run")
+        return
     total = human_bytes(sum(row["bytes"] for row in missing))
-    out.print(f"{len(missing)} of {len(rows)} steps to run, about {total} of artifacts")
+    seconds = sum(row["seconds"] or 0 for row in missing)
+    peak = human_bytes(max(row["memory_bytes"] for row in missing))
+    on_gpu = max(row["gpu_bytes"] or 0 for row in missing)
+    out.print(
+        f"{len(missing)} of {len(rows)} steps to run, one after the other in about {_duration(seconds)}; "
+        f"about {total} of artifacts; {peak} of memory{f', {human_bytes(on_gpu)} on a GPU' if on_gpu else ''} at most"
+    )
+    if unknown := sorted({row["stage"] for row in missing if row["seconds"] is None}):
+        out.print(f"not in the time, since no rate is known yet: {', '.join(unknown)}")
+    origins = {row["rate_from"] for row in missing}
+    texts = {
+        "here": "here: rates of finished artifacts in this cache, made on this machine",
+        "table": "table: rates measured on two cores of another machine (docs/scale.md)",
+        "computed": "computed: the operations of the model's layers by the speed of this device (docs/scale.md)",
+    }
+    for origin in texts.keys() & origins:
+        out.print(texts[origin])
     if any(row["device"] for row in missing):
         out.print(f"models run on {devices.found().text}", highlight=False)
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a time for a table: ``45 s``, ``12 min``, ``3.5 h``; ``?`` if it is unknown."""
+    if seconds is None:
+        return "?"
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else "<1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def powers(compared: Comparison) -> list[str]:

@@ -17,10 +17,10 @@ from mdrbench.data.downloads import DownloadedFolder
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.hub import downloads
 from mdrbench.negatives import canaries
-from mdrbench.pipeline import progress, runner, write_result
+from mdrbench.pipeline import costs, progress, runner, write_result
 from mdrbench.pipeline.plan import RecipePlan, plan_recipe
 from mdrbench.pipeline.plan.negatives import SPLIT as TRAIN
-from mdrbench.pipeline.plan.steps import Step
+from mdrbench.pipeline.plan.steps import Ref, Step
 from mdrbench.recipe import Recipe
 from mdrbench.recipe.schema import Training
 from mdrbench.results import Result
@@ -193,23 +193,39 @@ def try_judges(
 
 
 def run_steps(
-    steps: list[Step], targets: list[Step], store: Store, quiet: bool, executor_name: str = "local"
+    steps: list[Step],
+    targets: list[Step],
+    store: Store,
+    quiet: bool,
+    executor_name: str = "local",
+    passing: frozenset[Ref] = frozenset(),
 ) -> runner.Outcome:
-    """Make the targets on an executor and show progress on the terminal."""
+    """Make the targets on an executor and show progress on the terminal; ``passing``: see :func:`runner.run`."""
     executor = Member.of("executors", {"name": executor_name}).build()
-    return runner.run(steps, targets, store, executor, partial(progress.listener, quiet=quiet))
+    return runner.run(steps, targets, store, executor, partial(progress.listener, quiet=quiet), passing)
 
 
 def run_plans(
-    plans: list[RecipePlan], store: Store, results_root: Path, command: str, quiet: bool, executor_name: str = "local"
+    plans: list[RecipePlan],
+    store: Store,
+    results_root: Path,
+    command: str,
+    quiet: bool,
+    executor_name: str = "local",
+    keep_embeddings: bool = True,
 ) -> tuple[list[tuple[Path, Result]], MdrbenchError | None]:
     """Run all plans together, shared steps once, and write a result for each plan with a finished language.
+
+    Args:
+        keep_embeddings: whether the embeddings of trained encoders stay in the cache after they were searched. Those of
+            encoders that no recipe trained always stay: recipes share them.
 
     Returns:
         The written results, and the error to raise after showing them, or None if no step failed.
     """
     for plan in plans:
         write_result.target(plan, results_root)  # refuse before the work starts
+    _refuse_what_does_not_fit(plans, store, executor_name)
     steps = [step for plan in plans for step in plan.steps()]
     targets = [step for plan in plans for step in plan.targets()]
     written = []
@@ -218,7 +234,8 @@ def run_plans(
         tried, error = try_judges(trials, store, quiet, executor_name)
         if error:
             return [], error
-        outcome = run_steps(steps, targets, store, quiet, executor_name)
+        passing = frozenset[Ref]() if keep_embeddings else frozenset().union(*(p.trained_embeddings() for p in plans))
+        outcome = run_steps(steps, targets, store, quiet, executor_name, passing)
         outcome.artifacts |= tried.artifacts
         for plan in plans:
             _add_training(plan, outcome, store)
@@ -226,6 +243,21 @@ def run_plans(
                 path = write_result.write(plan, outcome.artifacts, results_root, command)
                 written.append((path, results.read(path)))
     return written, failure(outcome, steps)
+
+
+def shortages_of(plans: list[RecipePlan], store: Store) -> list[costs.Shortage]:
+    """Return what the plans need and this machine does not have (:func:`mdrbench.pipeline.costs.shortages`)."""
+    steps = {step.ref: step for plan in plans for step in plan.steps()}
+    to_make, _ = runner.needed([step for plan in plans for step in plan.wanted()], steps, store)
+    return costs.shortages(costs.Costs(steps.values(), store), to_make)
+
+
+def _refuse_what_does_not_fit(plans: list[RecipePlan], store: Store, executor_name: str) -> None:
+    """Raise the first shortage of memory if this machine does the work; say all others, which are estimates."""
+    for shortage in shortages_of(plans, store):
+        if shortage.certain and executor_name == "local":
+            raise shortage.error
+        console.say(f"note: {shortage.error}")
 
 
 def _add_training(plan: RecipePlan, outcome: runner.Outcome, store: Store) -> None:

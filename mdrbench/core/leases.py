@@ -30,7 +30,7 @@ def lease(root: Path, keys: Iterable[str]) -> Iterator[None]:
     """Protect artifacts from removal while the block runs, those that are not made yet included."""
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
-    path = folder / f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+    path = folder / f"{_own()}{time.monotonic_ns()}"
     with clearing(root):
         file = try_lock(path)
         assert file is not None, "the name is new, so nobody else can hold it"
@@ -43,10 +43,21 @@ def lease(root: Path, keys: Iterable[str]) -> Iterator[None]:
         file.close()
 
 
-def leased(root: Path) -> set[str]:
-    """Return the keys that running commands need. The caller holds :func:`clearing`."""
+def _own() -> str:
+    """Return what the names of this process's leases begin with."""
+    return f"{socket.gethostname()}-{os.getpid()}-"
+
+
+def leased(root: Path, *, by_others: bool = False) -> set[str]:
+    """Return the keys that running commands need. The caller holds :func:`clearing`.
+
+    Args:
+        by_others: leave out the leases of this process.
+    """
     keys: set[str] = set()
     for path in (root / FOLDER).glob("*"):
+        if by_others and path.name.startswith(_own()):
+            continue
         file = try_lock(path)
         if file is None:
             with suppress(FileNotFoundError):  # its command has ended since

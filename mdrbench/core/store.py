@@ -233,10 +233,14 @@ class Store:
         except OSError:
             return 0.0
 
-    def remove(self, stage: str, key: str) -> bool:
-        """Delete an artifact; return False if another process reads it or a running command still needs it."""
+    def remove(self, stage: str, key: str, *, leased_here: bool = False) -> bool:
+        """Delete an artifact; return False if another process reads it or a running command still needs it.
+
+        Args:
+            leased_here: delete it also if this process has leased it: its run needs the artifact no longer.
+        """
         with clearing(self.root):
-            if key in leased(self.root):
+            if key in leased(self.root, by_others=leased_here):
                 return False
             lock = try_lock(self._lock_file(key))
             if lock is None:

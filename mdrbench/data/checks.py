@@ -33,7 +33,7 @@ class CorpusReport:
 def check_corpus(
     folder: MiraclFolder, lang: str, table: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> CorpusReport:
-    """Read a corpus once and write its docid table; a line that is not a passage raises a DataError.
+    """Read a corpus once and write its table of docids and places; a line that is not a passage raises a DataError.
 
     The fingerprint is the SHA-256 over the passages in file order, so it does not change with compression or
     sharding. Empty texts and identical repetitions of a passage are counted; a docid with two texts is an error.
@@ -44,11 +44,11 @@ def check_corpus(
     warnings: Counter[str] = Counter()
     digest, docids = sha256(), DocidTable(table)
     total = characters = empty = 0
-    for _, _, passage in folder.numbered_passages(lang, warnings, progress):
+    for place, _, _, passage in folder.placed_passages(lang, warnings, progress):
         total += 1
         characters += len(passage.title) + len(passage.text)
         digest.update("\x1f".join(passage).encode("utf-8") + b"\n")
-        docids.add(passage.docid)
+        docids.add(passage.docid, place)
         if is_blank(passage.text):
             warnings["passage without text"] += 1
             empty += is_blank(passage.title)

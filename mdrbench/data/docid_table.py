@@ -1,4 +1,4 @@
-"""Which docids a corpus has, looked up on disk."""
+"""Which docids a corpus has and where their passages stand, looked up on disk."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 class DocidTable:
     """A sorted table of 64-bit docid hashes: built with memory of one partition, looked up from disk.
 
+    Beside it stands a table of places in the same order: where each docid occurs first in the corpus.
+
     Two docids share a hash with probability n^2 / 2^65 (3e-5 for 33 million passages), so repeated docids are
     confirmed on the corpus itself.
     """
 
     PARTITIONS = 256
-    BUFFER = 4096  # hashes a partition keeps in memory
+    BUFFER = 8192  # numbers a partition keeps in memory: hashes and places by turns
 
     def __init__(self, path: Path):
         self.path = path
@@ -32,11 +34,11 @@ class DocidTable:
         """Return the 64-bit BLAKE2b of a docid."""
         return int.from_bytes(blake2b(docid.encode("utf-8"), digest_size=8).digest(), "big")
 
-    def add(self, docid: str) -> None:
-        """Add one docid."""
+    def add(self, docid: str, place: int = 0) -> None:
+        """Add one docid; places ascend."""
         value = self.hash(docid)
         part = self._parts[value >> 56]
-        part.append(value)
+        part.extend((value, place))
         if len(part) >= self.BUFFER:
             self._flush(value >> 56)
 
@@ -46,20 +48,26 @@ class DocidTable:
         self._parts[index] = array("Q")
 
     def finish(self) -> list[int]:
-        """Write the sorted table to ``path`` and return the hashes that occur more than once."""
+        """Write both tables and return the hashes that occur more than once."""
         import numpy as np
 
         repeated: list[int] = []
-        with open(self.path, "wb") as out:
+        with open(self.path, "wb") as out, open(self.places(self.path), "wb") as places:
             for index, spill in enumerate(self._files):
                 values = np.array(self._parts[index], dtype=np.uint64)
                 if spill.exists():
                     values = np.concatenate([np.fromfile(spill, dtype=np.uint64), values])
                     spill.unlink()
-                unique, counts = np.unique(values, return_counts=True)
+                unique, first, counts = np.unique(values[::2], return_index=True, return_counts=True)
                 repeated.extend(int(v) for v in unique[counts > 1])
                 unique.tofile(out)
+                values[1::2][first].tofile(places)
         return repeated
+
+    @staticmethod
+    def places(path: Path) -> Path:
+        """Return the path of the places that belong to the table at ``path``."""
+        return path.with_name(f"{path.stem}-places.u64")
 
     @classmethod
     def lookup(cls, path: Path) -> Callable[[str], bool]:

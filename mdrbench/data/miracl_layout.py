@@ -23,7 +23,15 @@ from mdrbench.core.languages import CODE, in_order
 from mdrbench.core.types import Passage
 from mdrbench.data.paths import corpus_folder, split_file, topics_folder
 from mdrbench.formats import jsonl
-from mdrbench.formats.trec import check_id, count, lines
+from mdrbench.formats.trec import check_id, count, placed_lines
+
+SHARD_BITS = 40
+"""A place is the number of a shard, and in the lower 40 bits the byte of the uncompressed shard (1 TB at the most)."""
+
+
+def place(shard: int, begin: int) -> int:
+    """Return the place of the line that begins at this byte of a shard."""
+    return shard << SHARD_BITS | begin
 
 
 @dataclass(frozen=True)
@@ -162,18 +170,25 @@ class MiraclFolder:
         Args:
             progress: called with the bytes that were read, and the bytes of all shards.
         """
+        for _, path, number, passage in self.placed_passages(lang, warnings, progress):
+            yield path, number, passage
+
+    def placed_passages(
+        self, lang: str, warnings: Counter[str] | None = None, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> Iterator[tuple[int, Path, int, Passage]]:
+        """As :meth:`numbered_passages`, with the place of each passage first (:mod:`mdrbench.data.passage_places`)."""
         paths = self.corpus_files(lang)
         before, total = 0, sum(path.stat().st_size for path in paths)
 
         def read(of_shard: int) -> None:
             progress(before + of_shard, total)
 
-        for path in paths:
-            for number, line in lines(path, warnings, read):
+        for shard, path in enumerate(paths):
+            for number, begin, line in placed_lines(path, warnings, read):
                 if not line.strip():
                     count(warnings, "blank corpus line ignored")
                     continue
-                yield path, number, parse_passage(line, f"{path}:{number}")
+                yield place(shard, begin), path, number, parse_passage(line, f"{path}:{number}")
             before += path.stat().st_size
             read(0)
 

@@ -44,12 +44,21 @@ def lines(
     Args:
         progress: called every 1,000 lines with the bytes of the file that were read, compressed or not.
     """
-    number = 0
+    for number, _, line in placed_lines(path, warnings, progress):
+        yield number, line
+
+
+def placed_lines(
+    path: Path, warnings: Counter[str] | None = None, progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, int, str]]:
+    """As :func:`lines`, with the byte of the uncompressed file at which each line begins: number, byte, line."""
+    number = begin = 0
     try:
         with path.open("rb") as stored:
             file = gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored
             for number, raw in enumerate(file, 1):
-                yield number, _decode(raw, number, path, warnings)
+                yield number, begin, _decode(raw, number, path, warnings)
+                begin += len(raw)
                 if progress and number % 1000 == 0:
                     progress(stored.tell())
     except FileNotFoundError:
@@ -57,6 +66,27 @@ def lines(
     except (OSError, EOFError, zlib.error) as error:  # a damaged gzip stream raises any of the three
         raise DataError(
             f"cannot be read after line {number}: {error}", where=str(path), mend="fetch or copy the file again"
+        ) from None
+
+
+def lines_at(path: Path, begins: Iterable[int]) -> Iterator[str]:
+    """Read the lines of a file, plain or ``.gz``, that begin at these ascending bytes of the uncompressed file.
+
+    Lines between them are not decoded. A ``.gz`` file is inflated up to the last of them; others are not read.
+
+    Raises:
+        DataError: the file is missing or damaged, or a line is not UTF-8.
+    """
+    begin = 0
+    try:
+        with path.open("rb") as stored:
+            file = gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored
+            for begin in begins:
+                file.seek(begin)
+                yield _decode(file.readline(), 0 if begin else 1, path, None)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"cannot be read at byte {begin}: {error}", where=str(path), mend="fetch or copy the file again"
         ) from None
 
 

@@ -23,6 +23,7 @@ _WORDS = {
     "wait": "another run computes it; waiting",
     "damaged": "the artifact is damaged; computing it again",
     "skipped": "skipped: a step before it failed",
+    "dropped": "removed after its search, as --keep-embeddings says",
 }
 
 

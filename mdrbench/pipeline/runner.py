@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -21,12 +22,12 @@ from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, StepError
 from mdrbench.core.store import Artifact, Store, canonical, key_of, require
-from mdrbench.pipeline.plan.steps import Job, Progress, Step
+from mdrbench.pipeline.plan.steps import Job, Progress, Ref, Step
 from mdrbench.pipeline.stages import STAGES
 
 
 class Event(NamedTuple):
-    """What happened to a step: ``kind`` is hit, start, wait, damaged, progress, done, failed or skipped."""
+    """What happened to a step: ``kind`` is hit, start, wait, damaged, progress, done, failed, skipped or dropped."""
 
     kind: str
     step: Step
@@ -77,7 +78,14 @@ def needed(targets: Iterable[Step], steps: dict[tuple[str, str], Step], store: S
     return list(to_make.values()), list(found.values())
 
 
-def run(steps: Iterable[Step], targets: list[Step], store: Store, executor: Executor, listener: Listening) -> Outcome:
+def run(
+    steps: Iterable[Step],
+    targets: list[Step],
+    store: Store,
+    executor: Executor,
+    listener: Listening,
+    passing: frozenset[Ref] = frozenset(),
+) -> Outcome:
     """Make the targets.
 
     No other process removes an artifact of these steps meanwhile. A caller that reads the artifacts afterwards holds
@@ -86,6 +94,8 @@ def run(steps: Iterable[Step], targets: list[Step], store: Store, executor: Exec
     Args:
         steps: all steps that the targets may need.
         listener: gives a listener for a run in which so many steps are made.
+        passing: artifacts that are removed as soon as all steps that read them are made; also those that an earlier
+            run left. An artifact that another command needs stays.
     """
     by_ref = {step.ref: step for step in steps}
     with store.in_use(key for _, key in by_ref):
@@ -95,13 +105,26 @@ def run(steps: Iterable[Step], targets: list[Step], store: Store, executor: Exec
             for step in found:
                 listen(Event("hit", step))
                 outcome.artifacts[step.ref] = _touched(store, step)
+            readers = Counter(ref for step in to_make for ref in step.inputs.values())
+            _drop([by_ref[ref] for ref in passing if not readers[ref]], store, listen)
             for step, error in executor.run(to_make, store.root, listen):
                 if error is None:
                     outcome.made += 1
                     outcome.artifacts[step.ref] = require(store.find(*step.ref), *step.ref)
+                    readers.subtract(step.inputs.values())
+                    read = [ref for ref in step.inputs.values() if ref in passing and not readers[ref]]
+                    _drop([by_ref[ref] for ref in read], store, listen)
                 else:
                     outcome.failures[step.ref] = error
     return outcome
+
+
+def _drop(steps: list[Step], store: Store, listen: Listener) -> None:
+    """Remove the artifacts of steps that were made."""
+    for step in steps:
+        folder = store.root / "artifacts" / step.stage / step.key
+        if folder.exists() and store.remove(*step.ref, leased_here=True):
+            listen(Event("dropped", step))
 
 
 def _touched(store: Store, step: Step) -> Artifact:
@@ -135,12 +158,17 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
             held.enter_context(store.locked(ref[1], shared=True))
             inputs[role] = require(store.find(*ref), *ref)
             store.touch(inputs[role])
+        beside = {}
+        for role, ref in step.beside.items():
+            held.enter_context(store.locked(ref[1], shared=True))
+            if artifact := store.find(*ref):
+                beside[role] = artifact
         work = store.work_dir(step.key, resume=step.resumable)
 
         def progress(done: int, total: int | None, text: str = "") -> None:
             listen(Event("progress", step, done=done, total=total, text=text))
 
-        job = job_of(step, inputs, work, progress)
+        job = job_of(step, {**inputs, **beside}, work, progress)
         try:
             facts, usage = _measured_stage(step, job)
             check_sources(step, store)

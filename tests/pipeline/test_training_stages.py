@@ -93,6 +93,52 @@ def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, t
     assert trec.read_run(path.parent / run) != trec.read_run(other.parent / run)
 
 
+def indexes(store) -> list[str]:
+    return sorted(key for stage, key in store.all() if stage == "index")
+
+
+@pytest.mark.medium
+def test_embeddings_of_a_trained_encoder_are_removed_once_they_were_searched(tmp_path, store, tiny_model, capsys):
+    mining = "negatives.mining={name: topk, k: 4, depth: 8}"
+    plan = planned(load(tmp_path, tiny_model, mining), store, ["sw"])
+    trained = plan.trained_embeddings()
+    [(stage, key)] = trained
+    assert stage == "index"
+
+    def run(keep: bool):
+        return run_plans([plan], store, tmp_path / "results", "x", quiet=False, keep_embeddings=keep)
+
+    [(path, _)], error = run(keep=False)
+    assert error is None
+    assert "index    removed after its search" in capsys.readouterr().err
+    [base] = indexes(store)  # the untrained encoder's, which other recipes share
+    assert base != key
+    result = path.read_bytes()
+    assert run(keep=False)[1] is None  # nothing is made again for the result
+    assert indexes(store) == [base]
+    assert path.read_bytes() == result
+    search = plan.by_language["sw"].run
+    store.remove(*search.ref)
+    run(keep=True)
+    assert indexes(store) == sorted([base, key])
+    run(keep=False)  # as after a run that was killed between search and removal
+    assert indexes(store) == [base]
+    with Store(store.root).in_use([key]):  # by this process: its own run needs the embeddings no longer
+        assert not store.remove("index", key)
+
+
+def test_recipes_with_one_base_encoder_share_its_embeddings(tmp_path, store, tiny_model):
+    mining = "negatives.mining={name: topk, k: 4, depth: 8}"
+
+    def keys(*changes):
+        steps = planned(load(tmp_path, tiny_model, *changes), store, ["sw"]).steps()
+        return {"train" in step.inputs: step.key for step in steps if step.stage == "index"}
+
+    one, other = keys(mining), keys(mining, "training.learning_rate=0.02", "negatives.mining.k=3")
+    assert one[False] == other[False] == keys("negatives=null", "training=null")[False]
+    assert one[True] != other[True]
+
+
 def test_a_teacher_is_embedded_once_and_its_scores_change_what_is_learned(tmp_path, store, tiny_model):
     taught = ["training.distillation={loss: kl, weight: 1.0}", "training.mask_margin=0.1"]
     teacher = ["training.teacher={name: dense, encoder: " + ENCODER.format(model=tiny_model) + "}"]

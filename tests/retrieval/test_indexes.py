@@ -73,6 +73,14 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "structure.faiss").read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("name", ["flat", "hnsw", "int8", "binary", "ivf-pq"])
+def test_the_memory_of_a_structure_is_known_before_it_is_built(name, built):
+    """The centroids of ivf-pq, a constant beside the codes of a large corpus, are left out."""
+    size = (built[name] / "structure.faiss").stat().st_size
+    centroids = 4 * DIM * (64 + 2**6) if name == "ivf-pq" else 0
+    assert index(name, **SMALL[name]).memory(COUNT, DIM) + centroids == pytest.approx(size, rel=0.05)
+
+
 @pytest.mark.parametrize("name", ["exact", "flat"])
 @pytest.mark.parametrize("depth", [1, 100])
 def test_exact_members_return_the_sorted_matrix_product(name, depth, embeddings, built, queries):

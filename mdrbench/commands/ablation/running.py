@@ -85,7 +85,14 @@ def plan(
 
 
 def run(
-    planned: Planned, store: Store, results_root: Path, command: str, *, quiet: bool = False, executor: str = "local"
+    planned: Planned,
+    store: Store,
+    results_root: Path,
+    command: str,
+    *,
+    quiet: bool = False,
+    executor: str = "local",
+    keep_embeddings: bool = True,
 ) -> tuple[Ablated, MdrbenchError | None]:
     """Run all plans, record each result as usual, and store the differences of the variants.
 
@@ -101,7 +108,7 @@ def run(
     _earlier(path, draft)  # refuse before the work, not after
     failed = {}
     with store.in_use(step.key for plan in planned.all() for step in plan.steps()):
-        _, error = run_plans(planned.all(), store, results_root, command, quiet, executor)
+        _, error = run_plans(planned.all(), store, results_root, command, quiet, executor, keep_embeddings)
         for variant, plans in planned.plans:
             lacking = {lang for one in plans for lang in one.languages if not _done(one, lang, store)}
             if lacking:

@@ -72,6 +72,12 @@ class RecipePlan:
         """Return all that a run makes: its targets, and the steps that try the judge."""
         return [*self.targets(), *self.canaries().values()]
 
+    def trained_embeddings(self) -> frozenset[Ref]:
+        """Return the indexes that a trained encoder made, and the structures over them."""
+        indexes = {step.ref for step in self.steps() if step.stage == "index" and "train" in step.inputs}
+        over = {step.ref for step in self.steps() if step.stage == "structure" and step.inputs["index"] in indexes}
+        return frozenset(indexes | over)
+
     def canaries(self) -> dict[str, Step]:
         """Return language -> the step that tries the judge; empty if there is no judge."""
         return {lang: plan.canaries for lang, plan in self.by_language.items() if plan.canaries}

@@ -14,6 +14,7 @@ from mdrbench.core.members import Member
 from mdrbench.core.store import key_of
 from mdrbench.core.types import Qrels, Topics
 from mdrbench.data.miracl_layout import MiraclFolder
+from mdrbench.data.passage_places import PassagePlaces
 from mdrbench.formats import trec
 
 VERSIONS = {
@@ -69,6 +70,8 @@ class Step:
             processes) and is not part of the key.
         sources: source file -> SHA-256; the hashes are part of the key, the paths are not.
         inputs: role -> reference of the artifact that is read.
+        beside: role -> reference of an artifact that is read if it is there. It saves time and cannot change the
+            output, so it is not part of the key.
         size: estimated bytes of the artifact.
         resumable: whether the stage can continue what an interrupted attempt left.
     """
@@ -81,6 +84,7 @@ class Step:
     run_only: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, Ref] = field(default_factory=dict)
+    beside: dict[str, Ref] = field(default_factory=dict)
     size: int = 0
     resumable: bool = False
     key: str = ""
@@ -128,6 +132,13 @@ class Job:
     def qrels(self) -> Qrels:
         """Read the judgments of the split in ``params``."""
         return trec.read_qrels(self.dataset.qrels_file(self.scope, self.params["split"]))
+
+    def places(self, lang: str | None = None) -> PassagePlaces:
+        """The passages of the scope's corpus by docid or row, or of a language's for a step over all languages."""
+        role = "corpus" if lang is None else f"corpus {lang}"
+        table = self.inputs[role] / "docids.u64" if role in self.inputs else None
+        duplicates = self.facts[role]["duplicates"] if table else ()
+        return PassagePlaces(self.dataset, lang or self.scope, table, duplicates)
 
     def build(self, role: str) -> Any:
         """Build the member with this role; a retriever gets the encoder that was trained, if one was."""

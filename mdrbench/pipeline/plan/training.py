@@ -34,6 +34,7 @@ def plan_training(
     groups = {lang: _groups(recipe, planner) for lang, planner in planners.items()}
     dataset = next(iter(planners.values())).dataset
     by_role = {f"groups {lang}": step.ref for lang, step in groups.items()}
+    corpora = {f"corpus {lang}": planner.corpus().ref for lang, planner in planners.items()}
     label = step(
         "label",
         "all",
@@ -41,6 +42,7 @@ def plan_training(
         {"split": SPLIT, "domains": described(training.domains), **_untrained(recipe)},
         members={"retriever": recipe.retriever, "domains": training.domains},
         inputs=by_role,
+        beside=corpora,
     )
     train = step(
         "train",
@@ -50,6 +52,7 @@ def plan_training(
         members={"retriever": recipe.retriever, "sampler": training.sampler},
         run_only={"loop": _loop(training), "processes": training.processes},
         inputs={"label": label.ref, **by_role, **_taught(training, planners)},
+        beside=corpora,
         resumable=True,
     )
     return groups, [label, train]

@@ -47,7 +47,7 @@ Facts = dict[str, Any]
 
 
 def corpus(job: Job) -> Facts:
-    """Read the corpus once: check every line, count, fingerprint, and write the table of docids."""
+    """Read the corpus once: check every line, count, fingerprint, and write the table of docids and places."""
     report = checks.check_corpus(job.dataset, job.scope, job.out / "docids.u64", job.progress)
     return asdict(report)
 
@@ -109,8 +109,8 @@ def rerank(job: Job) -> Facts:
     """Order the hits of another retriever's run anew."""
     queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
     run = trec.read_run(job.inputs["run"] / "run.trec.gz")
-    corpus = job.dataset.passages(job.scope, job.facts["corpus"]["duplicates"])
-    texts = group_files.passages({hit.docid for hits in run.values() for hit in hits}, corpus)
+    wanted = {hit.docid for hits in run.values() for hit in hits}
+    texts = group_files.passages(wanted, job.places().passages(wanted))
     found, facts = job.build("retriever").rerank(queries, run, texts, job.progress)
     depth = job.params["depth"]
     return {**_write_run(job, {qid: hits[:depth] for qid, hits in found.items()}), **facts}

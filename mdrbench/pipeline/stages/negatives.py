@@ -10,7 +10,7 @@ from typing import Any
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.errors import DataError, StepError
 from mdrbench.core.texts import text_digest
-from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Run, Source, Topics, TrainingGroup
+from mdrbench.core.types import Generation, Hit, Judgment, Pair, Passage, Qrels, Run, Source, Topics, TrainingGroup
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives import agreement as agreements
@@ -33,7 +33,7 @@ def draw(job: Job) -> dict[str, Any]:
     count = min(depth, total)
     rows = {qid: rng.choice(total, size=count, replace=False, shuffle=True).tolist() for qid in topics}
     wanted = {row for drawn in rows.values() for row in drawn}
-    docids = {row: passage.docid for row, passage in enumerate(_corpus(job)) if row in wanted}
+    docids = job.places().docids(wanted, total)
     run = {qid: [Hit(docids[row], float(count - rank)) for rank, row in enumerate(rows[qid])] for qid in topics}
     trec.write_run(job.out / "run.trec.gz", run, tag="random")
     return {"topics": len(run), "hits": sum(map(len, run.values()))}
@@ -57,7 +57,7 @@ def mine(job: Job) -> dict[str, Any]:
     if "positives" in job.inputs:
         rows = jsonl.records(job.inputs["positives"] / "positives.jsonl.gz", {"qid": str, "scores": dict})
         scores = {row["qid"]: row["scores"] for _, row in rows}
-    texts = Texts.of(groups.docids_to_compare(run, qrels, miner.depth), _corpus(job))
+    texts = _digests(job, run, qrels, miner.depth)
     found, counts = groups.mine(
         miner,
         job.topics(),
@@ -84,7 +84,7 @@ def canaries_to_ask(job: Job) -> tuple[Judging, list[canary.Asked], int]:
     """Return the judge, the pairs that :func:`canaries` asks about, and the number of questions."""
     topics, params = job.topics(), job.params
     drawn = canary.choose(job.scope, topics, job.qrels(), params["questions"], params["seed"])
-    passages = group_files.passages({docid for one in drawn for docid in one.docids()}, _corpus(job))
+    passages = _passages(job, {docid for one in drawn for docid in one.docids()})
     judging = _judging(job, passages)
     assert judging.judge is not None
     asked = canary.pairs(drawn, job.scope, topics, passages, judging.judge.reference, params["reference"])
@@ -120,7 +120,7 @@ def unjudged(job: Job) -> dict[str, Any]:
     else:
         miner: Miner = job.build("miner")
         run, qrels = trec.read_run(job.inputs["run"] / "run.trec.gz"), job.qrels()
-        texts = Texts.of(groups.docids_to_compare(run, qrels, miner.depth), _corpus(job))
+        texts = _digests(job, run, qrels, miner.depth)
         zeros = job.params["judged_zeros"] == "keep"
         candidates, _ = groups.mine(miner, job.topics(), qrels, run, texts, scores={}, judged_zeros=zeros, size=None)
     found, facts = groups.as_many(candidates, counts)
@@ -138,7 +138,7 @@ def sources_to_generate(job: Job, *, everything: bool = False) -> list[Source]:
     """Return what :func:`generate` writes queries from; with ``everything`` every query, also with enough negatives."""
     found = _groups(job)
     lacking = found if everything else groups.short(found, job.params["size"])
-    passages = group_files.passages({group.positives[0] for group in lacking}, _corpus(job))
+    passages = _passages(job, {group.positives[0] for group in lacking})
     return groups.sources(lacking, job.scope, job.topics(), passages)
 
 
@@ -174,7 +174,7 @@ def top_up(job: Job) -> dict[str, Any]:
         run, failed = groups.round_trip(run, positives, k)
     short = {group.qid for group in groups.short(found, job.params["size"])}
     wanted = group_files.docids(group for group in found if group.qid in short) | _docids(run)
-    passages = group_files.passages(wanted, _corpus(job))
+    passages = _passages(job, wanted)
     texts = Texts({docid: text_digest(passage.text) for docid, passage in passages.items()})
     judging = _judging(job, passages)
     full, asked, counts = groups.top_up(
@@ -240,8 +240,14 @@ def _sampled(job: Job) -> list[TrainingGroup]:
     ]
 
 
-def _corpus(job: Job) -> Iterable[Passage]:
-    return job.dataset.passages(job.scope, job.facts["corpus"]["duplicates"])
+def _passages(job: Job, wanted: set[str]) -> dict[str, Passage]:
+    return group_files.passages(wanted, job.places().passages(wanted))
+
+
+def _digests(job: Job, run: Run, qrels: Qrels, depth: int) -> Texts:
+    """Digest the texts that :func:`mdrbench.negatives.groups.mine` compares; memory holds none of the texts."""
+    wanted = groups.docids_to_compare(run, qrels, depth)
+    return Texts.of(wanted, job.places().passages(wanted))
 
 
 def _groups(job: Job) -> list[TrainingGroup]:
@@ -249,7 +255,7 @@ def _groups(job: Job) -> list[TrainingGroup]:
 
 
 def _texts_of(job: Job, found: list[TrainingGroup]) -> dict[str, Passage]:
-    return group_files.passages(group_files.docids(found), _corpus(job))
+    return _passages(job, group_files.docids(found))
 
 
 def _counted(job: Job, found: list[TrainingGroup]) -> Callable[[int], None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.core.atomic_files import text_file
-from mdrbench.core.types import Example, TrainingGroup
+from mdrbench.core.types import Example, Passage, TrainingGroup
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives.groups import positives as positives_of
@@ -39,7 +39,7 @@ def label(job: Job) -> dict[str, Any]:
     passages = {
         lang: [texts[group.positives[0]] for group in groups]
         for lang, groups in found.items()
-        for texts in [group_files.passages({group.positives[0] for group in groups}, job.dataset.passages(lang))]
+        for texts in [_texts(job, lang, {group.positives[0] for group in groups})]
     }
     retriever = job.build("retriever")
     labels = labeller.label(passages, lambda texts: retriever.encoder.encode_passages(texts, lambda done: None))
@@ -177,9 +177,13 @@ def _teacher(job: Job, material: dict[str, Material]) -> Embeddings | None:
     return Embeddings(*(Rows({name: i for i, name in enumerate(own)}, np.concatenate(found)) for own, found in sides))
 
 
+def _texts(job: Job, lang: str, docids: set[str]) -> dict[str, Passage]:
+    return group_files.passages(docids, job.places(lang).passages(docids))
+
+
 def _material(job: Job, lang: str, groups: list[TrainingGroup], separator: str) -> Material:
     topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
-    passages = group_files.passages(group_files.docids(groups), job.dataset.passages(lang))
+    passages = _texts(job, lang, group_files.docids(groups))
     return Material(
         {group.qid: topics[group.qid] for group in groups},
         groups,

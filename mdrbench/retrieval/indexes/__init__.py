@@ -26,6 +26,9 @@ class VectorIndex(Protocol):
     def conventions(self) -> dict[str, Any]:
         """Return ``index`` (the kind), parameters and library version, as JSON: part of the artifacts' keys."""
 
+    def memory(self, count: int, dim: int) -> int:
+        """Return the bytes that the structure of so many vectors takes in memory, for the estimate of a plan."""
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Build the structure over the shards in ``embeddings`` into ``out``; return facts."""
 

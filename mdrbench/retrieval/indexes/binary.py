@@ -41,6 +41,10 @@ class Binary:
         """Return kind, parameters and version of faiss."""
         return _faiss.conventions("binary", self.config.model_dump(mode="json"))
 
+    def memory(self, count: int, dim: int) -> int:
+        """Return the bytes of the structure."""
+        return dim * count // 8
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Add the signs of all vectors; a UsageError if the width is not a multiple of 8."""
         import faiss

@@ -28,6 +28,10 @@ class Exact:
         """Return the kind."""
         return {"index": "exact"}
 
+    def memory(self, count: int, dim: int) -> int:
+        """Blocks are read from disk."""
+        return 0
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Nothing is built."""
         return {}

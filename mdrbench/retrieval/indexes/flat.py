@@ -31,6 +31,10 @@ class Flat:
         """Return kind and version of faiss."""
         return _faiss.conventions("flat", {})
 
+    def memory(self, count: int, dim: int) -> int:
+        """Return the bytes of the structure."""
+        return 4 * dim * count
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Write the float32 matrix as a faiss file."""
         import faiss

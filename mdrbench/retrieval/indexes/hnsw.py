@@ -51,6 +51,12 @@ class Hnsw:
         """Return kind, parameters and version of faiss."""
         return _faiss.conventions("hnsw", self.config.model_dump(mode="json"))
 
+    def memory(self, count: int, dim: int) -> int:
+        """Return the bytes of vectors and links: 2 m links on the lowest level, and m on a share 1 / (m - 1) above."""
+        m = self.config.m
+        vector = dim * (2 if self.config.storage == "float16" else 4)
+        return round(count * (vector + 4 * (2 * m + m / (m - 1)) + 12))
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Link all vectors, in blocks of a fixed size."""
         import faiss as faiss_module

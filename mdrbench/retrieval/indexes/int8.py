@@ -43,6 +43,10 @@ class Int8:
         """Return kind, parameters and version of faiss."""
         return _faiss.conventions("int8", self.config.model_dump(mode="json"))
 
+    def memory(self, count: int, dim: int) -> int:
+        """Return the bytes of the structure."""
+        return dim * count
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Take the ranges from a seeded sample, then add all vectors."""
         import faiss

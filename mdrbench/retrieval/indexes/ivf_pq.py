@@ -73,6 +73,10 @@ class IvfPq:
         """Return kind, parameters and version of faiss."""
         return _faiss.conventions("ivf-pq", self.config.model_dump(mode="json"))
 
+    def memory(self, count: int, dim: int) -> int:
+        """Return the bytes of codes and ids."""
+        return (self.config.m * self.config.nbits // 8 + 8) * count
+
     def build(self, embeddings: Path, out: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Train on a seeded sample, then add all vectors.
 
