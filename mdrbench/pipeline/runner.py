@@ -247,7 +247,10 @@ def _lineage(step: Step, manifest: dict[str, Any], inputs: dict[str, Artifact]) 
         for role, lineage in before.items():
             for name, entry in lineage.items():
                 alike = all(other[name]["key"] == entry["key"] for other in before.values() if name in other)
-                entries[name if alike else f"{role}/{name}"] = entry
+                label = name if alike else f"{role}/{name}"
+                while label in entries and entries[label]["key"] != entry["key"]:
+                    label = f"{role}/{label}"
+                entries[label] = entry
     return {**entries, step.stage: {"key": step.key, **own}}
 
 

@@ -13,6 +13,7 @@ from mdrbench.data.access import open_dataset
 from mdrbench.negatives import groups as negatives
 from mdrbench.negatives.groups import Judging, Keep, Texts
 from mdrbench.pipeline.plan.negatives import plan_negatives
+from mdrbench.pipeline.runner import run_step
 
 TOPICS = {"q1": "largest lake", "q2": "ringed seal", "q3": "nobody judged me"}
 QRELS = {"q1": {"p1": 1, "z1": 0}, "q2": {"p2": 1, "p1": 1}, "q4": {"p1": 0}}
@@ -225,6 +226,17 @@ def test_the_steps_of_each_part(tmp_path, store):
         load(tmp_path, SAMPLE, "negatives.mining={name: random, k: 5}", *nothing), sample(), "en", store
     )
     assert stages(drawn) == ["corpus", "topics", "draw", "mine"]
+
+
+@pytest.mark.medium
+def test_the_record_of_the_last_step_names_every_step_before_it(tmp_path, store):
+    single = "negatives.unjudged={mining: {name: topk, k: 6, depth: 100}, retriever: {name: bm25, k1: 1.2}}"
+    planned = plan_negatives(load(tmp_path, SAMPLE, single), sample(), "en", store)
+    assert stages(planned).count("search") == 3  # of candidates, of the single retriever, of generated queries
+    for step in planned.steps:
+        run_step(step, store.root, lambda event: None)
+    recorded = {entry["key"] for entry in store.find(*planned.groups.ref).manifest["lineage"].values()}
+    assert recorded == {step.key for step in planned.steps if step.stage != "canaries"}
 
 
 def test_a_strategy_that_needs_scores_of_positives_is_refused_where_there_are_none(tmp_path, store):
