@@ -224,6 +224,8 @@ def p_values(value: Floats, error: Floats, freedom: Floats, seeds_error: Floats,
     plain = (error > 0) & ((seeds_error <= 0) | (seeds_freedom < 1))
     found[plain] = np.maximum(2 * stdtr(freedom[plain], -value[plain] / error[plain]), SMALLEST_P)
     both = (seeds_error > 0) & (seeds_freedom >= 1) & (value > 0)
+    if not both.any():
+        return found
     low, high = np.full(int(both.sum()), math.log(SMALLEST_P)), np.zeros(int(both.sum()))
     for _ in range(50):  # the width falls with p: bisect its logarithm
         middle = (low + high) / 2

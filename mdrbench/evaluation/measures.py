@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from mdrbench.core.atomic_files import gzip_file
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.types import Qrels, Run, Topics
-from mdrbench.formats.trec import by_tie_rule, check_hits, lines, parse_score
+from mdrbench.formats.trec import by_tie_rule, check_hits, lines, parse_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,9 +120,8 @@ def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
         if qid in scores:
             raise _not_a_score_table(f"topic {qid!r} is there twice", f"{path}:{number}")
         try:
-            values = list(map(parse_score, cells[1:-1]))
-            query = json.loads(cells[-1])
-            query.encode("utf-8")
+            values = parse_scores(cells[1:-1])
+            query = _query(cells[-1])
         except (ValueError, AttributeError, RecursionError):
             problem = "a score is not a number, or the query is not a JSON string"
             raise _not_a_score_table(problem, f"{path}:{number}") from None
@@ -136,6 +136,18 @@ def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
 
 def _not_a_score_table(problem: str, where: str) -> DataError:
     return DataError(f"not a table of topic-level scores: {problem}", where=where, mend="run the recipe again")
+
+
+@lru_cache(maxsize=1 << 16)
+def _query(text: str) -> str:
+    """Read a query as JSON. The systems of a data set share their queries, so each is read once.
+
+    Raises:
+        ValueError, AttributeError, RecursionError: not a JSON string of valid Unicode.
+    """
+    query: str = json.loads(text)
+    query.encode("utf-8")
+    return query
 
 
 def matrix(scores: TopicScores, measures: tuple[str, ...]) -> np.ndarray:

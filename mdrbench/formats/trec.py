@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mdrbench.core.atomic_files import gzip_file
@@ -291,6 +291,18 @@ def parse_score(text: str) -> float:
     if "_" in text or not text.isascii():
         raise ValueError(text)
     return float(text)
+
+
+def parse_scores(texts: Sequence[str]) -> list[float]:
+    """Read several scores as :func:`parse_score` reads one.
+
+    Raises:
+        ValueError: one is not a decimal number in ASCII digits.
+    """
+    joined = "".join(texts)
+    if "_" in joined or not joined.isascii():
+        raise ValueError(joined)
+    return list(map(float, texts))
 
 
 def read_run(path: Path) -> Run:

@@ -139,7 +139,7 @@
       drawn.replaceChildren(chart(points, front, asked, log), list(front.length ? front : [...points].sort((a, b) => a.y - b.y).slice(0, 15), asked));
     }
 
-    const shown = (v, axis) => (axis === "d" ? new Date(v).toISOString().slice(0, 10) : axis in AXES ? String(Math.round(v * 10) / 10) : fixed(v));
+    const shown = (v, axis) => (axis === "d" ? new Date(v).toISOString().slice(0, 10) : axis in AXES ? (v < 10 && axis !== "m" ? v.toFixed(1) : String(Math.round(v))) : fixed(v));
     const title = (axis) => (axis === "gap" ? "gap between high- and low-resource languages" : AXES[axis]?.[0] ?? `${board.measure}, ${name(board, axis)}`);
 
     function ticks(low, high, log, axis) {
@@ -172,7 +172,7 @@
         if (last - y(p.y) > -13 && last !== Infinity) continue;
         const end = x(p.x) > W / 2;
         last = y(p.y);
-        svg.append(make("svg:text", { class: "label", x: x(p.x) + (end ? -8 : 8), y: y(p.y) - 6, "text-anchor": end ? "end" : "start" }, p.row.n.slice(0, 34)));
+        svg.append(make("svg:text", { class: "label", x: x(p.x) + (end ? -8 : 8), y: y(p.y) - 6, "text-anchor": end ? "end" : "start" }, p.row.n));
       }
       const key = make("p", { class: "quiet keys" }, ...Object.entries(place).flatMap(([state, i]) => [make("svg:svg", { class: `key c${i}`, viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, make("svg:path", { d: SHAPES[i - 1] })), ` ${words[state]}  `]));
       return make("figure", { class: "drawing" }, make("figcaption", {}, `${title(asked.y)} against ${title(asked.x)}`), make("div", { class: "canvas", role: "img", tabindex: "0", "aria-label": `${points.length} systems. On the Pareto front: ${front.map((p) => p.row.n).join(", ")}. The table below has their values.` }, svg), key);

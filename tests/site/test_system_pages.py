@@ -182,6 +182,12 @@ def test_a_result_of_an_ablation_is_reproduced_by_the_command_of_its_own_recipe(
     assert system_facts.commands(Result.model_validate(data)) == [
         (["ar", "sw"], "mdrbench run mine --data tiny --langs ar,sw")
     ]
+    data["languages"]["ar"]["command"] = "mdrbench run bm25 mine --data tiny"
+    data["languages"]["sw"]["command"] = "mdrbench run mine --data tiny --langs sw"
+    assert [command for _, command in system_facts.commands(Result.model_validate(data))] == [
+        "mdrbench run mine --data tiny --langs ar,sw", "mdrbench run mine --data tiny --langs sw",
+    ]  # fmt: skip
+    data["languages"]["sw"]["command"] = data["languages"]["ar"]["command"]
     data["system"] |= {"variant_of": "mine", "overrides": ["negatives=null"]}
     [(_, command)] = system_facts.commands(Result.model_validate(data))
     assert command == "mdrbench run mine --data tiny --langs ar,sw --set negatives=null"

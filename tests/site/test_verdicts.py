@@ -64,7 +64,7 @@ def assert_same_verdicts(folder, cache):
         assert [row.p_corrected for row in page.languages] == [row.p_corrected for row in compared.languages]
         assert page.mark(AVERAGE) == compared.average_mark
         assert page.average_p == pytest.approx(compared.average_p, abs=1e-15)
-        assert (page.family, page.counted) == (compared.family, compared.counted)
+        assert (page.family, page.seeds) == (compared.family, compared.seeds)
         assert page.average == pytest.approx(compared.average)
         if AVERAGE in letters:
             assert letters[AVERAGE] == compared.average_mark

@@ -93,6 +93,7 @@ def site_files(model: SiteModel) -> list[SiteFile]:
         about,
         audit,
         board_data,
+        changes,
         compare,
         explore,
         home,
@@ -110,6 +111,7 @@ def site_files(model: SiteModel) -> list[SiteFile]:
         *system.pages(model),
         *published.pages(model),
         *audit.pages(model),
+        *changes.pages(model),
         *board_data.assets(model),
         *language.pages(model),
         *ablation.pages(model),
@@ -170,7 +172,9 @@ def input_folders(results_root: Path, data: Sequence[str]) -> list[Path]:
 
 def inputs_hash(results_root: Path, data: Sequence[str]) -> str:
     """Return one hash over path, size and time of change of every file that the site is made from."""
-    digest = hashlib.sha256(f"{__version__} {list(data)}\n".encode())
+    from mdrbench.site.model import history
+
+    digest = hashlib.sha256(f"{__version__} {list(data)} {history.latest(results_root)}\n".encode())
     for folder in input_folders(results_root, data):
         for path, stat in sorted(_stats(folder)):
             digest.update(f"{path} {stat}\n".encode())

@@ -14,6 +14,7 @@ from mdrbench import __version__
 from mdrbench.core.languages import LANGUAGES, SURPRISE
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.site.cache import Cache
+from mdrbench.site.engine import markup
 from mdrbench.site.model.collection import Collection, language_name
 from mdrbench.site.model.number_format import number, signed
 from mdrbench.site.pages.browser_data import lang_tag
@@ -22,6 +23,7 @@ from mdrbench.site.pages.page import Page
 NAVIGATION = (
     ("Leaderboards", "index.html", "leaderboards"),
     ("Audit", "audit.html", ""),
+    ("What moved", "changes.html", "changes"),
     ("Method", "method.html", ""),
     ("Data", "data.html", ""),
     ("Conventions", "conventions.html", ""),
@@ -72,6 +74,8 @@ class Renderer:
             "number": number,
             "signed": signed,
             "draw": self.draw,
+            "table_rows": markup.table_rows,
+            "facts_list": markup.facts,
             "exists": self._paths.__contains__,
             "navigation": [entry for entry in NAVIGATION if entry[1] in self._paths],
             "collection_navigation": self.collection_navigation,

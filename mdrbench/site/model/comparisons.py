@@ -68,11 +68,6 @@ class SystemComparison:
     seeds: int | None
     family: str
 
-    @property
-    def counted(self) -> str:
-        """What the tests count, in words."""
-        return inference.counted(self.seeds)
-
     def mark(self, column: str) -> str:
         """Return the mark of the difference in a language, or in the average."""
         if column == AVERAGE:

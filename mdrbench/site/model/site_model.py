@@ -8,11 +8,12 @@ from pathlib import Path
 
 from mdrbench.core.errors import UsageError
 from mdrbench.site.cache import Cache
-from mdrbench.site.model import comparisons, passages, ranking, topic_scores
+from mdrbench.site.model import comparisons, history, passages, ranking, topic_scores
 from mdrbench.site.model.ablations import RecipeAblation, recipe_ablations
 from mdrbench.site.model.audit_marks import AuditMarks, audit_marks
 from mdrbench.site.model.collection import Collection, Entry, read_collections
 from mdrbench.site.model.comparisons import SystemComparison
+from mdrbench.site.model.history import Version
 from mdrbench.site.model.moved_topics import MovedTopic, moved_topics
 from mdrbench.site.model.published_systems import PublishedSystem, predictions, published_systems
 from mdrbench.site.model.ranking import Leaderboard
@@ -32,6 +33,7 @@ class SiteModel:
         ablations: in the order of the collections.
         marks: the audit of the published figures.
         published: the published systems of all collections.
+        versions: what moved between versions of the results, the latest first.
     """
 
     root: Path
@@ -43,6 +45,7 @@ class SiteModel:
     ablations: list[RecipeAblation]
     marks: AuditMarks
     published: dict[str, PublishedSystem]
+    versions: list[Version]
 
     def ablations_of(self, collection: Collection) -> list[RecipeAblation]:
         """Return the ablations of a collection."""
@@ -66,7 +69,7 @@ def load(root: Path, data: Sequence[str], cache: Cache) -> SiteModel:
     marks = audit_marks(collections)
     systems = published_systems(collections)
     ablations = recipe_ablations(root, collections, stored)
-    model = SiteModel(root, collections, {}, {}, {}, {}, ablations, marks, systems)
+    model = SiteModel(root, collections, {}, {}, {}, {}, ablations, marks, systems, history.versions(root, cache))
     for collection in collections:
         scores = topic_scores.read(collection)
         model.scores.update(scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import shlex
@@ -79,6 +80,18 @@ def queries_a_second(entry: Entry) -> float | None:
     seconds = sum(language.steps["search"].seconds for language in searched)
     topics = sum(language.dataset.topics for language in searched if language.dataset)
     return topics / seconds if seconds else None
+
+
+def index_bytes(entry: Entry) -> float | None:
+    """Return the bytes on disk of the index, and of its structure, a passage; None if a size is not recorded."""
+    size, passages = 0, 0
+    for language in entry.result.languages.values():
+        own = [step.bytes for name, step in language.steps.items() if name in ("index", "structure")]
+        if language.dataset is None or not own or None in own:
+            return None
+        size += sum(step for step in own if step)
+        passages += language.dataset.passages
+    return size / passages if passages else None
 
 
 def cost(result: Result) -> Cost | None:
@@ -332,16 +345,23 @@ def kept_files(entry: Entry) -> list[tuple[str, str, File]]:
 def commands(result: Result) -> list[tuple[list[str], str]]:
     """Return the commands that record the same result again, each with its languages.
 
-    If a language was recorded by a command that ran several recipes, such as ``mdrbench ablate``, the command that runs
-    this recipe alone is given.
+    If a language was recorded by a command that ran several recipes, such as ``mdrbench ablate``, or ``mdrbench run``
+    with two names, the command that runs this recipe alone is given.
     """
     commands = []
     for lang in result.language_codes():
         recorded = result.languages[lang].command
         if recorded:
-            own = recorded.startswith(("mdrbench run ", "mdrbench submit "))
-            commands.append((lang, recorded if own else _run(result)))
+            commands.append((lang, recorded if _runs_one(recorded) else _run(result)))
     return groups_of_equal(commands)
+
+
+def _runs_one(command: str) -> bool:
+    """Whether a command records one system: a submission, or a run of one recipe."""
+    if not command.startswith("mdrbench run "):
+        return command.startswith("mdrbench submit ")
+    recipes = itertools.takewhile(lambda word: not word.startswith("-"), shlex.split(command)[2:])
+    return len(list(recipes)) == 1
 
 
 def recorded_by(result: Result) -> str:

@@ -70,6 +70,11 @@ def _speed(row: LeaderboardRow) -> tuple[float | str, str] | None:
     return (round(known, 3), f"{known:,.3g}" if known < 1000 else f"{known:,.0f}") if known else None
 
 
+def _index(row: LeaderboardRow) -> tuple[float | str, str] | None:
+    known = system_facts.index_bytes(row.entry) if row.entry.measured else None
+    return (round(known, 1), f"{known:,.0f} B") if known else None
+
+
 EXTRAS = (
     Extra("size", "Parameters", _size),
     Extra("dim", "Dimension", _dimension),
@@ -77,6 +82,7 @@ EXTRAS = (
     Extra("licence", "Licence", _licence),
     Extra("time", "Time", _seconds),
     Extra("memory", "Peak memory", _memory),
+    Extra("index", "Index a passage", _index),
     Extra("speed", "Queries a second", _speed),
 )
 """Columns that readers may add. A column without a value is left out."""

@@ -11,6 +11,7 @@ from mdrbench.site.model.collection import Collection
 from mdrbench.site.model.leaderboard import AVERAGE
 from mdrbench.site.model.properties import LICENCES, SIZES, TRAINING
 from mdrbench.site.model.site_model import SiteModel
+from mdrbench.site.pages.changes import lines
 from mdrbench.site.pages.page import Page
 
 FIRST = "sw"
@@ -34,6 +35,7 @@ def pages(model: SiteModel) -> Iterator[Page]:
         "sizes": SIZES,
         "licences": {key: LICENCES[key] for key in ("free", "restricted", "closed")},
         "training": TRAINING,
+        "moved": [(version, lines(version)) for version in model.versions[:3]],
         "counts": {
             "measured": sum(len(c.systems) for c in model.collections),
             "published": len(model.published),

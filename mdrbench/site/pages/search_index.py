@@ -19,6 +19,8 @@ TERMS = (
     ("Pool of hard negatives", "terms", "data.html#pools-of-miracl"),
     ("Prediction from the pool", "terms", "docs/audit.html#from-the-pool-to-the-full-corpus"),
     ("Audit: wrong and disputed figures", "page", "audit.html"),
+    ("Marks of differences: * and †, seeds", "terms", "conventions.html#tests"),
+    ("What moved between versions, news, changes, feed", "page", "changes.html"),
 )
 """Terms that readers look up, and where they are explained."""
 
@@ -40,7 +42,9 @@ def asset(model: SiteModel, documents: Iterable[Page]) -> Asset:
         names = [name for name in system.names if name != system.identity]
         entries.append(_entry(system.identity, ", ".join(["published", *names])[:160], system.address))
     pages = list(documents)
-    addresses = {page.path for page in pages} | ({"audit.html"} if model.marks.findings else set())
+    addresses = {page.path for page in pages}
+    addresses |= {"audit.html"} if model.marks.findings else set()
+    addresses |= {"changes.html"} if model.versions else set()
     entries += [_entry(*term) for term in TERMS if term[2].partition("#")[0] in addresses]
     for page in pages:
         entries.append(_entry(page.title, "documentation", page.path))
