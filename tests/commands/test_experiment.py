@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.project import PROJECT
 
-from mdrbench import recipe
+from mdrbench import recipe, results
 from mdrbench.commands import experiment as experiments
 from mdrbench.core.errors import MdrbenchError, UsageError
 
@@ -96,3 +96,16 @@ def test_the_tables_of_the_page_are_those_of_the_committed_results():
     assert experiments.with_tables(page, PROJECT / "results") == page, (
         "run `mdrbench experiment lab --page docs/experiments.md`"
     )
+
+
+def test_the_page_shows_the_baselines_as_their_results_have_them():
+    page = (PROJECT / "docs/experiments.md").read_text(encoding="utf-8")
+    found = {name: results.read(PROJECT / f"results/wiki16/{name}.json") for name in ("bm25", "me5-small")}
+    for lang in found["bm25"].language_codes():
+        scores = [
+            experiments.short(found[name].languages[lang].scores[measure].value).replace("1.0000", "1.0")
+            for measure in experiments.MEASURES
+            for name in ("bm25", "me5-small")
+        ]
+        cells = [cell.strip() for cell in page.split(f"\n| {lang} |")[1].splitlines()[0].split("|")]
+        assert [*cells[2:4], *cells[5:7]] == scores, lang
