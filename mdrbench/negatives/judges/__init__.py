@@ -7,8 +7,9 @@ from typing import Any, Literal, Protocol
 
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.llm.spending import Estimate
+from mdrbench.negatives.judges._local import FREE, Tally
 
-__all__ = ["Estimate", "Judge"]
+__all__ = ["FREE", "Estimate", "Judge", "Tally"]
 
 
 class Judge(Protocol):

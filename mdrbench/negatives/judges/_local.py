@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 from mdrbench.core.types import Judgment, Pair
-from mdrbench.negatives.judges import Estimate
+from mdrbench.llm.spending import Estimate
 
 FREE = Estimate(requests=0, stored=0, input_tokens=0, output_tokens=0, cost=0.0)
 """The cost of judging on this machine."""

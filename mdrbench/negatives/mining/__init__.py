@@ -6,6 +6,9 @@ from typing import Protocol
 
 from mdrbench.core.members import Member
 from mdrbench.core.types import Hit
+from mdrbench.negatives.mining._ranking import PositiveConfig, Ranking, RankingConfig, known
+
+__all__ = ["Miner", "PositiveConfig", "Ranking", "RankingConfig", "known"]
 
 
 class Miner(Protocol):

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from mdrbench.core.types import Example
+from mdrbench.training.samplers._batches import Batches, epoch_batches
+
+__all__ = ["Batches", "Sampler", "distribution", "epoch_batches"]
 
 
 class Sampler(Protocol):
-    """Decides which examples share a batch. :class:`mdrbench.training.samplers._batches.Batches` is most of it.
+    """Decides which examples share a batch. :class:`mdrbench.training.samplers.Batches` is most of it.
 
     A batch is a list of positions in ``examples``. No two of its examples share a qid or a positive in the same
     language, because in-batch negatives would be false. The batches of an epoch depend on the examples, in their order,
