@@ -259,7 +259,7 @@ def _kind(step: Step) -> str:
     return step.stage
 
 
-class _Model(NamedTuple):
+class Model(NamedTuple):
     """The sizes of a transformer: layers, width, inner width, words, the longest passage in tokens, bytes a weight."""
 
     layers: int
@@ -271,10 +271,12 @@ class _Model(NamedTuple):
 
     @property
     def parameters(self) -> int:
+        """Weights of word embeddings and layers."""
         return self.words * self.width + self.layers * (4 * self.width**2 + 2 * self.width * self.inner)
 
     @property
     def bytes(self) -> int:
+        """Bytes of the weights."""
         return self.parameters * self.weight
 
     def flops(self, tokens: int) -> float:
@@ -283,7 +285,7 @@ class _Model(NamedTuple):
         return float(self.layers * layer)
 
 
-def _model(step: Step) -> _Model | None:
+def _model(step: Step) -> Model | None:
     """Return the sizes of a step's encoder; None if it has none whose files are here."""
     retriever = step.members.get("retriever")
     if retriever is None or retriever.name != "dense" or retriever.config.encoder.name != "transformer":
@@ -295,7 +297,7 @@ def _model(step: Step) -> _Model | None:
     except KeyError:
         return None
     weight = 4 if encoder.precision == "fp32" else 2
-    return _Model(
+    return Model(
         layers, width, config.get("intermediate_size", 4 * width), words, encoder.settings.passage_length, weight
     )
 
