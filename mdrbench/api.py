@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from mdrbench import results as result_files
 from mdrbench.core import extras
@@ -122,7 +122,7 @@ def run(
     overrides: Mapping[str, object] | None = None,
     results: Pathlike = "results",
     cache: Pathlike | None = None,
-    executor: str = "local",
+    executor: str | Mapping[str, Any] = "local",
     quiet: bool = False,
 ) -> ResultSet:
     """Run recipes and write their results, as ``mdrbench run`` does.
@@ -138,7 +138,7 @@ def run(
         overrides: key of the recipe -> value, as ``--set`` takes them, such as ``{"retriever.k1": 1.2}``.
         results: folder that the result files are written to.
         cache: folder of the artifact store. None takes ``$MDRBENCH_CACHE``, else ``~/.cache/mdrbench``.
-        executor: ``local`` or ``ray``.
+        executor: ``local``, ``ray`` or ``queue``, or a mapping with its settings: ``{"name": "local", "workers": 2}``.
         quiet: hide progress, which goes to standard error.
 
     Returns:

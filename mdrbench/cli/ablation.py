@@ -14,10 +14,13 @@ from mdrbench.cli.options import (
     Executor,
     KeepEmbeddings,
     Langs,
+    Queue,
     Quiet,
     Results,
     Set,
     Split,
+    Workers,
+    chosen_executor,
     complete_recipe,
     open_store,
     recorded_command,
@@ -111,6 +114,8 @@ def ablate(
     results: Results = Path("results"),
     cache: Cache = None,
     executor: Executor = "local",
+    workers: Workers = None,
+    queue: Queue = None,
     keep_embeddings: KeepEmbeddings = "yes",
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -146,9 +151,9 @@ def ablate(
     if explain:
         _explain(running_ablation.explain(planned, store), choice.absent, as_json)
         return
-    command = recorded_command()
+    command, chosen = recorded_command(), chosen_executor(executor, workers, queue)
     ablated, error = running_ablation.run(
-        planned, store, results, command, quiet=quiet, executor=executor, keep_embeddings=keep_embeddings == "yes"
+        planned, store, results, command, quiet=quiet, executor=chosen, keep_embeddings=keep_embeddings == "yes"
     )
     if as_json:
         print_json({**ablated.found.model_dump(mode="json", exclude_none=True), "failed": ablated.failed})

@@ -22,6 +22,7 @@ from mdrbench.cli import (
     run,
     site,
     trust,
+    work,
 )
 from mdrbench.cli.help import DATA, INSPECT, NEGATIVES, PUBLISH, RUN, TRUST, PanelGroup
 
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel=RUN)(run.run)
 app.command(rich_help_panel=RUN)(run.plan)
+app.command(rich_help_panel=RUN)(work.work)
 app.command(rich_help_panel=RUN)(ablation.ablate)
 app.command(rich_help_panel=RUN)(experiment.experiment)
 app.command(rich_help_panel=RUN)(experiment.paper)

@@ -7,7 +7,21 @@ from typing import Annotated, Optional
 
 import typer
 
-from mdrbench.cli.options import AsJson, Cache, Data, Executor, Final, Langs, Quiet, Set, complete_recipe, open_store
+from mdrbench.cli.options import (
+    AsJson,
+    Cache,
+    Data,
+    Executor,
+    Final,
+    Langs,
+    Queue,
+    Quiet,
+    Set,
+    Workers,
+    chosen_executor,
+    complete_recipe,
+    open_store,
+)
 from mdrbench.core.console import print_json, say
 
 app = typer.Typer(no_args_is_help=True, help="Look at the hard negatives of a recipe.")
@@ -41,6 +55,8 @@ def mine(
         ),
     ] = 7,
     executor: Executor = "local",
+    workers: Workers = None,
+    queue: Queue = None,
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -63,7 +79,7 @@ def mine(
             tables_negatives.print_estimate(tables.console(), rows)
         return
     mined, error = running_negatives.make(
-        recipe, data, langs, changes or [], store, quiet=quiet, executor=executor
+        recipe, data, langs, changes or [], store, quiet=quiet, executor=chosen_executor(executor, workers, queue)
     )  # fmt: skip
     rows = tables_negatives.statistics(mined)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -50,7 +50,20 @@ Cache = Annotated[
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of result files.")]
 Executor = Annotated[
-    str, typer.Option(help="Where steps run: `local`, or `ray` for a Ray cluster (needs mdrbench[ray]).")
+    str,
+    typer.Option(help="Where steps run: `local`, `ray` (a cluster; needs mdrbench[ray]) or `queue` (mdrbench work)."),
+]
+Workers = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1,
+        help="Worker processes [default: one for each GPU; on a machine without GPUs this process alone].",
+        show_default=False,
+    ),
+]
+Queue = Annotated[
+    Optional[Path],
+    typer.Option("--queue", help="Folder of --executor queue [default: queue in the cache].", show_default=False),
 ]
 KeepEmbeddings = Annotated[
     Literal["yes", "no"],
@@ -63,7 +76,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress. Failures and notes are still shown.")]
 
 
-UNRECORDED = {"--results": 1, "--cache": 1, "--executor": 1, "--quiet": 0, "-q": 0, "--json": 0}
+UNRECORDED = {
+    **dict.fromkeys(("--results", "--cache", "--executor", "--workers", "--queue"), 1),
+    **dict.fromkeys(("--quiet", "-q", "--json"), 0),
+}
 """Options that cannot change a number: name -> how many values follow it."""
 
 
@@ -80,6 +96,12 @@ def recorded_command() -> str:
             for _ in range(UNRECORDED[name]):
                 next(words, None)
     return redact(shlex.join(map(redact, kept)))
+
+
+def chosen_executor(name: str, workers: int | None, queue: Path | None) -> dict[str, Any]:
+    """Return the settings of the executor that ``--executor``, ``--workers`` and ``--queue`` choose."""
+    settings = {"workers": workers, "queue": None if queue is None else str(queue)}
+    return {"name": name, **{key: value for key, value in settings.items() if value is not None}}
 
 
 def open_store(cache: Path | None) -> Store:

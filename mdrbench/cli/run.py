@@ -12,11 +12,14 @@ from mdrbench.cli.options import (
     Final,
     KeepEmbeddings,
     Langs,
+    Queue,
     Quiet,
     Recipes,
     Results,
     Set,
     Split,
+    Workers,
+    chosen_executor,
     open_store,
     recorded_command,
 )
@@ -33,6 +36,8 @@ def run(
     results: Results = Path("results"),
     cache: Cache = None,
     executor: Executor = "local",
+    workers: Workers = None,
+    queue: Queue = None,
     keep_embeddings: KeepEmbeddings = "yes",
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -47,7 +52,8 @@ def run(
 
     store = open_store(cache)
     plans = plan_all(recipes, data, langs, split, changes or [], store, fetch=True, quiet=quiet, final=final)
-    written, error = run_plans(plans, store, results, recorded_command(), quiet, executor, keep_embeddings == "yes")
+    chosen = chosen_executor(executor, workers, queue)
+    written, error = run_plans(plans, store, results, recorded_command(), quiet, chosen, keep_embeddings == "yes")
     if as_json:
         print_json([result.model_dump(mode="json", exclude_none=True) for _, result in written])
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdrbench.commands.run import Trial, failure, load_inputs, prepare_negatives, run_steps, try_judges
+from mdrbench.commands.run import ChosenExecutor, Trial, failure, load_inputs, prepare_negatives, run_steps, try_judges
 from mdrbench.core.console import say
 from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
@@ -83,7 +83,7 @@ def make(
     store: Store,
     *,
     quiet: bool = False,
-    executor: str = "local",
+    executor: ChosenExecutor = "local",
 ) -> tuple[Mined, MdrbenchError | None]:
     """Make the negatives of a recipe. Steps that are in the cache are not computed again.
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from mdrbench import recipe, results
 from mdrbench.core import console
@@ -24,6 +28,9 @@ from mdrbench.pipeline.plan.steps import Ref, Step
 from mdrbench.recipe import Recipe
 from mdrbench.recipe.schema import Training
 from mdrbench.results import Result
+
+ChosenExecutor = str | Mapping[str, Any]
+"""An executor's name, or a mapping of ``name`` and settings."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def judges_or_generates(steps: list[Step], targets: list[Step], store: Store) ->
 
 
 def try_judges(
-    trials: list[Trial], store: Store, quiet: bool, executor_name: str = "local"
+    trials: list[Trial], store: Store, quiet: bool, executor: ChosenExecutor = "local"
 ) -> tuple[runner.Outcome, MdrbenchError | None]:
     """Try the judges on known pairs before anything is encoded (:mod:`mdrbench.negatives.canaries`).
 
@@ -177,7 +184,7 @@ def try_judges(
     if not due:
         return runner.Outcome(), None
     steps = [step for trial in due for step in trial.steps]
-    outcome = run_steps(steps, [step for trial in due for step in trial.canaries.values()], store, quiet, executor_name)
+    outcome = run_steps(steps, [step for trial in due for step in trial.canaries.values()], store, quiet, executor)
     if error := failure(outcome, steps):
         return outcome, error
     for trial in due:
@@ -192,17 +199,40 @@ def try_judges(
     return outcome, None
 
 
+def chosen_name(chosen: ChosenExecutor) -> str:
+    """Return the name of an executor."""
+    return chosen if isinstance(chosen, str) else str(chosen["name"])
+
+
+def build_executor(chosen: ChosenExecutor) -> runner.Executor:
+    """Build an executor.
+
+    Raises:
+        UsageError: there is no such executor, or it does not have such a setting.
+    """
+    settings = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
+    try:
+        executor: runner.Executor = Member.of("executors", settings).build()
+    except ValidationError as error:
+        setting = error.errors()[0]["loc"][0]
+        raise UsageError(
+            f"the executor '{settings['name']}' has no setting '{setting}'",
+            mend="`--workers` is for local and ray, `--queue` for queue",
+        ) from None
+    return executor
+
+
 def run_steps(
     steps: list[Step],
     targets: list[Step],
     store: Store,
     quiet: bool,
-    executor_name: str = "local",
+    executor: ChosenExecutor = "local",
     passing: frozenset[Ref] = frozenset(),
 ) -> runner.Outcome:
     """Make the targets on an executor and show progress on the terminal; ``passing``: see :func:`runner.run`."""
-    executor = Member.of("executors", {"name": executor_name}).build()
-    return runner.run(steps, targets, store, executor, partial(progress.listener, quiet=quiet), passing)
+    listener = partial(progress.listener, quiet=quiet)
+    return runner.run(steps, targets, store, build_executor(executor), listener, passing)
 
 
 def run_plans(
@@ -211,7 +241,7 @@ def run_plans(
     results_root: Path,
     command: str,
     quiet: bool,
-    executor_name: str = "local",
+    executor: ChosenExecutor = "local",
     keep_embeddings: bool = True,
 ) -> tuple[list[tuple[Path, Result]], MdrbenchError | None]:
     """Run all plans together, shared steps once, and write a result for each plan with a finished language.
@@ -225,17 +255,17 @@ def run_plans(
     """
     for plan in plans:
         write_result.target(plan, results_root)  # refuse before the work starts
-    _refuse_what_does_not_fit(plans, store, executor_name)
+    _refuse_what_does_not_fit(plans, store, here=chosen_name(executor) == "local")
     steps = [step for plan in plans for step in plan.steps()]
     targets = [step for plan in plans for step in plan.targets()]
     written = []
     trials = [Trial(plan.recipe, plan.canaries(), plan.steps(), plan.targets()) for plan in plans]
     with store.in_use(step.key for step in steps):
-        tried, error = try_judges(trials, store, quiet, executor_name)
+        tried, error = try_judges(trials, store, quiet, executor)
         if error:
             return [], error
         passing = frozenset[Ref]() if keep_embeddings else frozenset().union(*(p.trained_embeddings() for p in plans))
-        outcome = run_steps(steps, targets, store, quiet, executor_name, passing)
+        outcome = run_steps(steps, targets, store, quiet, executor, passing)
         outcome.artifacts |= tried.artifacts
         for plan in plans:
             _add_training(plan, outcome, store)
@@ -252,10 +282,10 @@ def shortages_of(plans: list[RecipePlan], store: Store) -> list[costs.Shortage]:
     return costs.shortages(costs.Costs(steps.values(), store), to_make)
 
 
-def _refuse_what_does_not_fit(plans: list[RecipePlan], store: Store, executor_name: str) -> None:
+def _refuse_what_does_not_fit(plans: list[RecipePlan], store: Store, *, here: bool) -> None:
     """Raise the first shortage of memory if this machine does the work; say all others, which are estimates."""
     for shortage in shortages_of(plans, store):
-        if shortage.certain and executor_name == "local":
+        if shortage.certain and here:
             raise shortage.error
         console.say(f"note: {shortage.error}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,22 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or "unknown"
+
+
+RUN = "MDRBENCH_RUN"
+"""The variable that tells the processes of a run that they belong together, and share its spending limit."""
+
+_OWN_RUN = secrets.token_hex(8)
+
+
+def run_id() -> str:
+    """Return the name of the run that this process belongs to: its own, or that of the command that started it."""
+    return os.environ.get(RUN) or _OWN_RUN
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import SetupError, StepError, UsageError
@@ -174,6 +174,10 @@ class Store:
         """Hold the lock of a key; ``on_wait`` is called once if another process holds it."""
         with file_lock(self._lock_file(key), shared=shared, on_wait=on_wait):
             yield
+
+    def try_locked(self, key: str) -> TextIO | None:
+        """Lock a key for making it, without waiting; closing the file unlocks it. None: another process has it."""
+        return try_lock(self._lock_file(key))
 
     @contextmanager
     def in_use(self, keys: Iterable[str]) -> Iterator[None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from mdrbench.core import environment
 from mdrbench.core.errors import StepError
 from mdrbench.llm.answers import Answers, Spent
 
@@ -126,7 +125,7 @@ class Budget:
         self.max_cost = max_cost
         self.prices = prices
         self._answers = answers
-        self._name = f"{run_id()} {name}"
+        self._name = f"{environment.run_id()} {name}"
         self._lost_after_s = 2 * timeout_s
         self._changed = threading.Condition()
 
@@ -186,16 +185,6 @@ class Budget:
 
 POLL_S = 0.2
 """Seconds between two looks whether another process has given room back."""
-
-RUN = "MDRBENCH_RUN"
-"""The environment variable that tells the processes of a run that they share its limits."""
-
-_OWN_RUN = secrets.token_hex(8)
-
-
-def run_id() -> str:
-    """Return the name of the run that this process belongs to: its own, or that of the command that started it."""
-    return os.environ.get(RUN) or _OWN_RUN
 
 
 class Reservation:

@@ -22,6 +22,7 @@ from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, StepError
 from mdrbench.core.store import Artifact, Store, canonical, key_of, require
+from mdrbench.pipeline.parts import take_over
 from mdrbench.pipeline.plan.steps import Job, Progress, Ref, Step
 from mdrbench.pipeline.stages import STAGES
 
@@ -153,26 +154,18 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
         listen(Event("start", step))
         check_sources(step, store)
         check_conventions(step)
-        inputs = {}
-        for role, ref in step.inputs.items():
-            held.enter_context(store.locked(ref[1], shared=True))
-            inputs[role] = require(store.find(*ref), *ref)
-            store.touch(inputs[role])
-        beside = {}
-        for role, ref in step.beside.items():
-            held.enter_context(store.locked(ref[1], shared=True))
-            if artifact := store.find(*ref):
-                beside[role] = artifact
+        inputs, beside = read_inputs(step, store, held)
         work = store.work_dir(step.key, resume=step.resumable)
+        take_over(work / PARTS)
 
         def progress(done: int, total: int | None, text: str = "") -> None:
             listen(Event("progress", step, done=done, total=total, text=text))
 
         job = job_of(step, {**inputs, **beside}, work, progress)
         try:
-            facts, usage = _measured_stage(step, job)
+            facts, usage = measured_stage(step, job, STAGES[step.stage])
             check_sources(step, store)
-            _commit(step, store, inputs, work, facts, usage)
+            commit(step, store, inputs, work, facts, usage, environment.describe())
         except BaseException as error:
             full = out_of_space(error, root) if isinstance(error, Exception) else None
             if not step.resumable:
@@ -183,8 +176,32 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
     listen(Event("done", step, seconds=usage.seconds))
 
 
-def _commit(
-    step: Step, store: Store, inputs: dict[str, Artifact], work: Path, facts: dict[str, Any], usage: environment.Usage
+PARTS = ".parts"
+"""The folder in a step's work folder that workers share (:mod:`mdrbench.pipeline.parts`)."""
+
+
+def read_inputs(step: Step, store: Store, held: ExitStack) -> tuple[dict[str, Artifact], dict[str, Artifact]]:
+    """Return a step's inputs by role, and of its ``beside`` what is there. All are locked in ``held``."""
+    inputs, beside = {}, {}
+    for role, ref in step.inputs.items():
+        held.enter_context(store.locked(ref[1], shared=True))
+        inputs[role] = require(store.find(*ref), *ref)
+        store.touch(inputs[role])
+    for role, ref in step.beside.items():
+        held.enter_context(store.locked(ref[1], shared=True))
+        if artifact := store.find(*ref):
+            beside[role] = artifact
+    return inputs, beside
+
+
+def commit(
+    step: Step,
+    store: Store,
+    inputs: dict[str, Artifact],
+    work: Path,
+    facts: dict[str, Any],
+    usage: environment.Usage,
+    made_on: dict[str, Any],
 ) -> None:
     """Write the manifest and put the artifact into its place."""
     manifest = {
@@ -198,7 +215,7 @@ def _commit(
             "peak_of": usage.peak_scope,
             "bytes": sum(path.stat().st_size for path in work.rglob("*") if path.is_file()),
         },
-        "environment": environment.describe(),
+        "environment": made_on,
     }
     manifest["lineage"] = _lineage(step, manifest, inputs)
     store.commit(step.stage, step.key, work, manifest)
@@ -218,10 +235,13 @@ def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Progres
     )
 
 
-def _measured_stage(step: Step, job: Job) -> tuple[dict[str, Any], environment.Usage]:
+def measured_stage(
+    step: Step, job: Job, stage: Callable[[Job], dict[str, Any]]
+) -> tuple[dict[str, Any], environment.Usage]:
+    """Run a stage, or a part of one; return its facts, time and memory. An unexpected error becomes a StepError."""
     try:
         with environment.measured() as usage:
-            facts = STAGES[step.stage](job)
+            facts = stage(job)
     except MdrbenchError:
         raise
     except Exception as error:

@@ -31,6 +31,7 @@ def write(folder: Path, number: int, docids: list[str], arrays: Arrays) -> None:
     """Write one shard."""
     import numpy as np
 
+    folder.mkdir(exist_ok=True)
     path = folder / f"shard-{number:05}.npz"
     np.savez(path, allow_pickle=False, **arrays)
     note = {"docids": docids, "sha256": file_sha256(path)}

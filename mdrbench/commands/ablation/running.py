@@ -11,7 +11,7 @@ from mdrbench import recipe
 from mdrbench.commands.ablation import parts as ablation_parts
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.commands.ablation.variants import Choice, Variant
-from mdrbench.commands.run import load_inputs, prepare_negatives, run_plans
+from mdrbench.commands.run import ChosenExecutor, load_inputs, prepare_negatives, run_plans
 from mdrbench.core import console
 from mdrbench.core.errors import DataError, MdrbenchError, UsageError
 from mdrbench.core.secrets import published
@@ -91,7 +91,7 @@ def run(
     command: str,
     *,
     quiet: bool = False,
-    executor: str = "local",
+    executor: ChosenExecutor = "local",
     keep_embeddings: bool = True,
 ) -> tuple[Ablated, MdrbenchError | None]:
     """Run all plans, record each result as usual, and store the differences of the variants.

@@ -94,6 +94,12 @@ class Step:
         """Stage and key: the address of the artifact."""
         return self.stage, self.key
 
+    @property
+    def needs(self) -> str:
+        """What the step computes on: ``gpu`` (if there is one) for models, ``endpoint`` for requests, else ``cpu``."""
+        kinds = {_needs(member) for member in self.members.values()}
+        return next((kind for kind in ("gpu", "endpoint") if kind in kinds), "cpu")
+
     def made_of(self) -> dict[str, Any]:
         """Return what is hashed into the key. The manifest keeps it, so that a number can be walked back."""
         return {
@@ -104,6 +110,12 @@ class Step:
             "sources": {Path(path).name: digest for path, digest in sorted(self.sources.items())},
             "inputs": {role: list(ref) for role, ref in sorted(self.inputs.items())},
         }
+
+
+def _needs(member: Member) -> str:
+    if hasattr(member.cls, "device") or any(_needs(part) == "gpu" for part in member.parts.values()):
+        return "gpu"
+    return "endpoint" if "base_url" in type(member.config).model_fields else "cpu"
 
 
 def step(stage: str, scope: str, dataset: MiraclFolder, params: Mapping[str, Any], **fields: Any) -> Step:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdrbench.core.errors import StepError
-from mdrbench.core.types import Run
+from mdrbench.core.types import Run, Topics
 from mdrbench.data import checks
 from mdrbench.data.docid_table import DocidTable
 from mdrbench.evaluation import measures, statistics
@@ -66,6 +66,14 @@ def index(job: Job) -> Facts:
     retriever: Retriever = job.build("retriever")
     passages = job.dataset.passages(job.scope, corpus_facts["duplicates"])
     facts = retriever.index(job.scope, passages, job.out / "index", lambda done: job.progress(done, total))
+    check_index(job, facts)
+    return facts
+
+
+def check_index(job: Job, facts: Facts) -> None:
+    """Raise a StepError unless an index holds every passage of the corpus."""
+    corpus_facts = job.facts["corpus"]
+    total = corpus_facts["passages"]
     expected = total - facts["skipped"]
     if facts["indexed"] != expected or facts["skipped"] > corpus_facts["empty"]:
         raise StepError(
@@ -73,7 +81,6 @@ def index(job: Job) -> Facts:
             f"({corpus_facts['empty']} of them empty)",
             mend="the analyzer may not work on this machine: see `mdrbench doctor`",
         )
-    return facts
 
 
 def structure(job: Job) -> Facts:
@@ -83,40 +90,45 @@ def structure(job: Job) -> Facts:
     return kind.build(job.index(), job.out, lambda done: job.progress(done, total))
 
 
+def queries(job: Job) -> Topics:
+    """Return what is searched: the topics of the split, or queries that were generated."""
+    return job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
+
+
 def search(job: Job) -> Facts:
     """Search every topic of a split and write the run."""
-    queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
-    job.progress(0, len(queries))
+    topics = queries(job)
+    job.progress(0, len(topics))
     retriever, depth = job.build("retriever"), job.params["depth"]
     facts: Facts = {}
-    if not queries:
+    if not topics:
         run: Run = {}
     elif "structure" in job.inputs:
-        run, facts = retriever.search_structure(job.index(), job.inputs["structure"], queries, depth)
+        run, facts = retriever.search_structure(job.index(), job.inputs["structure"], topics, depth)
     else:
-        run = retriever.search(job.scope, job.indexes(), queries, depth)
-    encoded = retriever.encoder.facts() if queries and hasattr(retriever, "encoder") else {}
-    return {**_write_run(job, run), **facts, **encoded}
+        run = retriever.search(job.scope, job.indexes(), topics, depth)
+    encoded = retriever.encoder.facts() if topics and hasattr(retriever, "encoder") else {}
+    return {**write_run(job, run), **facts, **encoded}
 
 
 def fuse(job: Job) -> Facts:
     """Fuse the runs of a hybrid's parts."""
     runs = {label: trec.read_run(path / "run.trec.gz") for label, path in job.inputs.items()}
-    return _write_run(job, job.build("retriever").fuse(runs, job.params["depth"]))
+    return write_run(job, job.build("retriever").fuse(runs, job.params["depth"]))
 
 
 def rerank(job: Job) -> Facts:
     """Order the hits of another retriever's run anew."""
-    queries = job.topics() if "queries" not in job.inputs else read_generated(job.inputs["queries"])
     run = trec.read_run(job.inputs["run"] / "run.trec.gz")
     wanted = {hit.docid for hits in run.values() for hit in hits}
     texts = group_files.passages(wanted, job.places().passages(wanted))
-    found, facts = job.build("retriever").rerank(queries, run, texts, job.progress)
+    found, facts = job.build("retriever").rerank(queries(job), run, texts, job.progress)
     depth = job.params["depth"]
-    return {**_write_run(job, {qid: hits[:depth] for qid, hits in found.items()}), **facts}
+    return {**write_run(job, {qid: hits[:depth] for qid, hits in found.items()}), **facts}
 
 
-def _write_run(job: Job, run: Run) -> Facts:
+def write_run(job: Job, run: Run) -> Facts:
+    """Write the run of a search step; return its counts."""
     trec.write_run(job.out / "run.trec.gz", run, tag=job.params["retriever"]["name"])
     job.progress(len(run), len(run))
     return {
@@ -130,11 +142,11 @@ def _write_run(job: Job, run: Run) -> Facts:
 def evaluate(job: Job) -> Facts:
     """Score the run of a split topic by topic; compute means and intervals for the language."""
     qrels = job.qrels()
-    queries = job.topics()
+    asked = job.topics()
     names = tuple(job.params["measures"])
     run = trec.read_run(job.inputs["run"] / "run.trec.gz")
     scores = measures.score_topics(run, qrels, names)
-    measures.write_topic_scores(job.out / "topics.tsv.gz", scores, queries, names)
+    measures.write_topic_scores(job.out / "topics.tsv.gz", scores, asked, names)
     return {
         "topics": len(scores),
         "without_hits": sum(qid not in run for qid in qrels),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,3 +39,22 @@ class Retriever(Protocol):
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Return at most ``depth`` hits for every topic; a topic without hits has an empty list."""
+
+
+class ByWindows(Protocol):
+    """A retriever whose index is made in windows of ``config.shard_size`` passages, each by itself.
+
+    Several processes may make one index: the bits of a window depend on its passages alone.
+    """
+
+    def finished(self, out: Path) -> Iterator[list[str]]:
+        """Yield the docids of the windows that are whole in ``out``, up to the first that is missing."""
+
+    def index_window(self, passages: list[Passage], number: int, out: Path, progress: Callable[[int], None]) -> None:
+        """Index a window into files of its own, named by its number."""
+
+    def window_facts(self) -> dict[str, Any]:
+        """Return facts about how this process computes a window (device, threads)."""
+
+    def index_facts(self, out: Path) -> dict[str, Any]:
+        """Return counts over all windows, for the manifest."""

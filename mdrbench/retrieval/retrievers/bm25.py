@@ -58,6 +58,8 @@ class BM25:
     """See :class:`mdrbench.retrieval.retrievers.Retriever`."""
 
     spec = Spec(Config, version=1, search_only=("k1", "b"))
+    topicwise = True
+    """The hits of a topic do not depend on the topics that are searched with it."""
 
     def __init__(self, config: Config):
         self.config = config

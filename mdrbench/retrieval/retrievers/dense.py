@@ -6,7 +6,7 @@ passage without a title is its text alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -95,22 +95,44 @@ class Dense:
         self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
     ) -> dict[str, Any]:
         """Encode the corpus into shards; keep those that an earlier attempt finished."""
-        out.mkdir(exist_ok=True)
         stream = iter(passages)
         number = resumed = 0
-        for shard in vectors.finished_shards(out):
-            if [passage.docid for passage in islice(stream, len(shard.docids))] != shard.docids:
+        for docids in self.finished(out):
+            if [passage.docid for passage in islice(stream, len(docids))] != docids:
                 raise ValueError("the shards belong to another corpus")  # the key makes this impossible
             number += 1
-            resumed += len(shard.docids)
+            resumed += len(docids)
         total = resumed
         while window := list(islice(stream, self.config.shard_size)):
-            texts = [passage.joined(self.config.title_separator) for passage in window]
-            matrix = self.encoder.encode_passages(texts, _counted_from(total, progress))
-            vectors.write_shard(out, number, [passage.docid for passage in window], matrix, self.encoder.precision)
+            self.index_window(window, number, out, _counted_from(total, progress))
             number += 1
             total += len(window)
-        return {"indexed": total, "skipped": 0, "resumed_after": resumed, **self.encoder.facts()}
+        return {"indexed": total, "skipped": 0, "resumed_after": resumed, **self.window_facts()}
+
+    def finished(self, out: Path) -> Iterator[list[str]]:
+        """See :class:`mdrbench.retrieval.retrievers.ByWindows`."""
+        return (shard.docids for shard in vectors.finished_shards(out))
+
+    def index_window(self, passages: list[Passage], number: int, out: Path, progress: Callable[[int], None]) -> None:
+        """Encode a window of passages into the shard with this number."""
+        out.mkdir(exist_ok=True)
+        texts = [passage.joined(self.config.title_separator) for passage in passages]
+        matrix = self.encoder.encode_passages(texts, progress)
+        vectors.write_shard(out, number, [passage.docid for passage in passages], matrix, self.encoder.precision)
+
+    def window_facts(self) -> dict[str, Any]:
+        """Return the encoder's facts."""
+        return self.encoder.facts()
+
+    def index_facts(self, out: Path) -> dict[str, Any]:
+        """Return what is known of the whole index only: nothing."""
+        return {}
+
+    def search_rows(
+        self, index: Path, queries: np.ndarray, depth: int, start: int, stop: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Search a range of rows exactly; :func:`mdrbench.retrieval.vectors.merge` puts ranges together."""
+        return vectors.top(index, queries, depth, start=start, stop=stop)
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Search all topics exactly over all shards."""

@@ -8,7 +8,7 @@ vectors, as BGE-M3 does: that changes no ranking, and makes scores of different 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -55,22 +55,34 @@ class LateInteraction(WithModel):
     def index(
         self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
     ) -> dict[str, Any]:
-        """Encode the corpus into shards; keep those that an earlier attempt finished.
+        """Encode the corpus into shards; keep those that an earlier attempt finished."""
+        found = shard_files.index(passages, out, self.config.shard_size, self._arrays, progress)
+        return {**found, **self.index_facts(out), **self.window_facts()}
 
-        A text without a vector (only tokens that the model skips) gets one of zeros.
-        """
+    def finished(self, out: Path) -> Iterator[list[str]]:
+        """See :class:`mdrbench.retrieval.retrievers.ByWindows`."""
+        return shard_files.finished(out)
+
+    def index_window(self, passages: list[Passage], number: int, out: Path, progress: Callable[[int], None]) -> None:
+        """Encode a window of passages into the shard with this number."""
+        docids = [passage.docid for passage in passages]
+        shard_files.write(out, number, docids, self._arrays(passages, progress))
+
+    def window_facts(self) -> dict[str, Any]:
+        """Return the device."""
+        return {"device": self.device}
+
+    def index_facts(self, out: Path) -> dict[str, Any]:
+        """Count the vectors."""
+        return {"vectors": sum(len(arrays["vectors"]) for _, arrays in shard_files.read(out))}
+
+    def _arrays(self, window: list[Passage], tell: Callable[[int], None]) -> dict[str, np.ndarray]:
+        """A text without a vector (only tokens that the model skips) gets one of zeros."""
         import numpy as np
 
-        def encode(window: list[Passage], tell: Callable[[int], None]) -> dict[str, np.ndarray]:
-            found = self._encode("passage", [p.joined(self.config.title_separator) for p in window], tell)
-            lengths = np.array([len(vectors) for vectors in found], dtype=np.int64)
-            return {"vectors": np.concatenate(found).astype(np.float16), "lengths": lengths}
-
-        return {
-            **shard_files.index(passages, out, self.config.shard_size, encode, progress),
-            "vectors": sum(len(arrays["vectors"]) for _, arrays in shard_files.read(out)),
-            "device": self.device,
-        }
+        found = self._encode("passage", [p.joined(self.config.title_separator) for p in window], tell)
+        lengths = np.array([len(vectors) for vectors in found], dtype=np.int64)
+        return {"vectors": np.concatenate(found).astype(np.float16), "lengths": lengths}
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Search all topics exactly over all shards."""

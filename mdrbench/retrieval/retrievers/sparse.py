@@ -7,7 +7,7 @@ token with a topic is no hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,16 +48,29 @@ class Sparse(WithModel):
         self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
     ) -> dict[str, Any]:
         """Encode the corpus into shards; keep those that an earlier attempt finished."""
+        found = shard_files.index(passages, out, self.config.shard_size, self._arrays, progress)
+        return {**found, **self.index_facts(out), **self.window_facts()}
 
-        def encode(window: list[Passage], tell: Callable[[int], None]) -> dict[str, np.ndarray]:
-            matrix = self._encode("passage", [p.joined(self.config.title_separator) for p in window], tell)
-            return {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
+    def finished(self, out: Path) -> Iterator[list[str]]:
+        """See :class:`mdrbench.retrieval.retrievers.ByWindows`."""
+        return shard_files.finished(out)
 
-        return {
-            **shard_files.index(passages, out, self.config.shard_size, encode, progress),
-            "weights": sum(len(arrays["data"]) for _, arrays in shard_files.read(out)),
-            "device": self.device,
-        }
+    def index_window(self, passages: list[Passage], number: int, out: Path, progress: Callable[[int], None]) -> None:
+        """Encode a window of passages into the shard with this number."""
+        docids = [passage.docid for passage in passages]
+        shard_files.write(out, number, docids, self._arrays(passages, progress))
+
+    def window_facts(self) -> dict[str, Any]:
+        """Return the device."""
+        return {"device": self.device}
+
+    def index_facts(self, out: Path) -> dict[str, Any]:
+        """Count the weights."""
+        return {"weights": sum(len(arrays["data"]) for _, arrays in shard_files.read(out))}
+
+    def _arrays(self, window: list[Passage], tell: Callable[[int], None]) -> dict[str, np.ndarray]:
+        matrix = self._encode("passage", [p.joined(self.config.title_separator) for p in window], tell)
+        return {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
 
     def search(self, lang: str, index: Path, topics: Topics, depth: int) -> Run:
         """Search all topics exactly over all shards."""

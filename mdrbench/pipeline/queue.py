@@ -1,0 +1,101 @@
+"""The queue of a run: a folder with one file for each step that workers may make parts of now.
+
+The file holds the step and where its parts are (:mod:`mdrbench.pipeline.parts`). It is a pickle, so a queue is private:
+a worker refuses a folder that belongs to another user or that others may write to.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdrbench.core import environment
+from mdrbench.core.atomic_files import whole
+from mdrbench.core.errors import UsageError
+from mdrbench.core.store import default_root
+from mdrbench.pipeline.parts import Part, listed
+from mdrbench.pipeline.plan.steps import Step
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step whose parts are to be made.
+
+    Attributes:
+        parts: its windows; the single part ``whole`` for a step that does not divide.
+        folder: the working folder of the run, for relative paths.
+        environment: variables that every process of the run has: cache, answers, and the name of the run. Never a key.
+    """
+
+    step: Step
+    root: Path
+    parts: list[Part]
+    folder: str
+    environment: dict[str, str]
+
+
+def shared_environment() -> dict[str, str]:
+    """Return the variables that every process of a run has."""
+    answers = os.environ.get("MDRBENCH_ANSWERS")
+    return {
+        "MDRBENCH_CACHE": str(default_root().absolute()),
+        **({"MDRBENCH_ANSWERS": str(Path(answers).expanduser().absolute())} if answers else {}),
+        environment.RUN: environment.run_id(),
+    }
+
+
+def default_queue() -> Path:
+    """Return ``queue`` in the cache."""
+    return default_root() / "queue"
+
+
+def open_queue(folder: Path) -> Path:
+    """Create a queue if it is missing, for its owner alone, and check that nobody else can put tasks into it.
+
+    Raises:
+        UsageError: it belongs to another user, or others may write to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.stat()
+    except OSError as error:
+        raise UsageError(
+            f"the queue cannot be opened: {error.strerror}", where=str(folder), mend="choose another --queue"
+        ) from None
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            "others may write to this queue, and a task can run any code",
+            where=str(folder),
+            mend=f"chmod 700 {folder}, or choose another --queue",
+        )
+    return folder
+
+
+def post(queue: Path, number: int, task: Task) -> Path:
+    """Offer a task to workers; they take those with a lower number first."""
+    path = queue / f"{number:06}-{task.step.key}"
+    with whole(path) as temporary:
+        temporary.write_bytes(pickle.dumps(task))
+    return path
+
+
+class Tasks:
+    """The tasks of a queue as a worker sees them; each is read once."""
+
+    def __init__(self, queue: Path):
+        self.queue = queue
+        self._read: dict[str, Task] = {}
+
+    def now(self) -> list[Task]:
+        """Return the tasks that are offered now, the most urgent first."""
+        names = sorted(listed(self.queue))
+        self._read = {name: task for name, task in self._read.items() if name in names}
+        for name in names:
+            if name not in self._read:
+                with suppress(FileNotFoundError):  # it has ended since
+                    self._read[name] = pickle.loads((self.queue / name).read_bytes())
+        return [self._read[name] for name in names if name in self._read]

@@ -1,0 +1,151 @@
+"""Runs through a queue: the bits of one process, errors, and who may put tasks into it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+
+import pytest
+from support.plans import planned_step
+
+from mdrbench import recipe
+from mdrbench.core.errors import UsageError
+from mdrbench.core.members import Member
+from mdrbench.core.store import Store
+from mdrbench.pipeline import coordinator, runner
+from mdrbench.pipeline.executors.ray import passed_variables
+from mdrbench.pipeline.plan import plan_recipe
+from mdrbench.pipeline.queue import open_queue
+from mdrbench.pipeline.stages import dividing
+from mdrbench.pipeline.worker import EVERYTHING, Worker
+
+
+class Threads:
+    """Two workers of this process; an executor."""
+
+    def __init__(self, queue):
+        self.queue = queue
+        self.over = threading.Event()
+
+    def run(self, steps, root, listen):
+        return coordinator.coordinate(steps, root, listen, self.queue, self)
+
+    def start(self, queue, kinds):
+        workers = [Worker(queue, EVERYTHING, 1, self.over.is_set) for _ in range(2)]
+        self.threads = [threading.Thread(target=worker.run) for worker in workers]
+        for thread in self.threads:
+            thread.start()
+
+    def tend(self):
+        pass
+
+    def stop(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch, tmp_path):
+    """What a worker sets for its run is taken back."""
+    monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MDRBENCH_ANSWERS", str(tmp_path / "answers.sqlite"))
+    monkeypatch.setenv("MDRBENCH_RUN", "a run")
+    monkeypatch.setattr(coordinator, "POLL_S", 0.01)
+
+
+@pytest.fixture
+def plan_of(tmp_path, tiny_model, maker):
+    def make(store, languages=("en",), size=1):
+        path = tmp_path / "tiny.yaml"
+        settings = "pooling: mean, normalize: true, query_length: 16, passage_length: 32, precision: fp32"
+        encoder = f"{{name: transformer, model: {tiny_model}, {settings}}}"
+        path.write_text(f"summary: d\nretriever: {{name: dense, encoder: {encoder}, shard_size: {size}}}\n")
+        return plan_recipe(recipe.load(str(path), []), maker.folder(), list(languages), "dev", store, [])
+
+    return make
+
+
+def run(plan, store, executor):
+    events = []
+    outcome = runner.run(plan.steps(), plan.targets(), store, executor, lambda planned: nullcontext(events.append))
+    return outcome, events
+
+
+def hashes(store, *steps):
+    return [{name: row["sha256"] for name, row in store.find(*s.ref).manifest["files"].items()} for s in steps]
+
+
+def test_two_workers_make_the_bits_of_one_process(maker, plan_of, tmp_path):
+    maker.whole("en")
+    alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    plan = plan_of(alone)
+    assert run(plan, alone, Member.of("executors", {"name": "local"}).build())[0].failures == {}
+    outcome, events = run(plan, together, Threads(tmp_path / "queue"))
+    assert outcome.failures == {}
+    steps = [planned_step(plan, "index"), plan.by_language["en"].run, plan.by_language["en"].evaluate]
+    assert hashes(alone, *steps) == hashes(together, *steps)
+    facts = [store.find(*steps[0].ref).facts for store in (alone, together)]
+    assert [(one["indexed"], one["resumed_after"]) for one in facts] == [(3, 0), (3, 0)]
+    assert [event.step.stage for event in events if event.kind == "done"][-1] == "average"
+    assert list((together.root / "unfinished").iterdir()) == list((tmp_path / "queue").iterdir()) == []
+
+
+def test_an_interrupted_run_is_continued_by_the_other_kind_of_executor(maker, plan_of, tmp_path, monkeypatch):
+    maker.whole("en")
+    store = Store(tmp_path / "store")
+    plan = plan_of(store)
+    dense = dividing._index_window
+
+    def second_fails(job, part, memory):
+        if part.start == 1:
+            raise KeyboardInterrupt
+        return dense(job, part, memory)
+
+    class Interrupted(Threads):
+        def tend(self):
+            if not all(thread.is_alive() for thread in self.threads):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(dividing, "_index_window", second_fails)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, store, Interrupted(tmp_path / "queue"))
+    assert run(plan, store, Member.of("executors", {"name": "local"}).build())[0].failures == {}
+    assert store.find(*planned_step(plan, "index").ref).facts["resumed_after"] == 1
+
+
+def test_an_error_skips_what_needs_the_step_and_nothing_else(maker, plan_of, tmp_path):
+    maker.whole("en")
+    maker.whole("fi")
+    maker.corpus("fi", raw=b'{"docid": "1#0"}\n')
+    store = Store(tmp_path / "store")
+    plan = plan_of(store, ("en", "fi"), size=100)
+    outcome, events = run(plan, store, Threads(tmp_path / "queue"))
+    told = {
+        kind: [f"{e.step.scope} {e.step.stage}" for e in events if e.kind == kind] for kind in ("failed", "skipped")
+    }
+    assert told["failed"] == ["fi corpus"]
+    assert sorted(told["skipped"]) == ["all average", "fi evaluate", "fi index", "fi search", "fi topics"]
+    assert all("'text' is missing" in str(error) for error in outcome.failures.values())
+    assert plan.by_language["en"].evaluate.ref in outcome.artifacts
+
+
+def test_a_queue_that_others_may_write_to_is_refused(tmp_path):
+    assert open_queue(tmp_path / "queue").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "queue").chmod(0o770)
+    with pytest.raises(UsageError, match="others may write to this queue"):
+        open_queue(tmp_path / "queue")
+
+
+def test_workers_of_a_cluster_get_the_variables_that_steps_need(plan_of, maker, monkeypatch, store):
+    maker.whole("en")
+    for name in ("HF_HOME", "OPENAI_API_KEY", "MY_JUDGE_KEY", "UNRELATED_TOKEN"):
+        monkeypatch.setenv(name, "value")
+    [step] = [step for step in plan_of(store).steps() if step.stage == "index"]
+    judge = Member.of("judges", {"name": "llm", "model": "m", "api_key_env": "MY_JUDGE_KEY"})
+    step.members["judge"] = judge
+    found = passed_variables([step])
+    assert {"HF_HOME", "OPENAI_API_KEY", "MY_JUDGE_KEY", "MDRBENCH_CACHE"} <= found.keys()
+    assert "UNRELATED_TOKEN" not in found
+    assert (step.needs, judge.name) == ("gpu", "llm")
