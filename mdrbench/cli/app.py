@@ -9,6 +9,7 @@ import typer
 from mdrbench import __version__
 from mdrbench.cli import (
     ablation,
+    acceptance,
     audit,
     cache,
     data,
@@ -19,6 +20,7 @@ from mdrbench.cli import (
     mteb,
     negatives,
     published,
+    push,
     run,
     site,
     trust,
@@ -56,12 +58,14 @@ app.command(rich_help_panel=NEGATIVES)(negatives.agreement)
 app.add_typer(negatives.app, name="negatives", rich_help_panel=NEGATIVES)
 app.command(rich_help_panel=NEGATIVES)(generator.tune_generator)
 app.add_typer(trust.app)
+app.command(rich_help_panel=TRUST)(acceptance.acceptance)
 app.command(rich_help_panel=TRUST)(audit.audit)
 app.command("pool-to-full", rich_help_panel=TRUST)(audit.pool_to_full)
 app.command(rich_help_panel=PUBLISH)(site.report)
 app.command(rich_help_panel=PUBLISH)(site.serve)
 app.command(rich_help_panel=PUBLISH)(mteb.export_mteb)
 app.command(rich_help_panel=PUBLISH)(mteb.import_mteb)
+app.command(rich_help_panel=PUBLISH)(push.push)
 app.command(rich_help_panel=PUBLISH)(published.import_published)
 app.add_typer(data.app, name="data", rich_help_panel=DATA)
 app.add_typer(models.app, name="models", rich_help_panel=DATA)

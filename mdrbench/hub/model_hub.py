@@ -197,7 +197,7 @@ def download(snapshot: Snapshot, names: list[str], near: list[str]) -> Path:
     folder = cache_folder(snapshot.repo)
     there = folder / "snapshots" / snapshot.commit
     for name in names:
-        if (there / name).is_file() and not _is_right(there / name, snapshot.files[name]):
+        if (there / name).is_file() and not is_right(there / name, snapshot.files[name]):
             remove(there / name)
     with hub_errors(snapshot.repo, snapshot.commit, snapshot.endpoint, near, SetupError):
         path = _patiently(
@@ -237,6 +237,9 @@ def hub_errors(
         raise DataError(f"the hub has no revision '{revision}'", where=where, mend=mend) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
+        if status in (401, 403):
+            mend = "set HF_TOKEN to a token of yours that may do this (`hf auth login`)"
+            raise SetupError(f"the hub refuses this token ({status})", where=where, mend=mend) from None
         kind = unreachable if status in (408, 429) or status >= 500 else SetupError
         raise kind(f"the hub answers {status}", where=where, mend=again) from None
     except Exception as error:
@@ -252,12 +255,12 @@ def _verify(path: Path, announced: Any) -> None:
     mend = "run again; if the error stays, a mirror or proxy (HF_ENDPOINT) changes files"
     if not path.is_file():
         raise SetupError("the connection broke before this file", where=path.name, mend=mend)
-    if not _is_right(path, announced):
+    if not is_right(path, announced):
         remove(path)
         raise DataError("the download differs from what the hub announced", where=path.name, mend=mend)
 
 
-def _is_right(path: Path, announced: Any) -> bool:
+def is_right(path: Path, announced: Any) -> bool:
     """Whether a file has the SHA-256 or git blob id that the hub announced."""
     if announced.lfs:
         return bool(file_sha256(path) == announced.lfs.sha256)

@@ -1,7 +1,8 @@
-"""A hub on this machine: resolve URLs, redirects to a content network, gated repositories, and faults on demand."""
+"""A hub on this machine: downloads, uploads, redirects to a content network, gated repositories, faults on demand."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -74,6 +75,8 @@ class Request(NamedTuple):
 class FakeHub:
     """Holds repositories and answers as the hub does: LFS files from a CDN, small files through ``/api/resolve-cache``.
 
+    A name is a model or a data set, whichever a client calls it. Uploads need ``token`` and change the commit.
+
     Attributes:
         commits: repository -> full commit that its answers name.
         gated: repositories that want ``token``.
@@ -88,6 +91,8 @@ class FakeHub:
         self.token = "hf_good"
         self.faults: dict[str, list[str]] = defaultdict(list)
         self.log: list[Request] = []
+        self.sent: dict[str, bytes] = {}
+        self.messages: list[str] = []
         self.url = self.cdn = ""
 
     def put(self, repo: str, path: str, body: bytes) -> None:
@@ -100,7 +105,7 @@ class FakeHub:
 
     @staticmethod
     def large(path: str) -> bool:
-        return path.endswith((".gz", ".parquet"))
+        return path.endswith((".gz", ".parquet", ".safetensors"))
 
     def fault(self, path: str, kinds: tuple[str, ...]) -> str | None:
         if self.faults[path] and self.faults[path][0] in kinds:
@@ -128,11 +133,12 @@ class _Handler(Answering):
     def answer(self):
         """``/datasets/A/B/resolve/REVISION/PATH``, also below ``/api/resolve-cache``; on the CDN ``/blob/A/B/PATH``."""
         path = unquote(urlsplit(self.path).path)
-        if path.startswith("/api/datasets/"):
-            return self.api(*path.removeprefix("/api/datasets/").split("/"))
+        for kind in ("/api/datasets/", "/api/models/"):
+            if path.startswith(kind):
+                return self.api(*path.removeprefix(kind).split("/"))
         path = path.removeprefix("/api/resolve-cache").removeprefix("/blob")
         if self.at == "hub":
-            repo, _, rest = path.removeprefix("/datasets/").partition("/resolve/")
+            repo, _, rest = path.removeprefix("/datasets").lstrip("/").partition("/resolve/")
             _, _, path = rest.partition("/")
         else:
             owner, name, path = path.lstrip("/").split("/", 2)
@@ -157,13 +163,15 @@ class _Handler(Answering):
         """``/api/datasets/A/B/revision/R``, ``.../tree/R/FOLDER`` and ``.../paths-info/R``, as huggingface_hub asks."""
         repo = f"{owner}/{name}"
         files = {path: body for (of, path), body in self.fake.files.items() if of == repo}
+        if what in ("preupload", "commit"):
+            return self.upload(repo, what)
         if not files:
             return self.json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
         if revision not in ("main", self.fake.commits[repo]):
             return self.json({"error": "Invalid rev id"}, 404, {"X-Error-Code": "RevisionNotFound"})
         if what == "revision":
             return self.json(
-                {"id": repo, "sha": self.fake.commits[repo], "siblings": [{"rfilename": p} for p in files]}
+                {"id": repo, "sha": self.fake.commits[repo], "siblings": [self.sibling(p, b) for p, b in files.items()]}
             )
         if what == "paths-info":
             return self.json(
@@ -182,7 +190,15 @@ class _Handler(Answering):
         return [*named, *(self.entry(path, body) for path, body in here.items())]
 
     def posted(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        """Return the body of a request, which may come in chunks."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def entry(self, path: str, body: bytes) -> dict:
         """Return a file as an entry of a repository's tree."""
@@ -191,11 +207,66 @@ class _Handler(Answering):
         large = {"lfs": {"oid": sha256, "size": len(body), "pointerSize": 130}} if self.fake.large(path) else {}
         return {"type": "file", "path": path, "size": len(body), "oid": blob, **large}
 
+    def sibling(self, path: str, body: bytes) -> dict:
+        """Return a file as an entry of a repository's list."""
+        entry = self.entry(path, body)
+        large = {"lfs": {**entry["lfs"], "sha256": entry["lfs"]["oid"]}} if "lfs" in entry else {}
+        return {"rfilename": path, "size": len(body), "blobId": entry["oid"], **large}
+
+    def upload(self, repo: str, what: str):
+        """Tell how each file is to come, or make a commit of those that came: small files in it, LFS files before."""
+        if self.headers.get("Authorization") != f"Bearer {self.fake.token}":
+            return self.reply(403, {})
+        if what == "preupload":
+            names = [file["path"] for file in json.loads(self.posted())["files"]]
+            modes = {True: "lfs", False: "regular"}
+            named = [{"path": n, "uploadMode": modes[self.fake.large(n)], "shouldIgnore": False} for n in names]
+            return self.json({"files": named})
+        for line in map(json.loads, self.posted().splitlines()):
+            value = line["value"]
+            if line["key"] == "header":
+                self.fake.messages.append(value["summary"])
+            elif line["key"] == "file":
+                self.fake.files[repo, value["path"]] = base64.b64decode(value["content"])
+            else:
+                self.fake.files[repo, value["path"]] = self.fake.sent[value["oid"]]
+        files = sorted((path, body) for (of, path), body in self.fake.files.items() if of == repo)
+        commit = self.fake.commits[repo] = hashlib.sha1(repr(files).encode()).hexdigest()
+        kind = "datasets/" if self.path.startswith("/api/datasets/") else ""
+        return self.json({"commitUrl": f"{self.fake.url}/{kind}{repo}/commit/{commit}", "commitOid": commit})
+
+    def create(self):
+        """Create a repository."""
+        if self.headers.get("Authorization") != f"Bearer {self.fake.token}":
+            return self.reply(401, {})
+        asked = json.loads(self.posted())
+        repo = f"{asked['organization']}/{asked['name']}"
+        kind = "datasets/" if asked.get("type") == "dataset" else ""
+        return self.json({"url": f"{self.fake.url}/{kind}{repo}", "name": repo})
+
+    def batch(self):
+        """Say where to put each object of git LFS."""
+        objects = json.loads(self.posted())["objects"]
+        there = [{**one, "actions": {"upload": {"href": f"{self.fake.url}/put/{one['oid']}"}}} for one in objects]
+        return self.json({"objects": there, "transfer": "basic"})
+
+    def do_PUT(self):
+        self.fake.sent[self.path.removeprefix("/put/")] = self.posted()
+        self.reply(200, {})
+
     def json(self, value: object, status: int = 200, headers: dict[str, str] | None = None):
         self.reply(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
 
     def do_POST(self):
-        self.answer()
+        if self.path == "/api/repos/create":
+            self.create()
+        elif self.path == "/api/validate-yaml":
+            self.posted()
+            self.json({"errors": [], "warnings": []})
+        elif self.path.endswith(".git/info/lfs/objects/batch"):
+            self.batch()
+        else:
+            self.answer()
 
     def hub_answer(self, repo: str, path: str, body: bytes, cached: bool):
         commit = {"X-Repo-Commit": self.fake.commits[repo]}
