@@ -24,7 +24,7 @@ AT_ROOT = ("method", "data", "conventions", "submit")
 SHELVES = {
     "Start": ("add-your-model", "your-own-data", "submit", "cli", "api"),
     "How numbers are made": ("method", "data", "conventions", "results", "encoding", "sample", "wiki16"),
-    "Trust": ("audit", "check", "trust", "mteb"),
+    "Trust": ("audit", "check", "trust", "mteb", "site"),
     "Negatives and training": (
         *("negatives", "judging", "judges", "generator-tuning", "training", "ablation", "experiments"),
     ),
