@@ -54,6 +54,11 @@ def _longest_files_first(items):
     items.sort(key=lambda item: -seconds[item.path])
 
 
+def _skip_without(folder: Path) -> None:
+    if not folder.is_dir():
+        pytest.skip(f"{folder.name} is not beside the project")
+
+
 @pytest.fixture
 def store(tmp_path) -> Store:
     return Store(tmp_path / "store")
@@ -61,11 +66,13 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def wiki16() -> MiraclFolder:
+    _skip_without(WIKI16)
     return MiraclFolder("wiki16", WIKI16)
 
 
 @pytest.fixture
 def wiki16_lite() -> MiraclFolder:
+    _skip_without(WIKI16_LITE)
     return MiraclFolder("wiki16-lite", WIKI16_LITE)
 
 

@@ -22,7 +22,7 @@ def acceptance(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run BM25, mDPR and an encoder on a language of MIRACL and compare the scores with published ones.
+    """Check an installation against published scores on MIRACL.
 
     Data and models are fetched. The report, acceptance.md, can be attached to a bug or a release. Exit code 6 if a
     figure does not hold: Pyserini's to 0.0005, those of papers to 0.005.

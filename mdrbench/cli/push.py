@@ -19,7 +19,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a trained model or a folder of results to the Hugging Face hub.
+    """Push a trained model or results to the Hugging Face hub.
 
     Results become a data set repository. The push is one commit. Then every file is compared with the hub's checksum.
 

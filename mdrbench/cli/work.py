@@ -22,7 +22,7 @@ def work(
     ] = None,
     idle: Annotated[float, typer.Option(min=0, help="End after so many seconds without work.")] = 600,
 ) -> None:
-    """Make parts of steps for a run that was started with `--executor queue`.
+    """Make parts of steps for runs with --executor queue.
 
     Start as many as you like, on any machine that sees queue, data and cache under the same paths. A worker that is
     stopped or killed costs the part that it was making.

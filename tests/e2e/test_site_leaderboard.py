@@ -245,14 +245,17 @@ def test_axe_finds_nothing_serious_on_any_kind_of_page(open_page, built, scheme)
     assert not any(serious.values()), serious
 
 
-def test_every_page_parses_strictly_and_is_small(built):
+def test_pages_parse_strictly_and_every_page_is_small(built):
     import gzip
 
     import html5lib
 
-    for path in sorted(built.rglob("*.html")):
+    of_each_kind = {built / address for address in kinds(built)}
+    for number, path in enumerate(sorted(built.rglob("*.html"))):
         data = path.read_bytes()
         assert len(gzip.compress(data)) < 500_000, path
+        if path not in of_each_kind and number % 8:
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parser = html5lib.HTMLParser(strict=False)
