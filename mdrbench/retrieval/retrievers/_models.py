@@ -1,18 +1,23 @@
-"""Settings, consent and conventions that retrievers with a model of sentence-transformers share."""
+"""Settings, consent, conventions and shards that retrievers with a model of sentence-transformers share."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from mdrbench.core.environment import package_version
 from mdrbench.core.members import MemberConfig
+from mdrbench.core.types import Passage
 from mdrbench.hub import model_folder
 from mdrbench.hub.chosen_model import ChosenModel
+from mdrbench.retrieval import shard_files
 
 if TYPE_CHECKING:
-    pass
+    import numpy as np
 
 
 class ModelConfig(MemberConfig):
@@ -36,7 +41,15 @@ class ModelConfig(MemberConfig):
 
 
 class WithModel(ChosenModel[ModelConfig]):
-    """What a retriever does with its model before it is loaded."""
+    """What a retriever does with its model before it is loaded, and how it writes its index in shards."""
+
+    @abstractmethod
+    def _arrays(self, window: list[Passage], tell: Callable[[int], None]) -> dict[str, np.ndarray]:
+        """Encode passages: name -> array of a shard."""
+
+    @abstractmethod
+    def index_facts(self, out: Path) -> dict[str, Any]:
+        """Count what the whole index holds."""
 
     def length(self, side: Literal["query", "passage"]) -> int | None:
         """Tokens kept of a query or a passage: the setting; None: sentence-transformers takes the folder's.
@@ -72,3 +85,23 @@ class WithModel(ChosenModel[ModelConfig]):
             "torch": package_version("torch"),
             "transformers": package_version("transformers"),
         }
+
+    def index(
+        self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
+    ) -> dict[str, Any]:
+        """Encode the corpus into shards; keep those that an earlier attempt finished."""
+        found = shard_files.index(passages, out, self.config.shard_size, self._arrays, progress)
+        return {**found, **self.index_facts(out), **self.window_facts()}
+
+    def finished(self, out: Path) -> Iterator[list[str]]:
+        """See :class:`mdrbench.retrieval.retrievers.ByWindows`."""
+        return shard_files.finished(out)
+
+    def index_window(self, passages: list[Passage], number: int, out: Path, progress: Callable[[int], None]) -> None:
+        """Encode a window of passages into the shard with this number."""
+        docids = [passage.docid for passage in passages]
+        shard_files.write(out, number, docids, self._arrays(passages, progress))
+
+    def window_facts(self) -> dict[str, Any]:
+        """Return the device."""
+        return {"device": self.device}

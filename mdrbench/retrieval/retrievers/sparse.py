@@ -7,7 +7,7 @@ token with a topic is no hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,26 +43,6 @@ class Sparse(WithModel):
     def estimate(self, corpus_bytes: int) -> int:
         """Estimate 8 bytes for each of about 100 weights of a passage."""
         return corpus_bytes * 3
-
-    def index(
-        self, lang: str, passages: Iterable[Passage], out: Path, progress: Callable[[int], None]
-    ) -> dict[str, Any]:
-        """Encode the corpus into shards; keep those that an earlier attempt finished."""
-        found = shard_files.index(passages, out, self.config.shard_size, self._arrays, progress)
-        return {**found, **self.index_facts(out), **self.window_facts()}
-
-    def finished(self, out: Path) -> Iterator[list[str]]:
-        """See :class:`mdrbench.retrieval.retrievers.ByWindows`."""
-        return shard_files.finished(out)
-
-    def index_window(self, passages: list[Passage], number: int, out: Path, progress: Callable[[int], None]) -> None:
-        """Encode a window of passages into the shard with this number."""
-        docids = [passage.docid for passage in passages]
-        shard_files.write(out, number, docids, self._arrays(passages, progress))
-
-    def window_facts(self) -> dict[str, Any]:
-        """Return the device."""
-        return {"device": self.device}
 
     def index_facts(self, out: Path) -> dict[str, Any]:
         """Count the weights."""
