@@ -13,8 +13,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:
 	@echo "make quickstart      make the environment, run BM25 and me5-small on the packaged sample, build the site"
-	@echo "make test-fast       run the fast tests of every room (2 minutes)"
-	@echo "make test            run the whole test suite (about 16 minutes on 2 cores)"
+	@echo "make test-fast       run the fast tests of every room (4 minutes)"
+	@echo "make test            run the whole test suite (about 13 minutes on 2 cores)"
 	@echo "make lint            check style and types: ruff and mypy"
 	@echo "make gate            measure the sample again and check it against the committed results"
 	@echo "make dist            build and check the wheel and the sdist, and try the wheel in an empty environment"
@@ -30,11 +30,11 @@ quickstart: $(READY)
 	$(BIN)/mdrbench report --results $(QUICKSTART)/results --out $(QUICKSTART)/site
 
 test: $(READY)
-	@echo "==> Running the whole test suite (about 16 minutes on 2 cores)"
+	@echo "==> Running the whole test suite (about 13 minutes on 2 cores)"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
-	@echo "==> Running the fast tests of every room (2 minutes on 2 cores)"
+	@echo "==> Running the fast tests of every room (4 minutes on 2 cores)"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not medium"
 
 lint: $(READY)
