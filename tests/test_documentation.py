@@ -19,6 +19,7 @@ from support.commands import options, parse
 from support.markdown import Command, blocks, commands, inline_commands
 from support.project import PROJECT
 
+from mdrbench.core.errors import MdrbenchError
 from mdrbench.core.languages import ALL, SURPRISE, parse_langs
 from mdrbench.core.registry import FAMILIES, members, recipe_files
 from mdrbench.recipe import load
@@ -134,20 +135,21 @@ def test_the_quickstart_writes_only_where_git_ignores_it():
     "block", [b for b in blocks() if b.language == "yaml" and not b.page.startswith(ADD_PAGES)], ids=place
 )
 def test_yaml_of_the_documentation_is_a_recipe_or_a_part_of_one(block, tmp_path):
-    if block.needs is not None:
-        yaml.safe_load(block.text)
-        return
     data = yaml.safe_load(block.text)
+    assert isinstance(data, dict), "no mapping"
+    if block.needs is not None:
+        return
+    failures = []
     for wrap in (lambda data: data, lambda data: {"negatives": data}, lambda data: {"retriever": data}):
         path = tmp_path / "page.yaml"
         path.write_text(yaml.safe_dump({"extends": "boosted", "summary": "an example", **wrap(data)}), encoding="utf-8")
         try:
-            load(str(path))
-        except Exception as error:
-            failure = error
+            assert load(str(path)).summary
+        except MdrbenchError as error:
+            failures.append(str(error))
         else:
             return
-    raise failure
+    pytest.fail("\n".join(failures))
 
 
 # -- executed ----------------------------------------------------------------------------------------------------------
@@ -192,3 +194,4 @@ def test_python_of_the_documentation_runs(page, at_workspace):
     for block in PYTHON_BLOCKS:
         if block.page == page:
             exec(compile(block.text, place(block), "exec"), names)
+    assert names.keys() - {"__builtins__"}, "the page runs nothing"
