@@ -9,6 +9,7 @@ the next call continues there.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ def cells(experiment: Experiment, root: Path) -> list[Cell]:
 
 
 def _cell(experiment: Experiment, system: str, seed: int, root: Path) -> Cell:
-    declared = experiment.systems.get(system, System(recipe=system))
+    declared = _declared(experiment, system)
     overrides = list(declared.changes)
     loaded = recipe.load(declared.recipe, overrides)
     seed = seed if loaded.training is not None else 0
@@ -177,8 +178,19 @@ def fill(
         yield cell, _make(experiment, cell, store, root, quiet)
 
 
+def command(experiment: Experiment, cell: Cell) -> str:
+    """Return the command that makes a cell by itself."""
+    changes = "".join(f" --set {shlex.quote(item)}" for item in cell.overrides)
+    langs = ",".join(experiment.languages)
+    return f"mdrbench run {_declared(experiment, cell.system).recipe} --data {experiment.data} --langs {langs}{changes}"
+
+
+def _declared(experiment: Experiment, system: str) -> System:
+    return experiment.systems.get(system, System(recipe=system))
+
+
 def _make(experiment: Experiment, cell: Cell, store: Store, root: Path, quiet: bool) -> Path:
-    name = experiment.systems.get(cell.system, System(recipe=cell.system)).recipe
+    name = _declared(experiment, cell.system).recipe
     langs = ",".join(experiment.languages)
     prepare_negatives(cell.recipe)
     console.say(f"{cell.system}, seed {cell.seed}")
@@ -192,9 +204,7 @@ def _make(experiment: Experiment, cell: Cell, store: Store, root: Path, quiet: b
         for step in plan.training:
             if found := store.find(*step.ref):
                 outcome.artifacts[step.ref] = found
-        changes = "".join(f" --set {item}" for item in cell.overrides)
-        command = f"mdrbench run {name} --data {experiment.data} --langs {langs}{changes}"
-        return write_result.write(plan, outcome.artifacts, root, command)
+        return write_result.write(plan, outcome.artifacts, root, command(experiment, cell))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mdrbench import results
-from mdrbench.commands.experiment import Cell, Experiment, Table
+from mdrbench.commands.experiment import Cell, Experiment, Table, command
 from mdrbench.core import registry
 from mdrbench.core.errors import UsageError, did_you_mean
 from mdrbench.core.members import Member
@@ -80,15 +80,12 @@ def rows(experiment: Experiment, name: str, cells: list[Cell], figures: dict[tup
     by_system = {cell.system: cell for cell in cells}
     for system in table.systems:
         cell = by_system[system]
-        langs = ",".join(experiment.languages)
-        changes = "".join(f" --set '{item}'" for item in cell.overrides)
-        declared = experiment.systems[system].recipe if system in experiment.systems else system
         yield Row(
             system,
             figures.get((name, system)),
             _average(cell, table.measure, experiment.languages),
             needs(cell.recipe),
-            f"mdrbench run {declared} --data {experiment.data} --langs {langs}{changes}",
+            command(experiment, cell),
         )
 
 
