@@ -89,6 +89,7 @@ def paper(
     from mdrbench.commands import paper as papers
 
     declared = experiments.load(name)
+    published_on = declared.data
     if data is not None:
         declared = declared.model_copy(update={"data": data})
     wanted = papers.chosen(declared, tables)
@@ -106,4 +107,4 @@ def paper(
         return
     from mdrbench.cli import tables_experiment
 
-    tables_experiment.print_paper(declared, rows)
+    tables_experiment.print_paper(declared, rows, published_on)

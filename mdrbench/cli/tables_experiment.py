@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mdrbench.cli import tables
-from mdrbench.commands.experiment import MEASURES, Cell, Experiment, load
+from mdrbench.commands.experiment import MEASURES, Cell, Experiment
 from mdrbench.commands.paper import Row
 
 
@@ -20,8 +20,12 @@ def print_cells(experiment: Experiment, cells: list[Cell]) -> None:
     console.print(table)
 
 
-def print_paper(experiment: Experiment, tables_: dict[str, list[Row]]) -> None:
-    """Print for each table the published averages, ours, and what a system without a result of ours needs."""
+def print_paper(experiment: Experiment, tables_: dict[str, list[Row]], published_on: str) -> None:
+    """Print for each table the published averages, ours, and what a system without a result of ours needs.
+
+    Args:
+        published_on: the data set of the published figures.
+    """
     console = tables.console()
     for name, rows in tables_.items():
         declared = experiment.tables[name]
@@ -34,7 +38,7 @@ def print_paper(experiment: Experiment, tables_: dict[str, list[Row]]) -> None:
             printed = "-" if row.published is None else f"{row.published:.3f}"
             table.add_row(row.system, printed, ours, "" if row.ours is not None else "; ".join(row.needs) or "nothing")
         console.print(table)
-    if experiment.data != (own := load(experiment.source or "").data):
-        console.print(f"The published figures are of {own}: compare systems within a column, not across.")
+    if experiment.data != published_on:
+        console.print(f"The published figures are of {published_on}: compare systems within a column, not across.")
     if any(row.ours is None for rows in tables_.values() for row in rows):
         console.print("`mdrbench paper --run` runs what is missing; `--json` prints the command of each system.")
