@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 BASELINES := bm25 me5-small
 READY := $(VENV)/.ready
 QUICKSTART := build/quickstart
+# a crashed worker is not replaced: after that, pytest-xdist 3.8 waits for ever
+ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: quickstart test test-fast lint dist lock gate screenshots sample-results clean help
@@ -31,11 +33,11 @@ quickstart: $(READY)
 
 test: $(READY)
 	@echo "==> Running the whole test suite (about 13 minutes on 2 cores)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(ON_TWO_CORES)
 
 test-fast: $(READY)
 	@echo "==> Running the fast tests of every room (4 minutes on 2 cores)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not medium"
+	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow and not medium"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -3,17 +3,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.folders import FolderMaker
 from support.project import PROJECT
 
 
+def _caught_signals() -> str:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return line
+
+
 @pytest.mark.slow
 def test_ray_makes_what_the_local_executor_makes_and_isolates_failures(cli, tmp_path):
     local = cli("run", "bm25", "--data", "sample", "--langs", "fi,sw", "-q", "--json", "--cache", tmp_path / "local")
+    before = _caught_signals()
     on_ray = cli("run", "bm25", "--data", "sample", "--langs", "fi,sw", "--json", "--executor", "ray")
     assert on_ray.returncode == 0, on_ray.stderr
+    assert _caught_signals() == before  # Java in this process needs its own action for SIGSEGV
     one, two = (json.loads(done.stdout)[0]["languages"] for done in (local, on_ray))
     for lang in ("fi", "sw"):
         assert one[lang]["scores"] == two[lang]["scores"]

@@ -22,6 +22,7 @@ from mdrbench.core.console import say
 from mdrbench.core.errors import SetupError
 from mdrbench.core.members import Member, MemberConfig, Spec
 from mdrbench.core.secrets import remember
+from mdrbench.core.signal_actions import kept_signal_actions
 from mdrbench.pipeline.coordinator import coordinate
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.pipeline.runner import Listener
@@ -60,14 +61,16 @@ class RayCluster:
             return
         started = not ray.is_initialized()
         if started:
-            _connect(ray)
+            with kept_signal_actions():  # Ray sets its own for SIGSEGV, SIGTERM and others
+                _connect(ray)
         queue = root.absolute() / "queues" / secrets.token_hex(6)
         try:
             yield from coordinate(steps, root, listen, queue, _Actors(ray, steps, self.config.workers or 1))
         finally:
             shutil.rmtree(queue, ignore_errors=True)
             if started:
-                ray.shutdown()
+                with kept_signal_actions():  # Ray sets the system's
+                    ray.shutdown()
 
 
 def _connect(ray: Any) -> None:
