@@ -104,11 +104,15 @@ def agreement(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Also choose cut-offs by kappa, and print them as YAML for the recipe.")
     ] = False,
+    judgments: Annotated[
+        Optional[Path],
+        typer.Option(help="Folder of other judgments, qrels-LANG-SPLIT.tsv in TREC's format, in place of the qrels."),
+    ] = None,
     cache: Cache = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the judge of a recipe with the qrels.
+    """Compare the judge of a recipe with the qrels, or with judgments of your own annotators.
 
     Prints precision, recall and Cohen's kappa per language.
 
@@ -118,11 +122,20 @@ def agreement(
     from mdrbench.commands import negatives as running_negatives
 
     rows, error = running_negatives.agreement(
-        recipe, data, langs, changes or [], pairs, open_store(cache), split=split, final=final, quiet=quiet
+        recipe,
+        data,
+        langs,
+        changes or [],
+        pairs,
+        open_store(cache),
+        split=split,
+        final=final,
+        judgments=judgments,
+        quiet=quiet,
     )
     if error and calibrate:
         raise error
-    chosen = running_negatives.calibrate(rows, data, split) if calibrate else {}
+    chosen = running_negatives.calibrate(rows, data, split, judgments) if calibrate else {}
     if as_json:
         print_json({**rows, **({"cutoffs": {k: c._asdict() for k, c in chosen.items()}} if chosen else {})})
     elif rows:

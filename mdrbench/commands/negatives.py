@@ -8,7 +8,7 @@ from typing import Any
 
 from mdrbench.commands.run import ChosenExecutor, Trial, failure, load_inputs, prepare_negatives, run_steps, try_judges
 from mdrbench.core.console import say
-from mdrbench.core.errors import MdrbenchError, StepError, UsageError, did_you_mean
+from mdrbench.core.errors import DataError, MdrbenchError, StepError, UsageError, did_you_mean
 from mdrbench.core.store import Artifact, Store
 from mdrbench.core.types import Negative, Passage, Qrels, TrainingGroup
 from mdrbench.data.access import check_final, open_dataset
@@ -231,12 +231,14 @@ def agreement(
     *,
     split: str = SPLIT,
     final: bool = False,
+    judgments: Path | None = None,
     quiet: bool,
 ) -> tuple[dict[str, dict[str, Any]], MdrbenchError | None]:
     """Compare the judge of a recipe with the qrels of a split.
 
     Args:
         final: allow a split that is kept for final figures.
+        judgments: a folder with files ``qrels-LANG-SPLIT.tsv`` in TREC's format, compared in place of the qrels.
 
     Returns:
         language -> counts, ratios and the path of the verdicts (``judgments``), and the error to raise after showing
@@ -251,7 +253,7 @@ def agreement(
     targets = {}
     for lang in inputs.languages:
         planner = Planner(inputs.dataset, lang, store)
-        targets[lang] = plan_agreement(recipe, planner, pairs, split)
+        targets[lang] = plan_agreement(recipe, planner, pairs, split, judgments and _judgments(judgments, lang, split))
         steps |= planner.steps
     outcome = run_steps(list(steps.values()), list(targets.values()), store, quiet)
     rows = {}
@@ -261,8 +263,26 @@ def agreement(
     return rows, failure(outcome, list(steps.values()))
 
 
-def calibrate(rows: dict[str, dict[str, Any]], data: str, split: str = SPLIT) -> dict[str, calibration.Chosen]:
-    """Choose the cut-offs of a judge that scores, from the verdicts of :func:`agreement`.
+def _judgments(folder: Path, lang: str, split: str) -> Path:
+    """Return the file of a language in a folder of judgments.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = folder / f"qrels-{lang}-{split}.tsv"
+    if not path.is_file():
+        raise DataError(
+            f"no judgments of {lang}",
+            where=str(path),
+            mend="write lines `qid 0 docid grade` there, or leave the language out (--langs)",
+        )
+    return path
+
+
+def calibrate(
+    rows: dict[str, dict[str, Any]], data: str, split: str = SPLIT, judgments: Path | None = None
+) -> dict[str, calibration.Chosen]:
+    """Choose the cut-offs of a judge that scores, from the verdicts of :func:`agreement` on the same judgments.
 
     Returns:
         ``default`` and each language with enough passages judged 0 -> its cut-off; see
@@ -274,7 +294,7 @@ def calibrate(rows: dict[str, dict[str, Any]], data: str, split: str = SPLIT) ->
     dataset = open_dataset(data)
     scored = {}
     for lang, row in rows.items():
-        qrels = trec.read_qrels(dataset.qrels_file(lang, split))
+        qrels = trec.read_qrels(_judgments(judgments, lang, split) if judgments else dataset.qrels_file(lang, split))
         found = stages_negatives.read_verdicts(Path(row["judgments"]))
         scored[lang] = [
             calibration.Scored(one.score, qrels[qid][docid] > 0)

@@ -143,7 +143,7 @@ class Training(Settings):
         default={}, validate_default=True, description="a member of the family samplers"
     )
     teacher: RetrieverMember | None = Field(
-        default=None, description="a dense retriever whose scores `distillation` and `mask_margin` use"
+        default=None, description="a retriever whose scores of pairs `distillation` and `mask_margin` use"
     )
     weights: Weights = Weights()
     batch_size: int = Field(default=24, ge=2, description="queries per step")

@@ -159,7 +159,7 @@ def _needed(teacher: Teacher | None, settings: Settings) -> Teacher | None:
     """Return the teacher if a setting uses it; raise a UsageError if one does and there is none."""
     users = [name for name in ("distillation", "mask_margin") if getattr(settings, name) is not None]
     if users and teacher is None:
-        raise UsageError(f"training.{users[0]} needs a teacher", mend="name a dense retriever under training.teacher")
+        raise UsageError(f"training.{users[0]} needs a teacher", mend="name a retriever under training.teacher")
     return teacher if users else None
 
 

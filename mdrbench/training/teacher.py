@@ -1,7 +1,10 @@
 """A teacher's scores of the queries and passages of a batch, for distillation and for masking.
 
-The teacher is a dense retriever. Its embeddings are computed once, for all trainings on the same data; a batch's scores
-are inner products of them. Any pair of the batch has a score, so in-batch negatives are taught too.
+Of a dense retriever the embeddings are computed once, for all trainings on the same data; a batch's scores are inner
+products of them. Any pair of the batch has a score, so in-batch negatives are taught too.
+
+Any other retriever, such as a cross-encoder that reranks or a fusion, teaches the scores of its rankings. A pair that
+it did not rank has no score (NaN): nothing is learned about it, and it is not masked.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ class Teacher(Protocol):
     """Scores pairs of queries and passages."""
 
     def scores(self, queries: list[Key], passages: list[Key]) -> np.ndarray:
-        """Return scores (len(queries), len(passages)), float32."""
+        """Return scores (len(queries), len(passages)), float32; NaN for a pair without one."""
 
     def sha256(self) -> str:
         """Return a hash of all that decides a score: part of a training's identity."""
@@ -63,3 +66,30 @@ class Embeddings:
             digest.update(repr(list(side.row)).encode())
             digest.update(side.matrix.tobytes())
         return digest.hexdigest()
+
+
+class Rankings:
+    """See :class:`Teacher`: the scores of a ranking, for the pairs that it holds.
+
+    Args:
+        scores: query -> passage -> score.
+    """
+
+    def __init__(self, scores: dict[Key, dict[Key, float]]):
+        self._scores = scores
+
+    def scores(self, queries: list[Key], passages: list[Key]) -> np.ndarray:
+        """See :class:`Teacher`."""
+        import numpy as np
+
+        none = float("nan")
+        found = [[own.get(passage, none) for passage in passages] for own in map(self._scores.__getitem__, queries)]
+        return np.array(found, dtype=np.float32).reshape(len(queries), len(passages))
+
+    def holds(self, query: Key, passage: Key) -> bool:
+        """Whether the pair has a score."""
+        return passage in self._scores[query]
+
+    def sha256(self) -> str:
+        """See :class:`Teacher`."""
+        return hashlib.sha256(repr(self._scores).encode()).hexdigest()

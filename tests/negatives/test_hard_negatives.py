@@ -12,6 +12,7 @@ from mdrbench.core.types import Hit, Judgment, Negative, Pair, Passage, Training
 from mdrbench.data.access import open_dataset
 from mdrbench.negatives import groups as negatives
 from mdrbench.negatives.groups import Judging, Keep, Texts
+from mdrbench.negatives.judges import replay
 from mdrbench.pipeline.plan.negatives import plan_negatives
 from mdrbench.pipeline.runner import run_step
 
@@ -333,6 +334,33 @@ def test_the_judge_against_the_qrels(mdrbench):
         len(judged) - 1 for judged in _qrels("en").values() if any(judged.values())
     )  # every judged pair but the reference itself
     assert rows["en"]["neither"] + rows["en"]["judge_only"] > 20
+
+
+def test_the_judge_against_judgments_of_ones_own(cli, mdrbench, tmp_path):
+    first = {qid: negatives.positives(judged)[:1] for qid, judged in _qrels("en").items()}
+    verdicts = replay.read(replay.SAMPLE / "judgments-en-train.jsonl")
+    own = {
+        (qid, docid): min(accuracy, completeness)
+        for (qid, docid), (_, accuracy, completeness) in verdicts.items()
+        if accuracy is not None and first.get(qid) and docid not in first[qid]
+    }
+    file = tmp_path / "own" / "qrels-en-train.tsv"
+    file.parent.mkdir()
+    words = "agreement", mdrbench.recipe, "--judgments", file.parent, "--pairs", "10000", "--data", "sample", "--json"
+
+    def agreement(lines):
+        file.write_text("".join(f"{qid} 0 {docid} {grade}\n" for qid, docid, grade in lines))
+        return cli(*words, "--langs", "en")
+
+    row = json.loads(agreement((*pair, grade) for pair, grade in own.items()).stdout)["en"]
+    assert (row["n"], row["kappa"], row["unjudged"]) == (len(own), 1.0, 0)
+    assert row["both"] == sum(grade > 0 for grade in own.values()) == 5
+    other = json.loads(agreement((*pair, int(grade == 0)) for pair, grade in own.items()).stdout)["en"]
+    assert other["accuracy"] == 0.0
+    failed = agreement([("nobody", "2#0", 1)])
+    assert failed.returncode == 3
+    assert "query 'nobody' is no topic of the split 'train' of 'en'" in failed.stderr
+    assert "no judgments of fa" in cli(*words, "--langs", "fa").stderr
 
 
 def _qrels(lang):

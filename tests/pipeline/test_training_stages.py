@@ -152,9 +152,20 @@ def test_a_teacher_is_embedded_once_and_its_scores_change_what_is_learned(tmp_pa
     assert error is None
     [training] = result.trainings.values()
     assert training.facts["settings"]["distillation"]["weight"] == 1.0
-    bm25 = load(tmp_path, tiny_model, *taught, "training.teacher={name: bm25}")
-    with pytest.raises(UsageError, match=r"training\.teacher is 'bm25'"):
-        planned(bm25, store)
+
+
+@pytest.mark.medium
+def test_a_fused_ranking_teaches_the_pairs_that_it_holds(tmp_path, store, tiny_model):
+    taught = ["training.distillation={loss: kl, weight: 1.0, teacher_temperature: 0.01}"]
+    both = "{one: bm25, two: {name: bm25, k1: 2.0}}"
+    fused = f"training.teacher={{name: hybrid, of: {both}, fusion: reciprocal-rank, depth: 3}}"
+    plan = planned(load(tmp_path, tiny_model, *taught, fused), store)
+    assert "en teach" not in stages(plan)
+    assert stages(plan).count("en fuse") == 1
+    [(_, result)], error = run_plans([plan], store, tmp_path / "results", "mdrbench run trained", quiet=True)
+    assert error is None
+    [training] = result.trainings.values()
+    assert training.facts["taught"] == {"pairs": 124, "scored": 23}  # 3 hits a query
 
 
 def test_the_weights_of_several_seeds_are_averaged(tmp_path, store, tiny_model):

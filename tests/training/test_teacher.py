@@ -16,7 +16,7 @@ from mdrbench.training.distillation import Distillation, distilled
 from mdrbench.training.loop import train
 from mdrbench.training.masking import masked
 from mdrbench.training.settings import ADDED, keyed
-from mdrbench.training.teacher import Embeddings, Rows
+from mdrbench.training.teacher import Embeddings, Rankings, Rows
 
 STUDENT = torch.tensor([[0.9, 0.5, 0.1]])
 TEACHER = torch.tensor([[0.8, 0.7, 0.2]])
@@ -55,6 +55,31 @@ def test_left_out_passages_give_no_gradient_and_no_nan(kind):
     assert torch.isfinite(student.grad).all()
     assert student.grad[0, 2] == 0
     assert student.grad[0, 1] != 0
+
+
+@pytest.mark.parametrize("kind", ["kl", "margin-mse"])
+def test_pairs_that_a_ranking_teacher_did_not_rank_teach_nothing(kind):
+    nan = float("nan")
+    chosen = Distillation(loss=kind, teacher_temperature=0.5)
+    student = torch.cat([STUDENT] * 2).requires_grad_()
+    teacher = torch.tensor([[0.8, 0.7, nan], [nan, nan, nan]])
+    targets, nothing = torch.tensor([0, 0]), torch.zeros(2, 3, dtype=torch.bool)
+    value = distilled(student, teacher, targets, nothing, settings=chosen, temperature=0.25)
+    assert value.item() == pytest.approx(loss(kind, WITHOUT_LAST) / 2, abs=1e-6)  # the second query adds 0
+    value.backward()
+    assert torch.isfinite(student.grad).all()
+    assert student.grad[0, 1] != 0
+    assert student.grad[0, 2] == 0
+    assert not student.grad[1].any()
+    assert masked(teacher.numpy(), [0, 0], 0.2).tolist() == [[False, True, False], [False] * 3]
+
+
+def test_a_rankings_scores_are_those_of_its_hits():
+    one = Rankings({("en", "a"): {("en", "b"): 0.5}, ("fi", "a"): {}})
+    found = one.scores([("en", "a"), ("fi", "a")], [("en", "b"), ("fi", "b")])
+    assert np.array_equal(found, [[0.5, np.nan], [np.nan, np.nan]], equal_nan=True)
+    assert found.dtype == np.float32
+    assert one.sha256() != Rankings({("en", "a"): {("en", "b"): 0.25}, ("fi", "a"): {}}).sha256()
 
 
 def test_passages_near_the_positive_are_masked_and_the_positive_stays():

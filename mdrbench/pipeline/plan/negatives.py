@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mdrbench.core.errors import UsageError
 from mdrbench.core.members import Member
-from mdrbench.core.store import Store
+from mdrbench.core.store import Store, file_sha256
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.negatives.mining import Miner
 from mdrbench.pipeline.plan.planner import Planner, described
@@ -62,11 +63,17 @@ def canaries_step(recipe: Recipe, planner: Planner) -> Step | None:
     return _NegativesPlanner(recipe, recipe.negatives, planner).canaries()
 
 
-def plan_agreement(recipe: Recipe, planner: Planner, pairs: int, split: str = SPLIT) -> Step:
-    """Plan the step that compares the recipe's judge with the qrels of a split on at most ``pairs`` judged pairs."""
+def plan_agreement(
+    recipe: Recipe, planner: Planner, pairs: int, split: str = SPLIT, judgments: Path | None = None
+) -> Step:
+    """Plan the step that compares the recipe's judge with the qrels of a split on at most ``pairs`` judged pairs.
+
+    Args:
+        judgments: a file in TREC's qrels format that is compared in place of the qrels.
+    """
     if recipe.negatives is None or not recipe.negatives.judges:
         raise UsageError(f"'{recipe.name}' has no judge", mend="give it one: --set negatives.judge.name=...")
-    return _NegativesPlanner(recipe, recipe.negatives, planner, split).agreement(pairs)
+    return _NegativesPlanner(recipe, recipe.negatives, planner, split).agreement(pairs, judgments)
 
 
 class _NegativesPlanner:
@@ -230,12 +237,14 @@ class _NegativesPlanner:
             return {}
         return {"round_trip": self.miner.depth if k is True else k}
 
-    def agreement(self, pairs: int) -> Step:
-        """Plan the comparison of the judge with the qrels."""
+    def agreement(self, pairs: int, judgments: Path | None) -> Step:
+        """Plan the comparison of the judge with the qrels, or with other judgments."""
+        own = {} if judgments is None else {"judgments": file_sha256(judgments)}
         return self.base.add(
             "agreement",
-            {**self._judging(), "pairs": pairs, "seed": self.recipe.seed},
+            {**self._judging(), "pairs": pairs, "seed": self.recipe.seed, **own},
             members={"judge": self.section.judge},
+            run_only={} if judgments is None else {"judgments": str(judgments)},
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(self.split).ref},
         )

@@ -15,6 +15,9 @@ from mdrbench.recipe.schema import Recipe, Training
 from mdrbench.training import held_out
 from mdrbench.training.settings import Settings, keyed
 
+TEACHER_DEPTH = 1000
+"""Of the rankings that are learned. Passages further down have no score."""
+
 
 def plan_training(
     recipe: Recipe, training: Training, planners: dict[str, Planner]
@@ -113,18 +116,16 @@ def _untrained(recipe: Recipe) -> dict[str, Any]:
 
 
 def _taught(training: Training, planners: dict[str, Planner]) -> dict[str, Ref]:
-    """Plan the teacher's embeddings in every language, by role; nothing without a teacher.
+    """Plan a dense teacher's embeddings, or another teacher's rankings, in every language; nothing without a teacher.
 
-    Raises:
-        UsageError: the teacher is not a dense retriever.
+    Returns:
+        Role -> step.
     """
     teacher = training.teacher
     if teacher is None:
         return {}
     if teacher.name != "dense":
-        raise UsageError(
-            f"training.teacher is '{teacher.name}'", mend="name a dense retriever: its embeddings score every pair"
-        )
+        return {f"ranked {lang}": one.ranking(teacher, SPLIT, TEACHER_DEPTH).ref for lang, one in planners.items()}
     found: dict[str, Ref] = {}
     for lang, planner in planners.items():
         index = planner.index(teacher)

@@ -103,7 +103,7 @@ def judge(job: Job) -> dict[str, Any]:
     )
     group_files.write(job.out / "groups.jsonl.gz", kept)
     _write_verdicts(job.out, verdicts)
-    return {**counts, **guess, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job)}
+    return {**counts, **guess, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job.qrels())}
 
 
 def _guess(judging: Judging, pairs: list[Pair]) -> dict[str, Any]:
@@ -196,19 +196,30 @@ def top_up(job: Job) -> dict[str, Any]:
 
 
 def agreement(job: Job) -> dict[str, Any]:
-    """Compare the judge with the qrels on a sample of judged pairs."""
-    found = _sampled(job)
+    """Compare the judge with the qrels, or with other judgments, on a sample of judged pairs."""
+    truth = _own_judgments(job) if "judgments" in job.params else job.qrels()
+    found = _sampled(job, truth)
     judging = _judging(job, _texts_of(job, found))
     verdicts = judging.ask(groups.everything(found), _counted(job, found))
     _write_verdicts(job.out, verdicts)
-    return {**_agreement(verdicts, job), "judge": _judge_facts(judging)}
+    return {**_agreement(verdicts, truth), "judge": _judge_facts(judging)}
 
 
-def _sampled(job: Job) -> list[TrainingGroup]:
+def _own_judgments(job: Job) -> Qrels:
+    path = Path(job.params["judgments"])
+    found, topics = trec.read_qrels(path), job.topics()
+    if unknown := next((qid for qid in found if qid not in topics), None):
+        raise DataError(
+            f"query '{unknown}' is no topic of the split '{job.params['split']}' of '{job.scope}'", where=str(path)
+        )
+    return found
+
+
+def _sampled(job: Job, truth: Qrels) -> list[TrainingGroup]:
     """Draw judged pairs at random and arrange them as groups, with the passages to judge as negatives.
 
-    If the judge sees a reference, it is the query's first positive. The judge is not asked about the reference, so a
-    query gives no pair if it has no positive, or if that positive is its only judged passage.
+    If the judge sees a reference, it is the query's first positive in the qrels. The judge is not asked about the
+    reference, so a query gives no pair if it has no positive, or if that positive is its only judged passage.
 
     Raises:
         DataError: no query gives a pair.
@@ -218,10 +229,10 @@ def _sampled(job: Job) -> list[TrainingGroup]:
     from mdrbench.core.types import Negative
 
     qrels = job.qrels()
-    shown = {qid: groups.positives(judged)[:1] if job.params["reference"] else () for qid, judged in qrels.items()}
+    shown = {qid: groups.positives(qrels.get(qid, {}))[:1] if job.params["reference"] else () for qid in truth}
     pairs = [
         (qid, docid)
-        for qid, judged in qrels.items()
+        for qid, judged in truth.items()
         for docid in judged
         if docid not in shown[qid] and (shown[qid] or not job.params["reference"])
     ]
@@ -307,9 +318,9 @@ def _judge_facts(judging: Judging) -> dict[str, Any]:
     return judging.judge.facts() if judging.judge else {}
 
 
-def _agreement(verdicts: Verdicts, job: Job) -> dict[str, Any]:
+def _agreement(verdicts: Verdicts, truth: Qrels) -> dict[str, Any]:
     judgments = [judgment for by_docid in verdicts.values() for judgment in by_docid.values()]
-    return agreements.agreement(judgments, job.qrels()).as_dict()
+    return agreements.agreement(judgments, truth).as_dict()
 
 
 def _write_verdicts(folder: Path, verdicts: Verdicts) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.core.atomic_files import text_file
+from mdrbench.core.errors import DataError
 from mdrbench.core.types import Example, Passage, TrainingGroup
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
@@ -20,7 +21,7 @@ from mdrbench.training import Key, Material, averaging, held_out, weighting
 from mdrbench.training.domains import Labeller
 from mdrbench.training.samplers import Sampler
 from mdrbench.training.settings import Settings
-from mdrbench.training.teacher import Embeddings, Rows
+from mdrbench.training.teacher import Embeddings, Rankings, Rows, Teacher
 
 
 def pair(job: Job) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def train_alone(job: Job) -> dict[str, Any]:
     apart = held_out(((e.lang, e.qid) for e in examples), settings.validation, settings.seed)
     seen = [example for example in examples if (example.lang, example.qid) not in apart]
     teacher = _teacher(job, material)
+    coverage = _coverage(teacher, material) if isinstance(teacher, Rankings) else None
     members = job.params.get("average") or 1
     folders = [job.out] if members == 1 else [job.out / f"member-{number}" for number in range(members)]
     found = []
@@ -109,6 +111,8 @@ def train_alone(job: Job) -> dict[str, Any]:
     if members > 1:
         facts = {**facts, "averaged": [{key: one[key] for key in ("identity", "steps", "validation")} for one in found]}
         _average(job, folders)
+    if coverage is not None:
+        facts = {**facts, "taught": coverage}
     return {key: facts[key] for key in sorted(facts)}
 
 
@@ -156,12 +160,18 @@ def _groups(job: Job) -> Iterator[tuple[str, list[TrainingGroup]]]:
             yield role.partition(" ")[2], list(group_files.read(path / "groups.jsonl.gz"))
 
 
-def _teacher(job: Job, material: dict[str, Material]) -> Embeddings | None:
-    """Read the teacher's embeddings of all training queries and of the groups' passages; None without a teacher."""
+def _teacher(job: Job, material: dict[str, Material]) -> Teacher | None:
+    """Read what the teacher says of the training queries and the groups' passages; None without a teacher."""
+    if any(role.startswith("taught ") for role in job.inputs):
+        return _embeddings(job, material)
+    if any(role.startswith("ranked ") for role in job.inputs):
+        return Rankings({(lang, qid): own for lang, one in material.items() for qid, own in _ranked(job, lang, one)})
+    return None
+
+
+def _embeddings(job: Job, material: dict[str, Material]) -> Embeddings:
     import numpy as np
 
-    if not any(role.startswith("taught ") for role in job.inputs):
-        return None
     names: tuple[list[Key], list[Key]] = [], []
     parts: tuple[list[np.ndarray], list[np.ndarray]] = [], []
     for lang, one in material.items():
@@ -175,6 +185,30 @@ def _teacher(job: Job, material: dict[str, Material]) -> Embeddings | None:
         parts[1].append(vectors.rows(folder, np.array([at[docid] for docid in docids], dtype=np.int64)))
     sides = zip(names, parts, strict=True)
     return Embeddings(*(Rows({name: i for i, name in enumerate(own)}, np.concatenate(found)) for own, found in sides))
+
+
+def _ranked(job: Job, lang: str, material: Material) -> Iterator[tuple[str, dict[Key, float]]]:
+    """Yield each query of the groups with the scores of the groups' passages in its ranking."""
+    run = trec.read_run(job.inputs[f"ranked {lang}"] / "run.trec.gz")
+    for group in material.groups:
+        hits = run.get(group.qid, [])
+        yield group.qid, {(lang, hit.docid): hit.score for hit in hits if hit.docid in material.passages}
+
+
+def _coverage(teacher: Rankings, material: dict[str, Material]) -> dict[str, int]:
+    """Count the queries' own passages, and those of them that the teacher ranked.
+
+    Raises:
+        DataError: it ranked none in a language, so nothing could be learned.
+    """
+    pairs = scored = 0
+    for lang, one in material.items():
+        own = {(group.qid, docid) for group in one.groups for docid in group_files.docids([group])}
+        found = sum(teacher.holds((lang, qid), (lang, docid)) for qid, docid in own)
+        if own and not found:
+            raise DataError(f"the teacher ranked no passage of {lang}'s groups", mend="set another training.teacher")
+        pairs, scored = pairs + len(own), scored + found
+    return {"pairs": pairs, "scored": scored}
 
 
 def _texts(job: Job, lang: str, docids: set[str]) -> dict[str, Passage]:
