@@ -2,7 +2,10 @@
 
     python benchmarks/exposure.py lab-boosted --data wiki16 --langs bn,fi,te,hi,es,ru,sw,th --steps 200
 
-The recipe's own labeller gives the domains. If the cache lacks the steps before the training, they run first.
+The recipe's own labeller gives the domains. If the cache lacks the steps before the training, they run first. With
+``--labels-against`` the labels are compared with those of another encoder; null is the recipe's own before training:
+
+    python benchmarks/exposure.py lab-boosted ... --labels-against training.domains.encoder=null
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.training import held_out
+from mdrbench.training.domains import agreement
 from mdrbench.training.exposure import exposure
 
 SAMPLERS = {
@@ -64,6 +68,19 @@ def examples_of(name: str, data: str, languages: list[str], overrides: list[str]
     return [e for e in examples if (e.lang, e.qid) not in apart], training.batch_size
 
 
+def print_agreement(examples: list[Example], others: list[Example]) -> None:
+    """Print the share of equal labels and Cohen's kappa, per language and over all."""
+    labels: list[dict[str, list[str]]] = [{}, {}]
+    for found, side in zip(labels, (examples, others), strict=True):
+        for one in side:
+            found.setdefault(one.lang, []).append(one.domain)
+    rows = {lang: agreement({lang: labels[0][lang]}, {lang: labels[1][lang]}) for lang in labels[0]}
+    print("\n| | queries | equal | kappa |\n|---|---|---|---|")
+    for lang, row in {**rows, "all": agreement(*labels)}.items():
+        number = len(labels[0].get(lang, examples))
+        print(f"| {lang} | {number} | {row['equal']} | {row['kappa']} |")
+
+
 def main() -> None:
     """Print a Markdown table: a row for each sampler, over all languages."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -73,6 +90,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--labels-against", help="an override that changes the labels")
     given = parser.parse_args()
     examples, size = examples_of(given.recipe, given.data, given.langs.split(","), given.set)
     print(f"{len(examples)} queries, {given.steps} steps of {size}\n")
@@ -87,6 +105,9 @@ def main() -> None:
             epoch += 1
         counts = exposure(((e.lang, e.qid) for e in examples), batches[: given.steps])["all"]
         print(f"| {label} | {' | '.join(str(counts[column]) for column in COLUMNS)} |", flush=True)
+    if given.labels_against:
+        overrides = [*given.set, given.labels_against]
+        print_agreement(examples, examples_of(given.recipe, given.data, given.langs.split(","), overrides)[0])
 
 
 if __name__ == "__main__":
