@@ -1,13 +1,14 @@
-"""The command ``work``. Imports typer alone at top level."""
+"""The commands ``work`` and ``status``. Imports typer alone at top level."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-from mdrbench.core.console import say
+from mdrbench.cli.options import AsJson, Cache, open_store
+from mdrbench.core.console import print_json, say
 
 
 def work(
@@ -54,3 +55,40 @@ def work(
         worker.release()
         raise
     say(f"made {made} part{'s' * (made != 1)}")
+
+
+def status(cache: Cache = None, as_json: AsJson = False) -> None:
+    """Show what runs are doing that use this cache, from another terminal.
+
+    Scripts may read the events of a run as JSON Lines: --json names the file.
+
+    Example: mdrbench status
+    """
+    from dataclasses import asdict
+
+    from mdrbench.pipeline import events
+
+    runs = events.at_work(open_store(cache).root)
+    if as_json:
+        print_json([{**asdict(run), "events": str(run.events), "working": list(run.working.values())} for run in runs])
+        return
+    for run in runs:
+        ended = [f"{run.done} of {run.steps} steps made"]
+        ended += [f"{count} {word}" for word, count in (("failed", run.failed), ("skipped", run.skipped)) if count]
+        print(f"{run.command}\n  {run.host}, process {run.process}, since {run.since}: {', '.join(ended)}")
+        for step in run.working.values():
+            print(f"  {step['scope']:>3} {step['stage']:<8} {_so_far(step)}")
+    if not runs:
+        print("nothing runs on this cache")
+
+
+def _so_far(step: dict[str, Any]) -> str:
+    """Return how far a step is; nothing is known before its first progress."""
+    from datetime import datetime
+
+    from mdrbench.pipeline import progress
+
+    if "done" not in step and "total" not in step:
+        return "begun"
+    since, now = (datetime.fromisoformat(step[name]) for name in ("since", "time"))
+    return progress.so_far(step.get("done", 0), step.get("total"), (now - since).total_seconds(), step.get("text", ""))

@@ -65,20 +65,21 @@ class Plain:
         elif event.kind == "progress":
             if now - self._told.setdefault(key, now) >= EVERY_S:
                 self._told[key] = now
-                print(f"{_name(event)} {_so_far(event, now - self._begun.get(key, now))}", file=sys.stderr, flush=True)
+                text = so_far(event.done, event.total, now - self._begun.get(key, now), event.text)
+                print(f"{_name(event)} {text}", file=sys.stderr, flush=True)
         elif event.kind != "hit":
             _line(event)
 
 
-def _so_far(event: Event, seconds: float) -> str:
-    """Return done and total, the rate, the time left, and the event's own text."""
-    parts = [count_text(event.done, event.total)]
-    if event.done and seconds > 0:
-        rate = event.done / seconds
+def so_far(done: int, total: int | None, seconds: float, text: str) -> str:
+    """Return done and total, the rate over these seconds, the time left, and a text of the step."""
+    parts = [count_text(done, total)]
+    if done and seconds > 0:
+        rate = done / seconds
         parts.append(f"{rate:,.1f}/s")
-        if event.total is not None:
-            parts.append(f"{duration((event.total - event.done) / rate)} left")
-    return ", ".join(filter(None, [*parts, event.text]))
+        if total is not None:
+            parts.append(f"{duration((total - done) / rate)} left")
+    return ", ".join(filter(None, [*parts, text]))
 
 
 def duration(seconds: float) -> str:

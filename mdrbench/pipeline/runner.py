@@ -22,6 +22,7 @@ from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, StepError
 from mdrbench.core.store import Artifact, Store, canonical, key_of, require
+from mdrbench.pipeline.events import recorded
 from mdrbench.pipeline.parts import take_over
 from mdrbench.pipeline.plan.steps import Job, Progress, Ref, Step
 from mdrbench.pipeline.stages import STAGES
@@ -102,7 +103,12 @@ def run(
     with store.in_use(key for _, key in by_ref):
         to_make, found = needed(targets, by_ref, store)
         outcome = Outcome(hits=len(found))
-        with listener(len(to_make)) as listen:
+        with listener(len(to_make)) as show, recorded(store.root, len(to_make)) as record:
+
+            def listen(event: Event) -> None:
+                show(event)
+                record(event)
+
             for step in found:
                 listen(Event("hit", step))
                 outcome.artifacts[step.ref] = _touched(store, step)
