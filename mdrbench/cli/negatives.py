@@ -112,9 +112,9 @@ def agreement(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the judge of a recipe with the qrels, or with judgments of your own annotators.
+    """Compare the judge of a recipe with the qrels.
 
-    Prints precision, recall and Cohen's kappa per language.
+    With --judgments it is compared with your own annotators. Prints precision, recall and Cohen's kappa per language.
 
     Example: mdrbench agreement boosted-me5-small-6l --data PATH --langs all --calibrate
     """

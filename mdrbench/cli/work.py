@@ -58,9 +58,9 @@ def work(
 
 
 def status(cache: Cache = None, as_json: AsJson = False) -> None:
-    """Show what runs are doing that use this cache, from another terminal.
+    """Show what the runs on this cache are doing.
 
-    Scripts may read the events of a run as JSON Lines: --json names the file.
+    Use it from another terminal. Scripts may read the events of a run as JSON Lines: --json names the file.
 
     Example: mdrbench status
     """
