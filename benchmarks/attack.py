@@ -103,23 +103,24 @@ def kills(count: int, rng: random.Random, trained: bool) -> list[str]:
             print(f"{name} without an attack: {took[name]:.0f} s", flush=True)
         expected = bits(peace)
         folder = Path(scratch) / "war"
-        for number in range(count):
-            if number % 10 == 0:
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-            name = rng.choice(list(works))
-            line, options = command(folder, *works[name])
-            process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
-            try:
-                process.wait(rng.uniform(0.2, took[name]))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                killed[name] += 1
-            if number % 10 == 9 or number == count - 1:
-                faults += [f"after {number + 1} kills: {text}" for text in _aftermath(folder, works, expected)]
-                print(f"kills: {sum(killed.values())} of {number + 1} tries, {len(faults)} faults", flush=True)
-    print(f"kills: {sum(killed.values())} ({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))})")
+        tries = 0
+        for before in range(0, count, 10):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            while killed.total() < min(before + 10, count):
+                tries += 1
+                name = rng.choice(list(works))
+                line, options = command(folder, *works[name])
+                process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+                try:
+                    process.wait(rng.uniform(0.2, took[name]))
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    killed[name] += 1
+            faults += [f"after {killed.total()} kills: {text}" for text in _aftermath(folder, works, expected)]
+            print(f"kills: {killed.total()} in {tries} tries, {len(faults)} faults", flush=True)
+    print(f"kills: {killed.total()} ({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))})")
     return faults
 
 

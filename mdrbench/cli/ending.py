@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 NOT_READY, INTERRUPTED, BROKEN_PIPE, TERMINATED = 4, 130, 141, 143
+
+AGAIN_S = 1.0
+GRACE_S = 60
+"""Seconds that clean-up may take after SIGTERM; paid answers of an endpoint that are under way need the most."""
 
 
 def run(app: Callable[[], object]) -> NoReturn:
@@ -23,8 +31,13 @@ def run(app: Callable[[], object]) -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(NOT_READY)
-    signal.signal(signal.SIGTERM, _terminate)
-    outcome = code(app)
+    termination = _Termination()
+
+    def ended() -> None:
+        with termination.handled():
+            app()
+
+    outcome = code(ended)
     sys.exit(_flush() or outcome)
 
 
@@ -47,10 +60,51 @@ def _streams_are_closed() -> bool:
     return closed
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """End as an interrupt does: temporary files are removed and child processes are stopped on the way out."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not cut this short
-    raise SystemExit(TERMINATED)
+class _Terminated(SystemExit):
+    """SIGTERM came."""
+
+
+class _Termination:
+    """SIGTERM ends the process as an interrupt does: clean-up runs, temporary files go, child processes are stopped.
+
+    Python drops an exception that is raised in a destructor or in a callback, and libraries have handlers that catch
+    everything. Therefore the signal is sent again each second, and raised again if nobody holds the exception any
+    more. A clean-up that takes over :data:`GRACE_S` is cut short.
+    """
+
+    def __init__(self) -> None:
+        self._raised: Callable[[], _Terminated | None] | None = None
+        self._over = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """End the block on the signal. After the block, nothing is raised: the process is on its way out."""
+        signal.signal(signal.SIGTERM, self._ask)
+        try:
+            yield
+        finally:
+            self._over = True
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._over or (self._raised and self._raised() is not None):
+            return
+        if self._raised is None:
+            signal.alarm(GRACE_S + 5)  # ends the process even if the thread cannot: of the kernel, exit code 142
+            with suppress(RuntimeError):  # there are too many threads
+                _thread.start_new_thread(self._insist, ())  # `Thread.start` may wait for a lock that is held below
+        raise self._exception()  # not by a name: the traceback would hold the frame, and the frame the exception
+
+    def _exception(self) -> _Terminated:
+        exception = _Terminated(TERMINATED)
+        self._raised = weakref.ref(exception)
+        return exception
+
+    def _insist(self) -> None:
+        main, end = threading.main_thread(), time.monotonic() + GRACE_S
+        while time.monotonic() < end:
+            time.sleep(AGAIN_S)
+            signal.pthread_kill(main.ident or 0, signal.SIGTERM)
+        os._exit(TERMINATED)
 
 
 def code(app: Callable[[], object]) -> int:

@@ -30,8 +30,6 @@ def work(
 
     Example: mdrbench work --queue /shared/queue
     """
-    import signal
-
     from mdrbench.core import environment
     from mdrbench.core.errors import UsageError
     from mdrbench.pipeline.queue import default_queue
@@ -43,17 +41,7 @@ def work(
             f"there are no steps for '{unknown[0]}'", mend=f"--for {','.join(EVERYTHING)}, or some of them"
         )
     worker = Worker((queue or default_queue()).absolute(), taken, threads or environment.cores())
-
-    def ended(number: int, frame: object) -> None:
-        worker.release()
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, ended)  # slurm sends it before a job ends
-    try:
-        made = worker.run(idle)
-    except KeyboardInterrupt:
-        worker.release()
-        raise
+    made = worker.run(idle)
     say(f"made {made} part{'s' * (made != 1)}")
 
 

@@ -226,8 +226,10 @@ class Parts:
         if error is not None:
             self._write_failure(claim.part.name, error)
         else:
-            with suppress(OSError):
-                (self.folder / "claims" / claim.part.name).unlink()
+            path = self.folder / "claims" / claim.part.name
+            with suppress(OSError, ValueError):
+                if json.loads(path.read_text(encoding="utf-8"))["attempt"] == claim.attempt:
+                    path.unlink()
         if not self.resumable:
             shutil.rmtree(claim.out, ignore_errors=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.core import environment
+from mdrbench.core.children import end_with_parent
 from mdrbench.core.errors import MdrbenchError, StepError
 from mdrbench.core.store import Store, require
 from mdrbench.pipeline import queue as queues
@@ -56,7 +56,6 @@ class Worker:
         self.threads = threads
         self.stop = stop
         self.made = 0
-        self._current: tuple[Parts, Claim] | None = None
         self._prepared: dict[str, _Prepared] = {}
 
     def run(self, idle_s: float | None = None) -> int:
@@ -70,11 +69,6 @@ class Worker:
             else:
                 time.sleep(POLL_S)
         return self.made
-
-    def release(self) -> None:
-        """Give back the part that is being made, so that another worker takes it at once."""
-        if self._current:
-            self._current[0].give_up(self._current[1])
 
     def _make_one(self) -> bool:
         tasks = [task for task in self.tasks.now() if task.step.needs in self.kinds]
@@ -110,7 +104,6 @@ class Worker:
         def progress(done: int, total: int | None, text: str = "") -> None:
             said.update(done=done, total=total, text=text)
 
-        self._current = prepared.parts, claim
         try:
             with prepared.parts.beating(claim, said):
                 note = self._made(prepared, claim, progress)
@@ -122,8 +115,9 @@ class Worker:
                 prepared.parts.give_up(claim, error)
             else:
                 raise
-        finally:
-            self._current = None
+        except (KeyboardInterrupt, SystemExit):  # this process is to end: another worker takes the part at once
+            prepared.parts.give_up(claim)
+            raise
 
     def _made(self, prepared: _Prepared, claim: Claim, progress: Any) -> dict[str, Any]:
         """Make a part in the folder of its claim; return what is noted beside its files."""
@@ -158,13 +152,8 @@ class Worker:
 
 
 def main(queue: Path, kinds: str, threads: int) -> None:
-    """Run a worker that ends with the process that started it: that holds the other end of standard input."""
-
-    def watch() -> None:
-        sys.stdin.buffer.read()
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True).start()
+    """Run a worker that ends with the process that started it."""
+    end_with_parent()
     Worker(queue, tuple(kinds.split(",")), threads).run()
 
 

@@ -106,3 +106,69 @@ def test_a_terminated_run_ends_as_an_interrupted_one_and_leaves_nothing_behind(t
     assert list((tmp_path / "store" / "in-use").iterdir()) == []
     assert list((tmp_path / "store" / "unfinished").iterdir()) == []
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+CLEAN_UP = """
+import os, signal, sys, time
+from mdrbench.cli import ending
+ending.AGAIN_S, ending.GRACE_S = 0.2, 2
+
+def terminated(seconds):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(seconds)
+
+def swallowed():
+    try:
+        terminated(1)
+    except BaseException:
+        pass
+    time.sleep(30)
+    print("ran to its end")
+
+def slow():
+    try:
+        terminated(1)
+    finally:
+        time.sleep(1)
+        print("clean")
+
+def passages():
+    try:
+        yield from range(3)
+    finally:
+        time.sleep(1)
+        print("clean")
+
+def generator():
+    for passage in passages():
+        terminated(1)
+
+class File:
+    def __del__(self):
+        terminated(0.1)
+
+def destructor():
+    File()
+    time.sleep(30)
+    print("ran to its end")
+
+def endless():
+    try:
+        terminated(1)
+    finally:
+        time.sleep(30)
+
+ending.run(globals()[sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [("swallowed", ""), ("destructor", ""), ("slow", "clean\n"), ("generator", "clean\n"), ("endless", "")],
+)
+def test_a_terminated_process_always_ends_and_its_clean_up_is_not_cut_short(end, told):
+    """Bare handlers and destructors lose the exception; a clean-up may take long, and may never end."""
+    ended = subprocess.run(
+        [sys.executable, "-c", CLEAN_UP, end], cwd=PROJECT, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (143, told)

@@ -14,6 +14,7 @@ from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.pipeline import coordinator, runner
 from mdrbench.pipeline.executors.ray import passed_variables
+from mdrbench.pipeline.parts import listed
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.pipeline.queue import open_queue
 from mdrbench.pipeline.stages import dividing
@@ -111,6 +112,8 @@ def test_an_interrupted_run_is_continued_by_the_other_kind_of_executor(maker, pl
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     with pytest.raises(KeyboardInterrupt):
         run(plan, store, Interrupted(tmp_path / "queue"))
+    parts = store.root / "unfinished" / planned_step(plan, "index").key / ".parts"
+    assert listed(parts / "claims") == listed(parts / "done")  # a worker that is told to end gives its part back
     assert run(plan, store, Member.of("executors", {"name": "local"}).build())[0].failures == {}
     assert store.find(*planned_step(plan, "index").ref).facts["resumed_after"] == 1
 

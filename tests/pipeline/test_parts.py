@@ -47,6 +47,15 @@ def test_each_part_is_claimed_once_and_finished_once(folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{part.name}.txt" for part in WINDOWS]
 
 
+def test_a_worker_gives_back_its_own_claim_and_nobody_elses(folder):
+    parts = Parts.create(folder, WINDOWS[:1])
+    claim = parts.claim()
+    parts.give_up(claim._replace(attempt="00000-before"))
+    assert parts.claim() is None
+    parts.give_up(claim)
+    assert parts.claim().part == WINDOWS[0]
+
+
 def test_the_claim_of_a_process_that_died_is_free_at_once(folder):
     parts = Parts.create(folder, WINDOWS[:1])
     parts.claim()

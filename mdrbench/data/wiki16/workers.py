@@ -35,6 +35,11 @@ def build_all(root: Path, sources: Path, langs: list[str]) -> Iterator[tuple[str
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BaseException as error:
+            if not isinstance(error, Exception):  # this process was told to end
+                for process in multiprocessing.active_children():
+                    process.terminate()
+            raise
         finally:
             for future in futures:
                 future.cancel()

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from mdrbench.core.atomic_files import write_atomically
+from mdrbench.core.children import end_with_parent
 from mdrbench.core.errors import MdrbenchError, SetupError, StepError
 from mdrbench.pipeline.plan.steps import Job, silent
 
 JOB, PROGRESS, FACTS, ERROR, SAID = "job.pickle", "progress.txt", "facts.json", "error.pickle", "output.txt"
 POLL_SECONDS = 0.5
+LAUNCHER_SECONDS = 20.0
+"""Seconds that the launcher gets for its own end."""
 
 
 def together(job: Job, processes: int) -> dict[str, Any]:
@@ -46,18 +49,31 @@ def together(job: Job, processes: int) -> dict[str, Any]:
         words = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *words, "-m", "mdrbench.pipeline.stages.training_processes", scratch]
         with open(folder / SAID, "w", encoding="utf-8") as said:
-            group = subprocess.Popen(command, stdout=said, stderr=said, env=_environment(processes, gpus))
+            group = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=said, stderr=said, env=_environment(processes, gpus)
+            )
             try:
                 while group.poll() is None:
                     _show_progress(folder, job)
                     time.sleep(POLL_SECONDS)
             finally:
-                group.terminate()
-                group.wait()
+                _end(group)
         if group.returncode != 0:
             raise _why(folder, group.returncode)
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         return facts
+
+
+def _end(group: subprocess.Popen[bytes]) -> None:
+    """End the launcher and its processes, which watch the other end of its standard input."""
+    assert group.stdin
+    group.stdin.close()
+    group.terminate()
+    try:
+        group.wait(LAUNCHER_SECONDS)
+    except subprocess.TimeoutExpired:
+        group.kill()
+        group.wait()
 
 
 def _environment(processes: int, gpus: int) -> dict[str, str]:
@@ -95,6 +111,7 @@ def main(folder: Path) -> None:
     def tell(done: int, total: int | None) -> None:
         write_atomically(folder / PROGRESS, f"{done} {total}")
 
+    end_with_parent()
     job = pickle.loads((folder / JOB).read_bytes())
     try:
         facts = train_alone(dataclasses.replace(job, progress=tell))
