@@ -7,11 +7,13 @@ the same data set and split. Two systems are compared over the seeds that both h
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from mdrbench import results
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, UsageError
+from mdrbench.recipe.schema import digest_of
 from mdrbench.results import Result
 
 NOT_SCORED = ("name", "summary", "extends", "published")
@@ -39,11 +41,32 @@ def of(result: Result) -> Seeds | None:
 
 
 def identity(result: Result) -> str:
-    """Return what the repeats of a system share: everything of its recipe but the seeds, data set and split."""
-    recipe: dict[str, Any] = {k: v for k, v in (result.system.recipe or {}).items() if k not in (*NOT_SCORED, "seed")}
+    """Return what the repeats of a system share: everything of its recipe but the seeds, data set and split.
+
+    Recipes are compared by their digest, so settings that an older mdrbench does not record tell no two systems apart
+    unless they change a score. The recipe counts as it stands if it names a member that this mdrbench does not have.
+    """
+    recipe = {key: value for key, value in _set(result.system.recipe or {}).items() if key != "seed"}
     if recipe.get("training"):
         recipe["training"] = {key: value for key, value in recipe["training"].items() if key != "seed"}
-    return json.dumps([result.dataset, result.split, recipe or result.system.name], sort_keys=True)
+    shared = _digest(json.dumps(recipe, sort_keys=True)) if recipe else result.system.name
+    return json.dumps([result.dataset, result.split, shared])
+
+
+@lru_cache(maxsize=4096)
+def _digest(recipe: str) -> str:
+    data = json.loads(recipe)
+    try:
+        return digest_of(data)
+    except (UsageError, ValueError):
+        return json.dumps({key: value for key, value in data.items() if key not in NOT_SCORED}, sort_keys=True)
+
+
+def _set(value: Any) -> Any:
+    """Return JSON without what is null, which the digest takes as absent."""
+    if isinstance(value, dict):
+        return {key: _set(item) for key, item in value.items() if item is not None}
+    return [_set(item) for item in value] if isinstance(value, list) else value
 
 
 def repeats(path: Path, result: Result) -> dict[Seeds | None, tuple[Path, Result]]:

@@ -32,6 +32,35 @@ def test_results_that_differ_in_seeds_alone_are_repeats_of_one_system():
     assert [seeds.identity(each) == same for each in (other, untrained, slower)] == [True, False, False]
 
 
+def test_a_repeat_of_a_newer_mdrbench_records_more_settings():
+    result = results.read(SAMPLE)
+    older, changed = copy.deepcopy(result), copy.deepcopy(result)
+    del older.system.recipe["negatives"]["canaries"], older.system.recipe["negatives"]["round_trip"]
+    older.system.recipe["retriever"]["encoder"] = {
+        key: value for key, value in result.system.recipe["retriever"]["encoder"].items() if value is not None
+    }
+    changed.system.recipe["negatives"]["round_trip"] = 10
+    assert seeds.identity(older) == seeds.identity(reseeded(result, 1))
+    assert seeds.identity(changed) != seeds.identity(result)
+
+
+def test_a_system_of_a_member_that_is_not_here_has_repeats_too():
+    result = results.read(SAMPLE)
+    result.system.recipe["training"]["sampler"]["name"] = "of-somebody-else"
+    other = copy.deepcopy(result)
+    other.system.recipe["training"]["sampler"]["name"] = "another"
+    assert seeds.identity(reseeded(result, 1)) == seeds.identity(result) != seeds.identity(other)
+
+
+def test_a_repeat_of_a_newer_mdrbench_records_settings_that_are_not_set():
+    result = results.read(SAMPLE)
+    newer = reseeded(result, 1)
+    newer.system.recipe["retriever"]["encoder"]["came_later"] = None
+    assert seeds.identity(newer) == seeds.identity(result)
+    newer.system.recipe["retriever"]["encoder"]["came_later"] = 0
+    assert seeds.identity(newer) != seeds.identity(result)
+
+
 def test_repeats_are_paired_by_seed_and_what_is_not_trained_with_each():
     a = {Seeds(42, 0): "a0", Seeds(43, 1): "a1", Seeds(44, 2): "a2"}
     b = {Seeds(44, 2): "b2", Seeds(42, 0): "b0"}
