@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from mdrbench import recipe, results
-from mdrbench.commands.run import failure, plan_all, prepare_negatives, run_steps
+from mdrbench.commands.run import Trial, failure, plan_all, prepare_negatives, run_steps, try_judges
 from mdrbench.core import console, registry
 from mdrbench.core.errors import UsageError, did_you_mean
 from mdrbench.core.members import MemberConfig
@@ -77,7 +77,10 @@ class Experiment(MemberConfig):
             return data
         if not isinstance(tables := data.get("tables"), dict):
             raise ValueError("an experiment needs `blocks` or `tables`")
-        systems = [name for table in tables.values() for name in table["systems"]]
+        try:
+            systems = [name for table in tables.values() for name in Table.model_validate(table).systems]
+        except ValidationError:
+            return data  # the check of `tables` says what is wrong with one
         return {**data, "blocks": [{"seeds": [0], "systems": list(dict.fromkeys(systems))}]}
 
 
@@ -198,9 +201,13 @@ def _make(experiment: Experiment, cell: Cell, store: Store, root: Path, quiet: b
     write_result.target(plan, root)  # refuse before the work starts
     steps = plan.steps()
     with store.in_use(step.key for step in steps):
+        tried, error = try_judges([Trial(plan.recipe, plan.canaries(), steps, plan.targets())], store, quiet)
+        if error:
+            raise error
         outcome = run_steps(steps, plan.targets(), store, quiet)
         if error := failure(outcome, steps):
             raise error
+        outcome.artifacts |= tried.artifacts
         for step in plan.training:
             if found := store.find(*step.ref):
                 outcome.artifacts[step.ref] = found

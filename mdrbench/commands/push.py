@@ -7,6 +7,7 @@ from pathlib import Path
 from mdrbench import results
 from mdrbench.core.errors import DataError
 from mdrbench.hub import model_hub, upload
+from mdrbench.results import ablations, kept
 
 CARD = "README.md"
 
@@ -16,11 +17,11 @@ def run(
 ) -> upload.Pushed:
     """Push a folder with a model (``config.json`` and weights) or with results.
 
-    Of a model the files that PyTorch needs and the model card are pushed; of results every visible file, after each
-    result was read and its seal compared.
+    Of a model the files that PyTorch needs and the model card are pushed; of results every visible file, after the
+    seal of each result and ablation, and the SHA-256 of each run, table and log were compared.
 
     Raises:
-        DataError: the folder holds neither, or a result is not valid.
+        DataError: the folder holds neither, a result is not valid, or a link leads out of the folder.
         UsageError, SetupError, DataError: see :func:`mdrbench.hub.upload.push`.
     """
     kind, names = contents(folder)
@@ -37,9 +38,23 @@ def contents(folder: Path) -> tuple[upload.Kind, list[str]]:
     if model_hub.has_weights(model):
         return "model", [*model, *([CARD] if CARD in visible else [])]
     measured = results.under(folder)
-    for path in [*measured, *results.published_files(folder)]:
+    for path in measured:
+        _check_kept(path, results.read(path))
+    for path in results.published_files(folder):
         results.read(path)
+    for path in [*ablations.files(folder), *folder.glob("ablations/*.json")]:
+        ablations.read(path)
     if not measured:
         mend = "give a folder that holds config.json and weights, or a folder of results"
         raise DataError("there is neither a model nor a result in this folder", where=str(folder), mend=mend)
+    for name in visible:
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            mend = "put the file itself there, or take the link away"
+            raise DataError("is a link to a file outside the folder", where=str(folder / name), mend=mend)
     return "dataset", visible
+
+
+def _check_kept(path: Path, result: results.Result) -> None:
+    files = [file for entry in result.languages.values() for file in entry.files.values()]
+    for file in [*files, *(training.log for training in result.trainings.values() if training.log)]:
+        kept.checked(path, file)

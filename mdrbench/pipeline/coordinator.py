@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
-from mdrbench.core.errors import MdrbenchError
+from mdrbench.core.errors import MdrbenchError, SetupError
 from mdrbench.core.store import Artifact, Store
 from mdrbench.pipeline.parts import WHOLE, Part, Parts
 from mdrbench.pipeline.plan.steps import Job, Step, silent
@@ -75,7 +75,10 @@ def coordinate(
         try:
             while coordinator.is_busy():
                 yield from coordinator.turn()
-                workers.tend()
+                try:
+                    workers.tend()
+                except MdrbenchError as error:
+                    raise out_of_space(error, root) or error from None
                 time.sleep(POLL_S)
         finally:
             coordinator.close()
@@ -85,6 +88,18 @@ def coordinate(
 def _read(step: Step) -> list[tuple[str, str]]:
     """Return the artifacts that a step reads, also those that it can do without."""
     return [*step.inputs.values(), *step.beside.values()]
+
+
+def _of_several_softwares(step: Step, notes: Iterable[dict[str, Any]]) -> SetupError | None:
+    """Return an error if parts were made with different packages: an artifact's record names one version of each."""
+    packages = [note["environment"]["packages"] for note in notes]
+    for name in sorted(set().union(*packages)):
+        if len(versions := {str(one.get(name, "no version")) for one in packages}) > 1:
+            return SetupError(
+                f"parts of {step.stage} of '{step.scope}' were made with {' and '.join(sorted(versions))} of {name}",
+                mend="install the same packages on all machines, and run the command again: the step begins anew",
+            )
+    return None
 
 
 class _Coordinator:
@@ -196,6 +211,9 @@ class _Coordinator:
             if (note := active.parts.checked(name)) is not None:
                 active.notes[name] = note
         if len(active.notes) == len(active.parts.parts):
+            if (error := _of_several_softwares(step, active.notes.values())) is not None:
+                active.parts.close()
+                raise error
             self._commit(active)
             return True
         self._tell(active)

@@ -34,6 +34,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdrbench.core import environment
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import MdrbenchError, StepError
 from mdrbench.core.store import file_sha256
@@ -235,8 +236,9 @@ class Parts:
 
     def _write_failure(self, name: str, error: MdrbenchError) -> None:
         temporary = self.folder / "failed" / f".{name}-{secrets.token_hex(6)}"
-        with suppress(OSError):  # the step is over
-            temporary.write_bytes(pickle.dumps(error))
+        with suppress(FileNotFoundError):  # the step is over
+            with suppress(OSError):  # a full disk: a file without content still says that the part failed
+                temporary.write_bytes(pickle.dumps(error))
             os.replace(temporary, self.folder / "failed" / name)
 
     # -- the coordinator --------------------------------------------------------------------------------------------
@@ -244,7 +246,12 @@ class Parts:
     def failure(self) -> MdrbenchError | None:
         """Return the error of a part that failed; None if none did."""
         for name in sorted(listed(self.folder / "failed")):
-            error: MdrbenchError = pickle.loads((self.folder / "failed" / name).read_bytes())
+            try:
+                error: MdrbenchError = pickle.loads((self.folder / "failed" / name).read_bytes())
+            except (EOFError, pickle.UnpicklingError):
+                return StepError(
+                    f"part {name} failed, and its worker could not write why", mend="free space on the disk"
+                )
             return error
         return None
 
@@ -309,7 +316,8 @@ class Parts:
 def take_over(folder: Path) -> None:
     """Put what workers left of an interrupted step into its work folder, for a process that makes the step alone.
 
-    These are the parts up to the first that is missing, or what an unfinished attempt of a whole step wrote.
+    These are the parts up to the first that is missing or was made with other packages, or what an unfinished attempt
+    of a whole step wrote.
     """
     if not (folder / "plan.json").exists():
         return
@@ -320,7 +328,8 @@ def take_over(folder: Path) -> None:
             os.replace(path, work / path.name)
     else:
         for part in parts.parts:
-            if parts.checked(part.name) is None:
+            note = parts.checked(part.name)
+            if note is None or note["environment"]["packages"] != environment.describe()["packages"]:
                 break
             parts.place(part.name, work)
     parts.close()

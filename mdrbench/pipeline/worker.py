@@ -13,6 +13,7 @@ from typing import Any
 
 from mdrbench.core import environment
 from mdrbench.core.children import end_with_parent
+from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import MdrbenchError, StepError
 from mdrbench.core.store import Store, require
 from mdrbench.pipeline import queue as queues
@@ -111,8 +112,8 @@ class Worker:
         except (MdrbenchError, OSError) as error:
             if not claim.out.exists():  # the step ended in the meantime, and with it the folder of this attempt
                 prepared.memory.clear()
-            elif isinstance(error, MdrbenchError):
-                prepared.parts.give_up(claim, error)
+            elif cause := error if isinstance(error, MdrbenchError) else out_of_space(error, task.root):
+                prepared.parts.give_up(claim, cause)
             else:
                 raise
         except (KeyboardInterrupt, SystemExit):  # this process is to end: another worker takes the part at once

@@ -76,6 +76,9 @@ def test_a_wrong_declaration_names_file_and_key(tmp_path):
     with pytest.raises(UsageError, match=r"blocks\.0\.seeds") as caught:
         experiments.load(str(path))
     assert caught.value.where == str(path)
+    path.write_text("summary: x\ndata: sample\nlanguages: [en]\ntables: {one: {caption: x}}\n")
+    with pytest.raises(UsageError, match=r"tables\.one\.systems: Field required"):
+        experiments.load(str(path))
     with pytest.raises(UsageError, match="no experiment 'lob'"):
         experiments.load("lob")
 

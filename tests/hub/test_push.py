@@ -103,3 +103,19 @@ class _Spoiling(dict):
 
     def __setitem__(self, oid, body):
         super().__setitem__(oid, body[:-1])
+
+
+def test_a_damaged_run_or_a_link_out_of_the_folder_is_not_pushed(tmp_path):
+    folder = tmp_path / "results" / "sample"
+    shutil.copytree(PROJECT / "results" / "sample" / "bm25", folder / "bm25")
+    shutil.copy(PROJECT / "results" / "sample" / "bm25.json", folder)
+    (tmp_path / "private.txt").write_text("not meant for anybody")
+    (folder / "notes.txt").symlink_to(tmp_path / "private.txt")
+    with pytest.raises(DataError, match="a link to a file outside the folder"):
+        push.contents(tmp_path / "results")
+    (folder / "notes.txt").unlink()
+    assert len(push.contents(tmp_path / "results")[1]) == 1 + 2 * 16
+    run = folder / "bm25" / "sw-dev.run.trec.gz"
+    run.write_bytes(run.read_bytes()[:-1])
+    with pytest.raises(DataError, match="is not the file the result was recorded with"):
+        push.contents(tmp_path / "results")

@@ -10,8 +10,8 @@ from support.chat_server import ChatServer
 from support.judging import grades
 from support.project import WIKI16
 
+from mdrbench.commands import experiment, run
 from mdrbench.commands import negatives as commands
-from mdrbench.commands import run
 from mdrbench.core.errors import StepError
 from mdrbench.core.types import Judgment, Passage
 from mdrbench.negatives import canaries
@@ -189,6 +189,24 @@ def test_a_run_stops_before_it_encodes_and_goes_on_by_an_explicit_setting(tmp_pa
     assert "going on (negatives.canaries.below)" in capsys.readouterr().err
     assert mined.outcomes()["sw"] == canaries.Outcome("below", 0.0, [])
     assert load(path).digest == load(path, ["negatives.canaries.below=continue"]).digest
+
+
+def test_an_experiment_stops_at_a_judge_that_fails_its_trial(tmp_path, store, tiny_model):
+    (tmp_path / "same.py").write_text(JUDGE, encoding="utf-8")
+    (tmp_path / "stopped.yaml").write_text(
+        f"summary: x\nretriever: {{name: dense, encoder: {{name: transformer, model: {tiny_model}, pooling: mean, "
+        "normalize: true, query_length: 16, passage_length: 32, precision: fp32}}\n"
+        "negatives: {mining: {name: random}, judge: {name: ./same.py}, size: 5}\ntraining: {domains: {name: none}}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "all.yaml").write_text(
+        f"summary: x\ndata: sample\nlanguages: [sw]\nblocks: [{{seeds: [0], systems: [{tmp_path / 'stopped.yaml'}]}}]\n"
+    )
+    declared = experiment.load(str(tmp_path / "all.yaml"))
+    cells = experiment.cells(declared, tmp_path / "results")
+    with pytest.raises(StepError, match="other articles"):
+        next(experiment.fill(declared, cells, store, tmp_path / "results", True))
+    assert "index" not in {folder.name for folder in (store.root / "artifacts").iterdir()}
 
 
 def test_recorded_verdicts_of_the_sample_are_not_checked_and_go_on(store):

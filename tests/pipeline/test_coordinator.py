@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
+from itertools import cycle
 
 import pytest
 from support.plans import planned_step
 
 from mdrbench import recipe
+from mdrbench.core import environment
 from mdrbench.core.errors import UsageError
 from mdrbench.core.members import Member
 from mdrbench.core.store import Store
@@ -132,6 +134,22 @@ def test_an_error_skips_what_needs_the_step_and_nothing_else(maker, plan_of, tmp
     assert sorted(told["skipped"]) == ["all average", "fi evaluate", "fi index", "fi search", "fi topics"]
     assert all("'text' is missing" in str(error) for error in outcome.failures.values())
     assert plan.by_language["en"].evaluate.ref in outcome.artifacts
+
+
+@pytest.mark.medium
+def test_parts_that_were_made_with_different_packages_are_not_put_together(maker, plan_of, tmp_path, monkeypatch):
+    maker.whole("en")
+    store = Store(tmp_path / "store")
+    plan, here = plan_of(store), environment.describe()
+    versions = cycle(["2.12.0", "2.13.0"])
+    monkeypatch.setattr(
+        environment, "describe", lambda: here | {"packages": here["packages"] | {"torch": next(versions)}}
+    )
+    index = planned_step(plan, "index")
+    outcome, _ = run(plan, store, Threads(tmp_path / "queue"))
+    assert "parts of index of 'en' were made with 2.12.0 and 2.13.0 of torch" in str(outcome.failures[index.ref])
+    monkeypatch.setattr(environment, "describe", lambda: here)
+    assert run(plan, store, Threads(tmp_path / "queue"))[0].failures == {}
 
 
 def test_a_queue_that_others_may_write_to_is_refused(tmp_path):

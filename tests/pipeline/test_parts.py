@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from mdrbench.core import environment
 from mdrbench.core.errors import DataError, StepError
 from mdrbench.pipeline import parts as parts_of
 from mdrbench.pipeline.parts import WHOLE, Part, Parts, take_over
@@ -21,9 +22,10 @@ def folder(tmp_path):
     return tmp_path / "KEY" / ".parts"
 
 
-def made(parts: Parts, claim, text: str = "bits") -> bool:
+def made(parts: Parts, claim, text: str = "bits", **packages: str) -> bool:
     (claim.out / f"{claim.part.name}.txt").write_text(f"{claim.part.name} {text}")
-    return parts.finish(claim, {"facts": {}})
+    used = {"packages": environment.describe()["packages"] | packages}
+    return parts.finish(claim, {"facts": {}, "environment": used})
 
 
 def edited(folder, name: str, **changes) -> None:
@@ -111,6 +113,8 @@ def test_an_error_stops_the_step_and_a_second_run_begins_without_it(folder):
     assert str(parts.failure()).startswith("docs-0.jsonl:1: wrong line")
     assert parts.claim() is None
     assert Parts.create(folder, []).failure() is None
+    (folder / "failed" / "00001").touch()  # what a worker can still write on a full disk
+    assert "part 00001 failed" in str(parts.failure())
 
 
 def test_a_part_that_kills_its_workers_stops_the_step(folder, monkeypatch):
@@ -141,6 +145,14 @@ def test_a_process_alone_takes_over_the_parts_up_to_the_first_gap(folder):
         made(parts, claim)
     take_over(folder)
     assert sorted(path.name for path in folder.parent.iterdir()) == ["00000.txt", "00001.txt"]
+
+
+def test_a_process_alone_makes_a_part_again_that_was_made_with_other_packages(folder):
+    parts = Parts.create(folder, WINDOWS[:2])
+    made(parts, parts.claim())
+    made(parts, parts.claim(), numpy="1.0")
+    take_over(folder)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["00000.txt"]
 
 
 def test_lists_of_files_that_are_out_of_date_cost_time_only(folder, monkeypatch):
