@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -24,10 +25,12 @@ from mdrbench.core import console, registry
 from mdrbench.core.errors import UsageError, did_you_mean
 from mdrbench.core.members import MemberConfig
 from mdrbench.core.store import Store
+from mdrbench.evaluation import inference
+from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.pipeline import write_result
 from mdrbench.recipe import Recipe
 from mdrbench.recipe.yaml_files import read_yaml
-from mdrbench.results import Result
+from mdrbench.results import Result, comparison
 
 
 class System(MemberConfig):
@@ -244,7 +247,44 @@ def markdown(experiment: Experiment, found: list[Cell]) -> str:
         if made:
             lines.append(_row(system, made, languages))
     state = f"Not run: {'; '.join(missing)}." if missing else "All cells are in."
-    return "\n".join([*lines, "", state, ""])
+    return "\n".join([*lines, "", state, *_pairs(experiment, by_system), ""])
+
+
+def _pairs(experiment: Experiment, by_system: dict[str, list[Cell]]) -> list[str]:
+    """Return a table of the differences of all pairs of the first block's systems that have results.
+
+    These pairs are the family over which p values are corrected. It is declared with the experiment, so that it does
+    not depend on what the results show.
+    """
+    family = list(combinations(experiment.blocks[0].systems, 2))
+    found = []
+    for a, b in family:
+        (path_a, one), (path_b, other) = (_first(by_system[system]) for system in (a, b))
+        if one is not None and other is not None:
+            found.append((a, b, comparison.compare(path_a, path_b, MEASURES[0], top=0)))
+    if not found:
+        return []
+    corrected = inference.corrected([compared.average.p for *_, compared in found])
+    rows = [
+        f"| {a} - {b} | {compared.seeds or '-'} | {signed(average.value)}{inference.mark(p, compared.seeds)} "
+        f"| [{signed(average.low)}, {signed(average.high)}] | {'< .0001' if p < 1e-4 else short(p)} |"
+        for (a, b, compared), p in zip(found, corrected, strict=True)
+        for average in [compared.average]
+    ]
+    caption = (
+        f"Differences of the average over {len(experiment.languages)} languages, {MEASURES[0]}, with 95% intervals "
+        f"that count topics and paired seeds. p is corrected over these {len(found)} of {len(family)} declared pairs "
+        f"(Holm). `{inference.STAR}`: p < 0.05 with at least {PROTOCOL.star_seeds} seeds; `{inference.DAGGER}`: with "
+        "fewer."
+    )
+    head = "| difference | seeds | nDCG@10 | 95% interval | p |\n|---|---|---|---|---|"
+    return ["", caption, "", head, *rows]
+
+
+def _first(cells_: list[Cell]) -> tuple[Path, Result | None]:
+    """Return the cell that has a result and the lowest seed."""
+    made = sorted((cell for cell in cells_ if cell.made is not None), key=lambda cell: cell.seed)
+    return (made[0].path, made[0].made) if made else (cells_[0].path, None)
 
 
 def _row(system: str, made: list[Result], languages: tuple[str, ...]) -> str:
@@ -264,6 +304,11 @@ def _row(system: str, made: list[Result], languages: tuple[str, ...]) -> str:
 def short(value: float) -> str:
     """Return a score with four digits and no leading zero."""
     return f"{value:.4f}".removeprefix("0")
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign, four digits and no leading zero."""
+    return f"{'-' if value < 0 else '+'}{short(abs(value))}"
 
 
 def with_tables(page: str, root: Path) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.project import PROJECT
 
 from mdrbench import recipe, results
 from mdrbench.commands import experiment as experiments
 from mdrbench.core.errors import MdrbenchError, UsageError
+from mdrbench.results import comparison
 
 RECIPE = """
 summary: trained
@@ -60,6 +63,11 @@ def test_cells_are_filled_seed_by_seed_and_a_cell_that_fails_leaves_nothing(decl
     table = experiments.markdown(declared, experiments.cells(declared, root))
     assert [line.split(" | ")[:2] for line in table.splitlines()[2:4]] == [["| zero", "1"], ["| one", "2"]]
     assert "Not run: `broken` (seeds 0)." in table
+    compared = comparison.compare(root / "sample/variants" / made[0], root / "sample" / made[1], "nDCG@10", top=0)
+    average, pair = compared.average, table.splitlines()[-1].split(" | ")
+    assert pair[:2] == ["| zero - one", "2"]
+    shown = (experiments.signed(value) for value in (average.value, average.low, average.high))
+    assert re.findall(r"[+-]\.\d{4}", table.splitlines()[-1]) == list(shown)
 
 
 def test_processes_side_by_side_take_different_cells(declared, tmp_path):
@@ -94,6 +102,7 @@ def test_shipped_experiments_name_recipes_that_load():
         assert len(set(digests.values())) == len(digests.keys() - twice)
 
 
+@pytest.mark.medium
 def test_the_tables_of_the_page_are_those_of_the_committed_results():
     page = (PROJECT / "docs" / "experiments.md").read_text(encoding="utf-8")
     assert experiments.with_tables(page, PROJECT / "results") == page, (
