@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from mdrbench import results as result_files
 from mdrbench.core import extras
-from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError
+from mdrbench.core.errors import DataError, MdrbenchError, SetupError, UsageError, did_you_mean
 from mdrbench.core.secrets import redact
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.results import Cell, Result
@@ -249,16 +249,21 @@ def compare(
         was counted, and the topics that moved most.
 
     Raises:
-        UsageError: a name is unknown or ambiguous.
+        UsageError: a name is unknown or ambiguous, or a test, correction or family is unknown.
         DataError: the two results cannot be compared, or a file of theirs is missing or changed.
 
     Example:
         >>> mdrbench.compare("sample/bm25", "sample/me5-small").average
     """
+    from mdrbench.evaluation import inference
+    from mdrbench.results import comparison
     from mdrbench.site.model import verdicts
 
+    known = {"test": inference.TESTS, "correction": inference.CORRECTIONS, "family": verdicts.FAMILIES}
+    for option, value in {"test": test, "correction": correction, "family": family}.items():
+        if value not in known[option]:
+            raise UsageError(f"the {option} '{value}' is unknown", mend=did_you_mean(value, list(known[option])))
     root = Path(results)
     path_a, path_b = (result_files.find(root, os.fspath(name)) for name in (a, b))
-    return verdicts.compare(
-        path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed, family=family
-    )
+    compared = comparison.compare(path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed)
+    return compared if family == "languages" or one_seed else verdicts.on_leaderboard(compared, path_a, path_b)

@@ -101,9 +101,12 @@ def test_compare_gives_the_numbers_of_the_command_line(cli):
         (lambda: mdrbench.run("bm52", data="sample"), 2, "did you mean 'bm25'"),
         (lambda: mdrbench.load_results("nowhere"), 3, "nowhere"),
         (lambda: mdrbench.compare("a", "b"), 2, "'a'"),
+        (lambda: mdrbench.compare(BM25, ME5, test="wilcoxn"), 2, "the test 'wilcoxn' is unknown.*'wilcoxon'"),
+        (lambda: mdrbench.compare(BM25, ME5, correction="holmes"), 2, "the correction 'holmes' is unknown.*'holm'"),
+        (lambda: mdrbench.compare(BM25, ME5, family="language"), 2, "the family 'language' is unknown.*'languages'"),
     ],
 )
 def test_mistakes_are_errors_of_mdrbench(call, code, text):
-    with pytest.raises(mdrbench.MdrbenchError, match=text) as caught:
+    with pytest.raises(mdrbench.MdrbenchError, match=f"(?s){text}") as caught:
         call()
     assert caught.value.exit_code == code

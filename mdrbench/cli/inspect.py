@@ -141,21 +141,15 @@ def compare(
     """
     import dataclasses
 
+    from mdrbench import api
     from mdrbench import results as result_files
     from mdrbench.cli import tables
-    from mdrbench.core.errors import UsageError, did_you_mean
-    from mdrbench.evaluation import inference
-    from mdrbench.site.model import verdicts
 
-    path_a, path_b = result_files.find(results, a), result_files.find(results, b)
     if as_training:
-        _check_training(path_a, path_b, measure, as_json)
+        _check_training(result_files.find(results, a), result_files.find(results, b), measure, as_json)
         return
-    for option, value, known in (("test", test, inference.TESTS), ("correction", correction, inference.CORRECTIONS)):
-        if value not in known:
-            raise UsageError(f"--{option} {value}: unknown", mend=did_you_mean(value, list(known)))
-    compared = verdicts.compare(
-        path_a, path_b, measure, top=top, test=test, correction=correction, one_seed=one_seed, family=family
+    compared = api.compare(
+        a, b, measure, results=results, top=top, test=test, correction=correction, one_seed=one_seed, family=family
     )
     if as_json:
         rows = dataclasses.asdict(compared)
