@@ -189,10 +189,10 @@ def test_cross_encoder_conventions_name_all_that_decides_a_grade(reranker):
 
 
 def test_a_model_that_would_score_at_random_is_refused(tmp_path):
-    with pytest.raises(DataError, match="not a cross-encoder but BertModel"):
+    with pytest.raises(DataError, match="BertModel, which has no head that scores pairs"):
         cross(save_bert(tmp_path / "encoder", "BertModel")).prepare(silent)
     classes = save_bert(tmp_path / "classes", "BertForSequenceClassification", num_labels=3)
-    with pytest.raises(DataError, match="gives 3 scores a pair"):
+    with pytest.raises(DataError, match="gives 3 scores for a pair"):
         cross(classes).prepare(silent)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="there is no model in this folder"):

@@ -8,25 +8,19 @@ time; one score serves as both grades.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mdrbench.core.environment import package_version
-from mdrbench.core.errors import DataError
 from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair
-from mdrbench.hub import loading
+from mdrbench.hub import cross_encoders, loading
 from mdrbench.hub.chosen_model import ChosenModel
 from mdrbench.negatives.judges import Estimate
 from mdrbench.negatives.judges._local import FREE, Cutoffs, Tally, cutoffs_facts, cutoffs_of, grade
-
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
 
 WINDOW = 64  # batches that are sorted by length together
 
@@ -63,7 +57,7 @@ class CrossEncoderJudge(ChosenModel[Config]):
     def prepare(self, say: Callable[[str], None]) -> None:
         """Fetch the model if it is not on this machine, and check that its head gives one score."""
         super().prepare(say)
-        check_head(self.files.path)
+        cross_encoders.check_head(self.files.path)
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, cut-offs, activation, length, text joining, precision, library versions."""
@@ -96,7 +90,13 @@ class CrossEncoderJudge(ChosenModel[Config]):
         """The score of each (query, passage), in order; longest first, so that memory runs out at once or never."""
         import torch
 
-        model = _load(str(self.files.path), self.config.max_length, self.config.activation, self.precision, self.device)
+        model = cross_encoders.load(
+            self.files.path,
+            precision=self.precision,
+            device=self.device,
+            length=self.config.max_length,
+            activation=self.config.activation,
+        )
         order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])), reverse=True)
         result = [0.0] * len(texts)
         at = 0
@@ -130,46 +130,3 @@ class CrossEncoderJudge(ChosenModel[Config]):
 
 def _count_on(progress: Callable[[int], None], before: int, done: int) -> None:
     progress(before + done)
-
-
-def check_head(folder: Path) -> None:
-    """Raise a DataError if, by its JSON files, a model would get a random head or gives several scores."""
-    modules = folder / "config_sentence_transformers.json"
-    if modules.is_file() and json.loads(modules.read_text(encoding="utf-8")).get("model_type") == "CrossEncoder":
-        return
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = (config.get("architectures") or ["unknown"])[0]
-    if kind.endswith("ForCausalLM"):
-        return
-    mend = "choose a reranker with one score, such as BAAI/bge-reranker-v2-m3"
-    if not kind.endswith("ForSequenceClassification"):
-        raise DataError(f"the model is not a cross-encoder but {kind}", where=str(folder), mend=mend)
-    _check_labels(len(config.get("id2label", (0, 1))), folder)
-
-
-def _check_labels(labels: int, folder: Path) -> None:
-    if labels != 1:
-        mend = "choose a reranker with one score, such as BAAI/bge-reranker-v2-m3"
-        raise DataError(f"the model gives {labels} scores a pair", where=str(folder), mend=mend)
-
-
-@lru_cache(maxsize=1)
-def _load(path: str, max_length: int, activation: str, precision: str, device: str) -> CrossEncoder:
-    """The model of a folder; the last one is kept, so that 16 languages load it once."""
-    import torch
-    from sentence_transformers import CrossEncoder
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    check_head(Path(path))
-    loading.check_weights(Path(path), loading.class_of(Path(path)))
-    model: CrossEncoder = CrossEncoder(
-        path,
-        device=device,
-        max_length=max_length,
-        model_kwargs={"dtype": loading.dtype(precision)},
-        activation_fn=torch.nn.Sigmoid() if activation == "sigmoid" else torch.nn.Identity(),
-        local_files_only=True,
-    )
-    _check_labels(model.num_labels, Path(path))
-    return model

@@ -8,8 +8,6 @@ Scores are the cross-encoder's raw outputs (logits). Passages beyond ``depth`` a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,14 +17,11 @@ from mdrbench.core.errors import DataError
 from mdrbench.core.members import MemberConfig, RetrieverMember, Spec
 from mdrbench.core.types import Hit, Passage, Run, Topics
 from mdrbench.formats.trec import ranked
-from mdrbench.hub import loading, model_folder
+from mdrbench.hub import cross_encoders, model_folder
 from mdrbench.hub.chosen_model import ChosenModel
 
 if TYPE_CHECKING:
     import numpy as np
-
-HEADS = ("ForSequenceClassification", "ForCausalLM")
-"""Endings of classes of transformers that score pairs."""
 
 PAIRS_AT_ONCE = 4096
 """Pairs of one call, sorted by length before they are cut into batches."""
@@ -109,11 +104,17 @@ class Rerank(ChosenModel[Config]):
             The run; facts: number of pairs, device.
 
         Raises:
-            DataError: the model gives more than one output for a pair.
+            DataError: the model has no head that scores pairs, or gives several scores for a pair.
         """
         import numpy as np
 
-        model = self._loaded()
+        model = cross_encoders.load(
+            self.files.path,
+            precision=self.precision,
+            device=self.device,
+            length=self.config.length,
+            own_code=self.config.trust_remote_code is not None,
+        )
         wanted = [(qid, hit.docid) for qid, hits in run.items() for hit in hits]
         scores = np.zeros(len(wanted), dtype=np.float32)
         for at in range(0, len(wanted), PAIRS_AT_ONCE):
@@ -131,56 +132,9 @@ class Rerank(ChosenModel[Config]):
         import numpy as np
         import torch
 
-        found = model.predict(
-            pairs,
-            batch_size=self.config.batch_size,
-            activation_fn=torch.nn.Identity(),
-            convert_to_tensor=True,
-            show_progress_bar=False,
-        )
-        if found.ndim != 1:
-            raise DataError(
-                f"the model gives {found.shape[1]} outputs for a pair, and a ranking needs one",
-                where=str(self.files.path),
-                mend="choose a cross-encoder with one output",
-            )
+        found = model.predict(pairs, batch_size=self.config.batch_size, convert_to_tensor=True, show_progress_bar=False)
         if not bool(torch.isfinite(found).all()):
             raise DataError(
                 "an output of the cross-encoder is not finite", where=str(self.files.path), mend="set precision: fp32"
             )
         return np.asarray(found.float().cpu())
-
-    def _loaded(self) -> Any:
-        config = self.config
-        trusted = config.trust_remote_code is not None
-        return _load(str(self.files.path), self.precision, self.device, trusted, config.length)
-
-
-def _check_head(folder: Path) -> None:
-    """Raise a DataError for a model without a head that scores pairs: one with random weights would take its place."""
-    name = loading.class_of(folder)
-    if not name.endswith(HEADS):
-        raise DataError(
-            f"the model is {name}, which has no head that scores pairs",
-            where=str(folder),
-            mend="choose a cross-encoder",
-        )
-    loading.check_weights(folder, name)
-
-
-@lru_cache(maxsize=1)
-def _load(path: str, precision: str, device: str, own_code: bool, length: int) -> Any:
-    """Load a cross-encoder. The last model is kept, so that the steps of a run load it once."""
-    if not own_code:
-        _check_head(Path(path))
-    with loading.errors(Path(path), "the cross-encoder"):
-        from sentence_transformers import CrossEncoder
-
-        return CrossEncoder(
-            path,
-            device=device,
-            local_files_only=True,
-            trust_remote_code=own_code,
-            max_length=length,
-            model_kwargs={"dtype": loading.dtype(precision)},
-        )
