@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -27,39 +31,53 @@ from mdrbench.cli.options import (
 )
 from mdrbench.core.console import print_json
 
-NoTraining = Annotated[bool, typer.Option("--no-training", help="Without training: the encoder as released.")]
-NoHardNeg = Annotated[bool, typer.Option("--no-hard-neg", help="Without hard negatives: in-batch negatives only.")]
-NoEnsemble = Annotated[
-    bool, typer.Option("--no-ensemble", help="Without the ensemble: candidates of the recipe's own retriever.")
-]
+PARTS = {
+    "--no-training": "Without training: the encoder as released.",
+    "--no-hard-neg": "Without hard negatives: in-batch negatives only.",
+    "--no-ensemble": "Without the ensemble: candidates of the recipe's own retriever.",
+    "--no-judge": "Without the judge: as many top candidates as the judge would keep.",
+    "--paper-stage-1": "Without stage 1, as in the paper: the top of one retriever leaves no gap to fill.",
+    "--paper-no-judge": "Without the judge, as in the paper: all candidates are kept.",
+    "--no-reference": "The judge sees no positive passage.",
+    "--no-generation": "Without negatives from generated queries.",
+    "--no-round-trip": "Keep generated queries that do not find their positive.",
+    "--no-mift": "Use the generator before its instruction tuning (MIFT).",
+    "--no-same-language": "Batches mix languages.",
+    "--no-domain-balance": "Domains are as frequent as in the data.",
+    "--no-weights": "All queries have the same weight.",
+    "--no-distillation": "Learn nothing from a teacher's scores.",
+    "--no-masking": "The teacher masks no in-batch negatives.",
+    "--no-curriculum": "All hard negatives are drawn from the first step.",
+    "--no-relabelling": "Judged false negatives are only dropped.",
+}
+"""The flag of each part that can be removed, and its help."""
+
+
+def _flag_for_each_part(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of :data:`PARTS` in place of its argument ``parts``. Typer reads the signature."""
+    names = {flag.removeprefix("--").replace("-", "_"): flag for flag in PARTS}
+    flags = [
+        Parameter(
+            name, Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, typer.Option(flag, help=text)]
+        )
+        for (name, flag), text in zip(names.items(), PARTS.values(), strict=True)
+    ]
+
+    @functools.wraps(command)
+    def with_flags(**options: Any) -> None:
+        given = [flag for name, flag in names.items() if options.pop(name)]
+        command(parts=[flag.removeprefix("--").replace("no-", "", 1) for flag in given], **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters = list(signature.parameters.values())
+    at = list(signature.parameters).index("parts")
+    with_flags.__signature__ = signature.replace(parameters=[*parameters[:at], *flags, *parameters[at + 1 :]])  # type: ignore[attr-defined]
+    return with_flags
+
+
 EnsembleWithout = Annotated[
     Optional[list[str]], typer.Option(help="Without this retriever of the ensemble. Repeatable: one variant each.")
 ]
-NoJudge = Annotated[bool, typer.Option("--no-judge", help="Without a judge: as many top candidates as it lets stay.")]
-PaperStage1 = Annotated[
-    bool,
-    typer.Option(
-        "--paper-stage-1", help="Without stage 1 as the paper: the top of one retriever leaves no gap to fill."
-    ),
-]
-PaperNoJudge = Annotated[
-    bool, typer.Option("--paper-no-judge", help="Without a judge as the paper: all candidates are kept.")
-]
-NoReference = Annotated[bool, typer.Option("--no-reference", help="The judge sees no positive passage.")]
-NoGeneration = Annotated[bool, typer.Option("--no-generation", help="Without negatives from generated queries.")]
-NoRoundTrip = Annotated[
-    bool, typer.Option("--no-round-trip", help="Generated queries stay that do not find their positive.")
-]
-NoMift = Annotated[bool, typer.Option("--no-mift", help="The generator without its instruction tuning (MIFT).")]
-NoSameLanguage = Annotated[bool, typer.Option("--no-same-language", help="Batches mix languages.")]
-NoDomainBalance = Annotated[bool, typer.Option("--no-domain-balance", help="Domains are as frequent as in the data.")]
-NoWeights = Annotated[bool, typer.Option("--no-weights", help="All queries have the same weight.")]
-NoDistillation = Annotated[bool, typer.Option("--no-distillation", help="Without learning a teacher's scores.")]
-NoMasking = Annotated[bool, typer.Option("--no-masking", help="The teacher masks no in-batch negatives.")]
-NoCurriculum = Annotated[
-    bool, typer.Option("--no-curriculum", help="All hard negatives are drawn from the first step.")
-]
-NoRelabelling = Annotated[bool, typer.Option("--no-relabelling", help="Judged false negatives are only dropped.")]
 StageOff = Annotated[
     Optional[list[int]],
     typer.Option(min=1, max=3, help="Replace this stage of the method with its plain counterpart. Repeatable."),
@@ -80,30 +98,16 @@ Explain = Annotated[
 ]
 
 
+@_flag_for_each_part
 def ablate(
+    *,
     recipe: Annotated[str, typer.Argument(help="The complete recipe.", autocompletion=complete_recipe)] = "boosted",
     data: Data = "miracl",
     langs: Langs = "all",
     split: Split = "dev",
     changes: Set = None,
-    no_training: NoTraining = False,
-    no_hard_neg: NoHardNeg = False,
-    no_ensemble: NoEnsemble = False,
+    parts: list[str],
     ensemble_without: EnsembleWithout = None,
-    no_judge: NoJudge = False,
-    paper_stage_1: PaperStage1 = False,
-    paper_no_judge: PaperNoJudge = False,
-    no_reference: NoReference = False,
-    no_generation: NoGeneration = False,
-    no_round_trip: NoRoundTrip = False,
-    no_mift: NoMift = False,
-    no_same_language: NoSameLanguage = False,
-    no_domain_balance: NoDomainBalance = False,
-    no_weights: NoWeights = False,
-    no_distillation: NoDistillation = False,
-    no_masking: NoMasking = False,
-    no_curriculum: NoCurriculum = False,
-    no_relabelling: NoRelabelling = False,
     stage_off: StageOff = None,
     everything: Everything = False,
     vary: Vary = None,
@@ -131,17 +135,7 @@ def ablate(
     from mdrbench.commands.ablation import variants as ablation
     from mdrbench.data.access import check_final
 
-    flags = {
-        **{"training": no_training, "hard-neg": no_hard_neg, "ensemble": no_ensemble},
-        **{"judge": no_judge, "reference": no_reference, "generation": no_generation},
-        **{"round-trip": no_round_trip, "mift": no_mift},
-        **{"same-language": no_same_language, "domain-balance": no_domain_balance, "weights": no_weights},
-        **{"distillation": no_distillation, "masking": no_masking},
-        **{"curriculum": no_curriculum, "relabelling": no_relabelling},
-        **{"paper-stage-1": paper_stage_1, "paper-judge": paper_no_judge},
-        **{f"stage-{number}": True for number in stage_off or ()},
-    }
-    parts = [slug for slug, given in flags.items() if given]
+    parts += [f"stage-{number}" for number in stage_off or ()]
     more = {"vary": vary or (), "rivals": rival or (), "ensemble_without": ensemble_without or ()}
     check_final(split, final=False)
     choice = ablation.choose(recipe, changes or [], parts, everything=everything, **more)
