@@ -214,10 +214,11 @@ def power(
     ] = Spread().seeds,
     as_json: AsJson = False,
 ) -> None:
-    """Say which difference of two systems these topics and seeds can find, before anything is run.
+    """Say which difference of two systems the topics can show.
 
-    The smallest difference that is found in 80% of repetitions, in each language and on average. The standard
-    deviations are assumptions. For two results, `mdrbench compare --power` measures them.
+    Nothing is run. The difference is the smallest that is found in 80% of repetitions with so many seeds, in each
+    language and on average. The standard deviations are assumptions. For two results, `mdrbench compare --power`
+    measures them.
 
     Example: mdrbench data power --data sample --seeds 5
     """
