@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:
 	@echo "make quickstart      make the environment, run BM25 and me5-small on the packaged sample, build the site"
-	@echo "make test-fast       run the fast tests of every room (4 minutes)"
+	@echo "make test-fast       run the fast tests of every room (about 2 minutes)"
 	@echo "make test            run the whole test suite (about 13 minutes on 2 cores)"
 	@echo "make lint            check style and types: ruff and mypy"
 	@echo "make gate            measure the sample again and check it against the committed results"
@@ -36,7 +36,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ON_TWO_CORES)
 
 test-fast: $(READY)
-	@echo "==> Running the fast tests of every room (4 minutes on 2 cores)"
+	@echo "==> Running the fast tests of every room (about 2 minutes on 2 cores)"
 	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow and not medium"
 
 lint: $(READY)

@@ -31,8 +31,8 @@ hypothesis.settings.register_profile("mdrbench", deadline=None)  # a busy machin
 hypothesis.settings.load_profile("mdrbench")
 
 
-HEAVY_FIXTURES = {"browser", "built", "cli", "me5_small"}
-"""Tests that use them start processes, load a real model or build a whole site: they get the marker ``medium``."""
+HEAVY_FIXTURES = {"bag_of_words", "browser", "built", "cli", "me5_small", "whole_ablation"}
+"""Tests that use them start processes, run much, load a real model or build a whole site: they are ``medium``."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects tests by their markers

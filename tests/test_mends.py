@@ -47,7 +47,9 @@ def _texts(node: ast.AST) -> Iterator[str]:
         yield text
 
 
-def _mends() -> list[Mend]:
+@pytest.fixture(scope="module")
+def mends() -> list[Mend]:
+    """All mends of the package."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -56,46 +58,47 @@ def _mends() -> list[Mend]:
             if argument or variable:
                 place = f"{path.relative_to(PROJECT)}:{node.value.lineno}"
                 found += [Mend(place, text) for text in _texts(node.value)]
+    assert len(found) > 250
     return found
 
 
-MENDS = _mends()
-KEYS = recipe_keys()
-LEAVES = {key.rsplit(".", 1)[-1] for key in KEYS}
-OPTIONS = all_options()
+@pytest.fixture(scope="module")
+def keys() -> set[str]:
+    """All keys of recipes."""
+    found = recipe_keys()
+    assert {"retriever.k1", "negatives.judge.ungraded", "training.sampler.domains", "search.depth"} <= found
+    assert {"retriever.encoder.precision", "retriever.index.m", "negatives.judge.encoder.model"} <= found
+    assert "judge.missing" not in found
+    return found
 
 
-def test_many_mends_and_keys_were_found():
-    assert len(MENDS) > 250
-    assert {"retriever.k1", "negatives.judge.ungraded", "training.sampler.domains", "search.depth"} <= KEYS
-    assert {"retriever.encoder.precision", "retriever.index.m", "negatives.judge.encoder.model"} <= KEYS
-    assert "judge.missing" not in KEYS
+def test_recipe_keys_in_mends_exist(mends, keys):
+    leaves = {key.rsplit(".", 1)[-1] for key in keys}
+    options = {option.removeprefix("--").replace("-", "_") for option in all_options()}
+    unknown = []
+    for place, mend in mends:
+        text = re.sub(rf"https?://\S+|[\w./-]*\.(?:{FILE_ENDINGS})\b|\S*/\S*|[A-Z]+_[A-Z_]+", " ", mend)
+        dotted = re.findall(r"(?<![\w.])[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+", text)
+        named = [key for key in dotted if key != "e.g" and not key.startswith(("mteb.", "mdrbench."))]
+        named += re.findall(r"--set ([a-z_0-9.]+)=", mend)
+        words = re.findall(r"(?<![\w.`-])[a-z0-9]+(?:_[a-z0-9]+)+(?![\w.(])", text)
+        unknown += [(place, key) for key in named if key not in keys]
+        unknown += [(place, word) for word in words if word not in leaves | options | NAMES]
+    assert unknown == []
 
 
-@pytest.mark.parametrize("mend", [mend for mend in MENDS if re.search(r"[a-z]\.[a-z]|_", mend.text)], ids=str)
-def test_recipe_keys_in_mends_exist(mend):
-    text = re.sub(rf"https?://\S+|[\w./-]*\.(?:{FILE_ENDINGS})\b|\S*/\S*|[A-Z]+_[A-Z_]+", " ", mend.text)
-    for key in re.findall(r"(?<![\w.])[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+", text):
-        if key != "e.g" and not key.startswith(("mteb.", "mdrbench.")):
-            assert key in KEYS, f"{mend.place}: {key} is no key of a recipe"
-    for word in re.findall(r"(?<![\w.`-])[a-z0-9]+(?:_[a-z0-9]+)+(?![\w.(])", text):
-        known = word in LEAVES or f"--{word.replace('_', '-')}" in OPTIONS or word in NAMES
-        assert known, f"{mend.place}: {word} is neither a key of a recipe nor an option"
+def test_options_in_mends_exist(mends):
+    known = all_options() | OTHER_OPTIONS
+    named = [(place, option) for place, mend in mends for option in re.findall(r"(?<!\w)--[a-z][a-z-]*", mend)]
+    assert [(place, option) for place, option in named if option not in known] == []
 
 
-@pytest.mark.parametrize("mend", [mend for mend in MENDS if "--" in mend.text], ids=str)
-def test_options_in_mends_exist(mend):
-    for option in re.findall(r"(?<!\w)--[a-z][a-z-]*", mend.text):
-        assert option in OPTIONS | OTHER_OPTIONS, f"{mend.place}: no command has {option}"
-    for key in re.findall(r"--set ([a-z_0-9.]+)=", mend.text):
-        assert key in KEYS, f"{mend.place}: {key} is no key of a recipe"
-
-
-@pytest.mark.parametrize("mend", [mend for mend in MENDS if "`mdrbench " in mend.text], ids=str)
-def test_commands_in_mends_exist(mend):
-    for command in re.findall(r"`mdrbench ([^`]+)`", mend.text):
-        words = [word.rstrip("X") or "X" for word in command.split()]
-        known = options([word for word in words if not word.startswith("-")])
-        for word in words:
-            if word.startswith("--"):
-                assert word.partition("=")[0] in known | {"--help"}, f"{mend.place}: {command}"
+def test_commands_in_mends_exist(mends):
+    wrong = []
+    for place, mend in mends:
+        for command in re.findall(r"`mdrbench ([^`]+)`", mend):
+            words = [word.rstrip("X") or "X" for word in command.split()]
+            known = options([word for word in words if not word.startswith("-")]) | {"--help"}
+            given = [word.partition("=")[0] for word in words if word.startswith("--")]
+            wrong += [(place, command) for option in given if option not in known]
+    assert wrong == []

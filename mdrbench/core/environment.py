@@ -38,6 +38,7 @@ PACKAGES = (
 """The packages whose versions go into every result."""
 
 
+@cache
 def package_version(name: str) -> str | None:
     """Return the installed version of a distribution, None if it is absent."""
     try:

@@ -14,10 +14,11 @@ from support.project import PROJECT
 from support.results import sealed
 
 from mdrbench import recipe, results
+from mdrbench.cli import ablation as cli_ablation
 from mdrbench.commands.ablation import running as running_ablation
 from mdrbench.commands.ablation import variants as ablation
 from mdrbench.commands.ablation.keys import parse_vary
-from mdrbench.commands.ablation.parts import PARTS
+from mdrbench.commands.ablation.parts import PARTS, STAGES, flag
 from mdrbench.commands.ablation.variants import choose
 from mdrbench.commands.audit.verification import verify
 from mdrbench.core.errors import DataError, StepError, UsageError
@@ -186,6 +187,10 @@ def test_all_of_the_sample_recipe():
 def test_parts_beyond_the_method_are_removed_and_not_missed(part, given, expected):
     assert overrides(part, given=(given,)) == [expected]
     assert part not in choose("boosted-sample", [], everything=True).absent
+
+
+def test_every_part_has_its_flag():
+    assert {flag(slug) for slug in PARTS if slug not in STAGES} == {*cli_ablation.PARTS}
 
 
 @pytest.mark.parametrize("name", ["boosted", "boosted-sample", "boosted-me5-small-6l", "naive", "bm25"])
@@ -380,7 +385,7 @@ class Tiny:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, tiny_model):
+def whole_ablation(tmp_path_factory, tiny_model):
     """Everything and a sweep, run once."""
     tiny = Tiny(tmp_path_factory.mktemp("tiny"), tiny_model)
     explained = running_ablation.explain(tiny.plan(everything=True, vary=["size=3,5"]), tiny.store)
@@ -391,9 +396,9 @@ def whole(tmp_path_factory, tiny_model):
 
 
 @pytest.fixture
-def tiny(whole, tmp_path):
+def tiny(whole_ablation, tmp_path):
     """A copy of its results to change; the store is shared."""
-    original, _, _ = whole
+    original, _, _ = whole_ablation
     copy = Tiny.__new__(Tiny)
     copy.__dict__.update(original.__dict__)
     copy.results = shutil.copytree(original.results, tmp_path / "results")
@@ -401,9 +406,8 @@ def tiny(whole, tmp_path):
     return copy
 
 
-@pytest.mark.medium
-def test_steps_that_variants_share_are_made_once(whole):
-    tiny, ablated, explained = whole
+def test_steps_that_variants_share_are_made_once(whole_ablation):
+    tiny, ablated, explained = whole_ablation
     made = [(step["stage"], step["key"]) for row in explained for step in row["steps"] if step["state"] == "miss"]
     kept = {p.name: tiny.artifacts(p.name) for p in (tiny.store.root / "artifacts").iterdir()}
     assert len(made) == len(set(made)), sorted(made)
@@ -417,8 +421,8 @@ def test_steps_that_variants_share_are_made_once(whole):
     assert states["without weights"]["train"] == "miss"
 
 
-def test_variants_are_full_results_that_set_reproduces(whole):
-    tiny, ablated, _ = whole
+def test_variants_are_full_results_that_set_reproduces(whole_ablation):
+    tiny, ablated, _ = whole_ablation
     assert ablated.path == tiny.stored
     for variant in ablated.found.variants:
         [run] = variant.runs
@@ -430,8 +434,8 @@ def test_variants_are_full_results_that_set_reproduces(whole):
     assert len(results.files(tiny.results)) == len(ablated.found.variants) + 1
 
 
-def test_differences_are_those_of_compare(whole):
-    tiny, ablated, _ = whole
+def test_differences_are_those_of_compare(whole_ablation):
+    tiny, ablated, _ = whole_ablation
     complete = tiny.results / "sample" / "tiny.json"
     moved = 0
     for variant in ablated.found.variants:
@@ -607,12 +611,12 @@ def test_without_the_complete_recipe_nothing_is_stored(tiny, monkeypatch):
     assert [path.name for path in ablation_results.files(tiny.results)] == ["tiny.json"]
 
 
-def test_the_table_shows_differences_names_and_what_is_not_there(whole, capsys):
+def test_the_table_shows_differences_names_and_what_is_not_there(whole_ablation, capsys):
     from rich.console import Console
 
     from mdrbench.cli import tables_ablation
 
-    _, ablated, _ = whole
+    _, ablated, _ = whole_ablation
     tables_ablation.print_ablation(Console(width=120), ablated, "nDCG@10")
     shown = capsys.readouterr().out
     weights = next(v for v in ablated.found.variants if v.label == "without weights")
@@ -626,10 +630,10 @@ def test_the_table_shows_differences_names_and_what_is_not_there(whole, capsys):
     assert "not in this recipe: without generation: it generates nothing" in shown
 
 
-def test_the_schema_describes_what_is_stored(whole, cli):
+def test_the_schema_describes_what_is_stored(whole_ablation, cli):
     import jsonschema
 
-    tiny, _, _ = whole
+    tiny, _, _ = whole_ablation
     done = cli("schema", "ablation")
     assert done.returncode == 0, done.stderr
     schema = json.loads(done.stdout)

@@ -91,6 +91,7 @@ def test_a_wrong_declaration_names_file_and_key(tmp_path):
         experiments.load("lob")
 
 
+@pytest.mark.medium
 def test_shipped_experiments_name_recipes_that_load():
     for name in experiments.files():
         declared = experiments.load(name)

@@ -199,6 +199,7 @@ def test_only_dense_recipes_have_an_encoder():
         load("bm25")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("tasks", "langs", "split", "said"),
     [
@@ -214,6 +215,7 @@ def test_mistakes_in_tasks_are_named(tasks, langs, split, said):
     assert said in str(error.value)
 
 
+@pytest.mark.medium
 def test_mtebs_own_task_is_cut_to_languages_and_knows_the_same_codes():
     [task] = mteb_tasks.hub_tasks(["MIRACLRetrieval"], "sw,ar", "dev")
     assert task.hf_subsets == ["ar", "sw"]

@@ -13,6 +13,8 @@ from mdrbench.commands.mteb import imported
 from mdrbench.commands.mteb import results as mteb_results
 from mdrbench.core.errors import DataError, UsageError
 
+pytestmark = pytest.mark.medium  # mteb takes seconds to import
+
 
 def measured(tmp_path, dataset="miracl", split="dev", **values):
     """A measured result file."""

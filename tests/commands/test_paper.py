@@ -57,6 +57,7 @@ def test_a_rival_on_another_encoder_keeps_that_encoder_and_its_training():
     assert (rival.training.sampler.name, rival.training.weights.mode) == ("uniform", "none")
 
 
+@pytest.mark.medium
 def test_results_on_another_data_set_stand_beside_the_published_figures(tmp_path):
     (tmp_path / "wiki16").mkdir()
     shutil.copy(PROJECT / "results/wiki16/bm25.json", tmp_path / "wiki16")

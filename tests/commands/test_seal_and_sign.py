@@ -42,6 +42,7 @@ def test_a_result_of_the_older_schema_is_sealed_after_it_was_derived_again(resul
     assert cli("check", "results/sample", "--against", "results").returncode == 0
 
 
+@pytest.mark.medium
 def test_a_forged_result_gets_no_seal(results_root):
     edit(quick(results_root), older, reseal=False)
     edit(quick(results_root), lambda d: d["languages"]["sw"]["scores"]["nDCG@10"].update(value=0.99))

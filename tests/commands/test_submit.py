@@ -95,6 +95,7 @@ def test_predictions_of_mteb_and_rankings_without_scores_are_read_as_runs(tmp_pa
         foreign_runs.as_runs([f"te={tmp_path / 'top.tsv'}"], "dev", tmp_path)
 
 
+@pytest.mark.medium
 def test_a_submission_verifies_and_stands_in_the_table_of_its_like(submit, runs, tmp_path):
     root = copied(tmp_path)
     submit(runs, root=root)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.forks import run_at_once
 from support.project import PROJECT
 
 from mdrbench.core import leases
@@ -99,8 +99,9 @@ def test_steps_that_a_running_command_needs_are_kept(store):
     assert not made.path.exists()
 
 
-def _collect(root: Path) -> None:
-    caching.collect(Store(root), 0, None, dry_run=False)
+def _collect(wait, number: int, root: str) -> None:
+    wait()
+    caching.collect(Store(Path(root)), 0, None, dry_run=False)
 
 
 def test_a_lease_that_ends_while_it_is_read_protects_nothing(store, monkeypatch):
@@ -116,17 +117,10 @@ def test_a_lease_that_ends_while_it_is_read_protects_nothing(store, monkeypatch)
 
 
 def test_garbage_collectors_side_by_side_do_not_crash(store):
-    context = multiprocessing.get_context("fork")
-    for round_ in range(3):
-        for number in range(40):
-            make(store, {"n": number})
-        collectors = [context.Process(target=_collect, args=(store.root,)) for _ in range(4)]
-        for collector in collectors:
-            collector.start()
-        for collector in collectors:
-            collector.join()
-        assert [c.exitcode for c in collectors] == [0] * 4, round_
-        assert list(store.all()) == []
+    for number in range(100):
+        make(store, {"n": number})
+    run_at_once(_collect, 4, store.root)
+    assert list(store.all()) == []
 
 
 def test_locks_are_open_for_reading_and_writing(tmp_path):
@@ -141,20 +135,17 @@ def open_descriptors(path: Path) -> list[int]:
     return [int(fd.name) for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd) == str(path)]
 
 
-def _count(path: Path, lock: Path) -> None:
+def _count(wait, number: int, folder: str) -> None:
+    count = Path(folder) / "count"
+    wait()
     for _ in range(50):
-        with file_lock(lock, temporary=True):
-            path.write_text(str(int(path.read_text()) + 1))
+        with file_lock(Path(folder) / ".lock", temporary=True):
+            count.write_text(str(int(count.read_text()) + 1))
 
 
 def test_a_temporary_lock_excludes_others_and_leaves_nothing(tmp_path):
     (tmp_path / "count").write_text("0")
-    context = multiprocessing.get_context("fork")
-    counters = [context.Process(target=_count, args=(tmp_path / "count", tmp_path / ".lock")) for _ in range(4)]
-    for counter in counters:
-        counter.start()
-    for counter in counters:
-        counter.join()
+    run_at_once(_count, 4, tmp_path)
     assert (tmp_path / "count").read_text() == "200"
     assert [path.name for path in tmp_path.iterdir()] == ["count"]
 
@@ -193,12 +184,13 @@ def test_a_builder_killed_at_any_moment_leaves_no_artifact_and_no_lock(store):
     assert sorted(p.name for p in artifact.path.iterdir()) == ["manifest.json", "sub"]
 
 
-def _build_slowly(root: Path, log: Path) -> None:
-    store = Store(root)
+def _build_slowly(wait, number: int, root: str, log: str) -> None:
+    store = Store(Path(root))
+    wait()
     with store.locked(KEY):
         if store.find("index", KEY):
             return
-        with log.open("a") as file:
+        with Path(log).open("a") as file:
             file.write("made\n")
         time.sleep(0.3)
         work = store.work_dir(KEY)
@@ -206,16 +198,9 @@ def _build_slowly(root: Path, log: Path) -> None:
         store.commit("index", KEY, work, {"scope": "sw", "made_of": MADE_OF, "facts": {}})
 
 
-@pytest.mark.medium
 def test_processes_that_need_the_same_key_share_one_build(store, tmp_path):
-    context = multiprocessing.get_context("spawn")
     log = tmp_path / "log"
-    builders = [context.Process(target=_build_slowly, args=(store.root, log)) for _ in range(4)]
-    for builder in builders:
-        builder.start()
-    for builder in builders:
-        builder.join()
-    assert [b.exitcode for b in builders] == [0] * 4
+    run_at_once(_build_slowly, 4, store.root, log)
     assert log.read_text() == "made\n"
     assert store.verify("index", KEY) == []
 

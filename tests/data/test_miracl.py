@@ -276,7 +276,7 @@ def test_shards_come_side_by_side_and_a_second_process_waits(fake, data):
         fcntl.flock(lock, fcntl.LOCK_EX)
         thread = threading.Thread(target=hub.fetch, args=(data.root, wanted, 8, heard))
         thread.start()
-        while not heard:
+        while thread.is_alive() and not heard:
             time.sleep(0.01)
         assert "another process downloads" in heard[0].text
         assert fake.log == []

@@ -210,6 +210,7 @@ def real_host(monkeypatch):
         yield url
 
 
+@pytest.mark.medium
 @real
 def test_a_language_with_judgments_of_both_kinds_is_built_from_the_real_sources(real_host, data):
     data.fetch(["bn"])

@@ -12,6 +12,8 @@ sys.path.insert(0, str(PROJECT / "benchmarks"))
 import attack
 import attack_inputs
 
+pytestmark = pytest.mark.medium
+
 
 def test_every_edit_of_a_stored_file_is_noticed(capsys):
     assert attack.edits(40, random.Random(1)) == []

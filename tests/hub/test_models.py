@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -129,13 +130,13 @@ def hub(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def no_hub(monkeypatch) -> str:
+def no_hub(monkeypatch) -> Iterator[str]:
     """An endpoint at a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", url)
-    return url
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        yield url
 
 
 @pytest.fixture

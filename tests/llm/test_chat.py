@@ -153,26 +153,27 @@ TRANSIENT = {
     "html": Reply(body=b"<html>busy</html>", headers={"Content-Type": "text/html"}),
     "empty choices": Reply(body=b'{"choices": []}'),
     "broken connection": Reply(cut=True),
-    "slow": Reply(seconds=0.6),
+    "slow": Reply(seconds=1.6),
 }
 
 
 @pytest.mark.parametrize("name", TRANSIENT)
 def test_what_may_pass_is_tried_again(server, settings, name):
     server.script = [TRANSIENT[name]] * 2
-    chat = Chat(settings(timeout_s=0.3))
+    chat = Chat(settings(timeout_s=0.8 if name == "slow" else 60))
     assert ask_all(chat, ["a"]) == ["re: a"]
     assert len(server.requests) == 3
     facts = chat.facts()
     assert (facts["requests"], facts["failed"], facts["refused"]) == (1, 2, 0)
 
 
-def test_waits_grow(server, settings):
+def test_waits_grow(server, settings, monkeypatch):
     server.script = [Reply(status=500)] * 3
-    ask_all(Chat(settings(backoff_s=0.1)), ["a"])
-    waits = [later - earlier for earlier, later in zip(server.at, server.at[1:], strict=False)]
+    chat, waits = Chat(settings(backoff_s=0.1)), []
+    monkeypatch.setattr(chat._stop, "wait", waits.append)
+    ask_all(chat, ["a"])
     for wait, doubled in zip(waits, (0.1, 0.2, 0.4), strict=True):
-        assert doubled / 2 <= wait < doubled + 0.15
+        assert doubled / 2 <= wait <= doubled
 
 
 def test_retry_after_is_honoured_by_all_threads(server, settings):
@@ -191,7 +192,7 @@ def test_retry_after_as_a_date(server, settings):
     server.script = [Reply(status=503, headers={"Retry-After": formatdate(time.time() + 2, usegmt=True)})]
     start = time.monotonic()
     ask_all(Chat(settings()), ["a"])
-    assert 0.9 < time.monotonic() - start < 2.5
+    assert time.monotonic() - start > 0.9  # the date has whole seconds
 
 
 def test_an_endpoint_that_stays_down_is_an_error_and_keeps_what_was_answered(server, settings):
@@ -339,6 +340,7 @@ def test_one_budget_for_all_objects_of_a_process(server, settings):
     assert len(server.requests) == 3
 
 
+@pytest.mark.medium
 def test_the_processes_of_a_run_share_its_budget(server, settings):
     script = """
 import sys
@@ -456,6 +458,7 @@ def interrupted(server, store, how: signal.Signals) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.medium
 def test_after_a_kill_only_the_rest_is_paid(server, settings):
     def slower_after_ten(body):  # so that the signal always finds answers under way
         return Reply(text=body["messages"][0]["content"], seconds=0.1 if len(server.requests) < 10 else 3)
@@ -471,6 +474,7 @@ def test_after_a_kill_only_the_rest_is_paid(server, settings):
     assert len(server.requests) - before == 60 - kept
 
 
+@pytest.mark.medium
 def test_an_interrupt_keeps_all_that_was_paid_for(server, settings):
     server.respond = lambda body: Reply(text="x", seconds=0.1 if len(server.requests) < 10 else 3)
     process = interrupted(server, settings().store, signal.SIGINT)

@@ -253,6 +253,7 @@ def test_a_recipe_without_negatives_has_none_to_plan(store):
         plan_negatives(recipe.load("bm25"), sample(), "en", store)
 
 
+@pytest.mark.medium
 def test_scores_of_positives_are_those_of_the_ranking(tmp_path, store, tiny_models):
     from mdrbench.commands.run import run_steps
     from mdrbench.formats import groups as group_files

@@ -252,7 +252,7 @@ def test_the_budget_stops_and_a_second_run_pays_the_rest(server, judge):
 
 
 def test_leaving_early_stops_asking(server, judge):
-    server.respond = lambda body: Reply(text=grades(0, 0), seconds=0.05)
+    server.respond = lambda body: Reply(text=grades(0, 0), seconds=0.05 if len(server.requests) < 4 else 1)
     with closing(judge(concurrency=2).judge(pairs(300), lambda done: None)) as found:
         next(found)
     count = len(server.requests)
@@ -269,8 +269,12 @@ verdicts(Member.of("judges", settings).build(), pairs(40))
 """
 
 
+@pytest.mark.medium
 def test_after_a_kill_only_the_rest_is_paid(server, judge, settings):
-    server.respond = lambda body: Reply(text=grades(number(body) % 3, 1), seconds=0.1)
+    def slower_after_ten(body):  # so that the signal finds answers under way
+        return Reply(text=grades(number(body) % 3, 1), seconds=0.1 if len(server.requests) < 10 else 3)
+
+    server.respond = slower_after_ten
     environment = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
     store = settings()["store"]
     with subprocess.Popen([sys.executable, "-c", SCRIPT, server.url, store], env=environment) as process:
@@ -278,6 +282,7 @@ def test_after_a_kill_only_the_rest_is_paid(server, judge, settings):
         while len(server.requests) < 10 and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
+    server.respond = lambda body: grades(number(body) % 3, 1)
     before, kept = len(server.requests), len(Answers(Path(store)))
     assert 10 <= before < 20
     assert before - 4 <= kept <= before

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -170,29 +169,40 @@ def scores(path: Path) -> dict:
     return {lang: entry["scores"] for lang, entry in result["languages"].items()} | {"avg": result["averages"]}
 
 
+KILLED = """
+import itertools, os, signal, sys
+from mdrbench.cli import main
+from mdrbench.core.store import Store
+commit, left = Store.commit, itertools.count(int(sys.argv.pop(1)), -1)
+def commit_or_die(*arguments, **options):
+    if next(left) == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return commit(*arguments, **options)
+Store.commit = commit_or_die
+main()
+"""
+
+
 @pytest.mark.slow
-def test_killed_at_any_moment_a_second_run_gives_the_same_numbers(tmp_path):
-    """SIGKILL after different numbers of finished steps; then the same command finishes what is left."""
-    subprocess.run(command(tmp_path, "-q"), env=environment(tmp_path / "whole"), check=True, capture_output=True)
-    expected = scores(tmp_path / "results" / "sample" / "bm25.json")
-    for kill_after in (1, 7):
-        (tmp_path / "results" / "sample" / "bm25.json").unlink()
-        root = tmp_path / f"killed-{kill_after}"
-        with subprocess.Popen(
-            command(tmp_path), env=environment(root), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as victim:
-            for _ in range(kill_after):
-                assert " s" in victim.stderr.readline()
-            time.sleep(0.05)
-            victim.send_signal(signal.SIGKILL)
-        finished = {key for _, key in Store(root).all()}
-        assert len(finished) >= kill_after
-        assert not (tmp_path / "results" / "sample" / "bm25.json").exists()
-        second = subprocess.run(command(tmp_path), env=environment(root), check=True, capture_output=True, text=True)
-        assert len(second.stderr.splitlines()) == 11 - len(finished)  # 2 x 5 steps and the average
-        assert scores(tmp_path / "results" / "sample" / "bm25.json") == expected
-        problems = [p for stage, key in Store(root).all() for p in Store(root).verify(stage, key)]
-        assert problems == []
+@pytest.mark.parametrize("steps", [1, 7])
+def test_after_a_kill_a_second_run_makes_the_rest_and_gives_the_same_numbers(cli, tmp_path, steps):
+    """SIGKILL while the step after so many finished steps is about to be committed."""
+    words = command(tmp_path)[3:]
+    path = tmp_path / "results" / "sample" / "bm25.json"
+    assert cli(*words, "-q", "--cache", tmp_path / "whole").returncode == 0
+    expected = scores(path)
+    path.unlink()
+    root = tmp_path / "killed"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(steps), *words], env=environment(root), check=False, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(Store(root).all())) == steps
+    assert not path.exists()
+    second = cli(*words, "--cache", root)
+    assert len(second.stderr.splitlines()) == 11 - steps  # 2 x 5 steps and the average
+    assert scores(path) == expected
+    assert [problem for stage, key in Store(root).all() for problem in Store(root).verify(stage, key)] == []
 
 
 @pytest.mark.slow

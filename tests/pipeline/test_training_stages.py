@@ -73,6 +73,7 @@ def test_what_training_depends_on_changes_the_evaluated_index(tmp_path, store, t
     assert index("training.micro_batch=2", "training.save_every=7") == base
 
 
+@pytest.mark.medium
 def test_a_recipe_trains_and_the_trained_encoder_is_evaluated(tmp_path, store, tiny_model):
     from sentence_transformers import SentenceTransformer
 
@@ -139,6 +140,7 @@ def test_recipes_with_one_base_encoder_share_its_embeddings(tmp_path, store, tin
     assert one[True] != other[True]
 
 
+@pytest.mark.medium
 def test_a_teacher_is_embedded_once_and_its_scores_change_what_is_learned(tmp_path, store, tiny_model):
     taught = ["training.distillation={loss: kl, weight: 1.0}", "training.mask_margin=0.1"]
     teacher = ["training.teacher={name: dense, encoder: " + ENCODER.format(model=tiny_model) + "}"]
@@ -168,6 +170,7 @@ def test_a_fused_ranking_teaches_the_pairs_that_it_holds(tmp_path, store, tiny_m
     assert training.facts["taught"] == {"pairs": 124, "scored": 23}  # 3 hits a query
 
 
+@pytest.mark.medium
 def test_the_weights_of_several_seeds_are_averaged(tmp_path, store, tiny_model):
     from safetensors.torch import load_file
 
@@ -192,6 +195,7 @@ def lines(path) -> list[dict]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
 
 
+@pytest.mark.medium
 def test_a_result_holds_its_training_with_the_log_and_the_domains(tmp_path, store, tiny_model):
     plan = planned(load(tmp_path, tiny_model), store)
     root = tmp_path / "results"

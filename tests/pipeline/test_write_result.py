@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import multiprocessing
 import shutil
+from pathlib import Path
 
 import pytest
 from support.folders import PASSAGES, FolderMaker
+from support.forks import run_at_once
 from support.recorded_results import edit
 
 from mdrbench import results
@@ -80,35 +81,32 @@ def test_another_version_of_a_recipe_never_mixes_with_or_drops_what_is_there(mak
     assert {entry.conventions["k1"] for entry in result.languages.values()} == {2}
 
 
-def _write_at_once(plan, artifacts, results_root, ready):
-    ready.wait()
-    write_result.write(plan, artifacts, results_root, "x")
+WRITTEN = ("en", "fi", "sw", "te")
 
 
+def _write(wait, number: int, folder: str, root: str) -> None:
+    store = Store(Path(folder).parent / "store")
+    [plan] = plan_all(["bm25"], folder, WRITTEN[number], "dev", [], store)
+    outcome = run_steps(plan.steps(), plan.targets(), store, quiet=True)  # all are there
+    for repetition in range(5):
+        wait()
+        write_result.write(plan, outcome.artifacts, Path(root) / str(repetition), "x")
+
+
+@pytest.mark.medium
 def test_processes_that_write_one_result_lose_no_language(maker, tmp_path):
-    langs = ("en", "fi", "sw", "te")
-    for lang in langs:
+    for lang in WRITTEN:
         maker.whole(lang)
     store, root = Store(tmp_path / "store"), tmp_path / "results"
-    made = []
-    for lang in langs:
-        [plan] = plan_all(["bm25"], str(maker.root), lang, "dev", [], store)
-        outcome = run_steps(plan.steps(), plan.targets(), store, quiet=True)
-        made.append((plan, outcome.artifacts))
-    context = multiprocessing.get_context("fork")
-    for _ in range(5):
-        shutil.rmtree(root, ignore_errors=True)
-        ready = context.Barrier(len(langs))
-        writers = [context.Process(target=_write_at_once, args=(*one, root, ready)) for one in made]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-        [path] = results.files(root)
+    [plan] = plan_all(["bm25"], str(maker.root), ",".join(WRITTEN), "dev", [], store)
+    run_steps(plan.steps(), plan.targets(), store, quiet=True)
+    run_at_once(_write, len(WRITTEN), maker.root, root)
+    for repetition in range(5):
+        [path] = results.files(root / str(repetition))
         result = results.read(path)
-        assert result.language_codes() == list(langs)
-        assert result.averages[0].languages == list(langs)
-        assert not list(root.rglob(".*"))  # no lock, no temporary file
+        assert result.language_codes() == list(WRITTEN)
+        assert result.averages[0].languages == list(WRITTEN)
+    assert not list(root.rglob(".*"))  # no lock, no temporary file
 
 
 def test_two_collections_whose_folders_share_a_name_never_meet(tmp_path):

@@ -56,6 +56,7 @@ def fused_by_pyserini(one, two, folder, way) -> dict[str, dict[str, float]]:
     return {q: dict(zip(part["docid"], part["score"], strict=True)) for q, part in data.groupby("topic")}
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore")
 @given(one=runs, two=runs)
 @settings(deadline=None, max_examples=40)

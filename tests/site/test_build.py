@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,21 @@ from mdrbench.site.pages.about import AT_ROOT
 EVIL = "<script>alert(1)</script>"
 
 
+@pytest.fixture(scope="module")
+def built_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built-once")
+    save(folder / "results", measured(), "old")
+    site.build(folder / "results", folder / "public")
+    return folder
+
+
+@pytest.fixture
+def with_old_site(built_once, tmp_path):
+    """A folder with ``results`` and the site that was built from them."""
+    return shutil.copytree(built_once, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.mark.medium
 def test_hostile_names_are_inert_text_everywhere(tmp_path):
     data = measured(dataset=EVIL, split="../../up", system={"name": EVIL, "summary": EVIL, "overrides": [EVIL]})
     data["languages"] = {EVIL: {"scores": {EVIL: {"value": 1e300}, "nDCG@10": {"value": 0.5}}}}
@@ -50,15 +66,14 @@ def test_hostile_names_are_inert_text_everywhere(tmp_path):
         ({"colour": "red"}, r"broken\.json: colour: Extra inputs"),
     ],
 )
-def test_a_malformed_result_stops_the_report_and_leaves_the_old_site(tmp_path, change, said):
-    save(tmp_path / "results", measured())
-    out = site.build(tmp_path / "results", tmp_path / "public").parent
-    before = tree(out)
-    save(tmp_path / "results", measured(**change), name="broken")
+def test_a_malformed_result_stops_the_report_and_leaves_the_old_site(with_old_site, change, said):
+    root, public = with_old_site / "results", with_old_site / "public"
+    before = tree(public)
+    save(root, measured(**change), name="broken")
     with pytest.raises(DataError, match=said):
-        site.build(tmp_path / "results", tmp_path / "public")
-    assert tree(out) == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".public.cache", "public", "results"]
+        site.build(root, public)
+    assert tree(public) == before
+    assert sorted(p.name for p in with_old_site.iterdir()) == [".public.cache", "public", "results"]
 
 
 def test_a_result_without_measures_is_left_out(tmp_path, capsys):
@@ -117,10 +132,10 @@ HEAD = b"qid\tnDCG@10\tquery\n"
         (HEAD + b"\xff", ":2: not UTF-8"),
     ],
 )
-def test_a_malformed_topic_table_is_an_error_and_the_old_site_stays(table, said, tmp_path):
-    root, file = tmp_path / "results", tmp_path / "results" / "tiny" / "mine" / "sw-dev.topics.tsv.gz"
-    save(root, measured(), "old")
-    before = tree(site.build(root, tmp_path / "public").parent)
+def test_a_malformed_topic_table_is_an_error_and_the_old_site_stays(table, said, with_old_site):
+    root, public = with_old_site / "results", with_old_site / "public"
+    file = root / "tiny" / "mine" / "sw-dev.topics.tsv.gz"
+    before = tree(public)
     data = scored("mine", {"sw": 0.5})
     record = save_topics(root, "mine", "sw", [0.5])
     file.write_bytes(packed := gzip.compress(table))
@@ -128,8 +143,8 @@ def test_a_malformed_topic_table_is_an_error_and_the_old_site_stays(table, said,
     data["languages"]["sw"]["files"] = {"topics": record}
     save(root, data, "mine")
     with pytest.raises(DataError, match=rf"sw-dev\.topics\.tsv\.gz{said}" if said[0] == ":" else said):
-        site.build(root, tmp_path / "public")
-    assert tree(tmp_path / "public") == before
+        site.build(root, public)
+    assert tree(public) == before
 
 
 def test_the_cache_returns_what_was_made_and_makes_damaged_and_unused_files_again(tmp_path):
@@ -152,6 +167,7 @@ def test_the_cache_returns_what_was_made_and_makes_damaged_and_unused_files_agai
     assert cache.get("kind", ["source"], make) == {"calls": 3}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_build_that_is_stopped_leaves_the_old_site_and_nothing_beside_it(tmp_path, number, code):
     save(tmp_path / "results", measured())
@@ -177,6 +193,7 @@ def test_a_build_that_is_stopped_leaves_the_old_site_and_nothing_beside_it(tmp_p
     assert not [path for path in (tmp_path / ".public.cache").iterdir() if path.is_dir()]
 
 
+@pytest.mark.medium
 def test_the_same_results_give_the_same_bytes_wherever_they_lie(tmp_path):
     found = []
     for name in ("one", "another"):
@@ -196,6 +213,7 @@ def test_nothing_is_done_where_nothing_changed(tmp_path):
     assert site.build(tmp_path / "results", tmp_path / "public").stat().st_ino != made
 
 
+@pytest.mark.medium
 def test_documents_are_pages_and_every_internal_link_leads_somewhere(tmp_path):
     save(tmp_path / "results", measured())
     out = site.build(tmp_path / "results", tmp_path / "public").parent

@@ -22,12 +22,12 @@ def serving(tmp_path, watch: bool):
         thread.start()
         yield server
         server.stop()
-        thread.join(10)
+        thread.join(60)
 
 
 def fetch(address: str, **headers: str) -> str:
     request = urllib.request.Request(address, headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode("utf-8")
 
 

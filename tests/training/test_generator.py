@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 from typer.testing import CliRunner
 
 from mdrbench.cli.app import app
@@ -18,8 +17,6 @@ from mdrbench.training.generator import instructions
 from mdrbench.training.generator import tuning as generator_tuning
 from mdrbench.training.generator.instructions import Example, collate, encode, read_instructions
 from mdrbench.training.generator.tuning import Config, batch_of, rate, tune
-
-pytest.importorskip("peft")
 
 ROWS = [
     ("Summarise the text.", "Saimaa is the largest lake in Finland.", "Saimaa is a large lake.", "en"),
@@ -34,6 +31,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory) -> Path:
     """Two random layers of Llama with a byte-level tokenizer, as a folder."""
+    pytest.importorskip("peft")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -76,6 +74,12 @@ def silent(text: str) -> None:
     pass
 
 
+def load_tokenizer(folder: Path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
 def adapter_weights(out: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
@@ -105,7 +109,7 @@ def test_a_wrong_line_is_named(file, line, message):
 
 
 def test_prompt_and_answer_are_those_of_the_chat_template(llama, file):
-    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer = load_tokenizer(llama)
     said = []
     examples, too_long = encode(read_instructions(file), tokenizer, 1024, said.append)
     assert not too_long
@@ -120,7 +124,7 @@ def test_prompt_and_answer_are_those_of_the_chat_template(llama, file):
 
 
 def test_a_template_that_rewrites_answers_still_trains_the_bare_answer_and_its_end(llama, file):
-    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer = load_tokenizer(llama)
     tokenizer.chat_template = (
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
         "{% if add_generation_prompt %}[assistant]<think>{% endif %}"
@@ -132,7 +136,7 @@ def test_a_template_that_rewrites_answers_still_trains_the_bare_answer_and_its_e
 
 
 def test_long_examples_are_left_out_and_counted_by_language(llama, file):
-    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer = load_tokenizer(llama)
     lengths = [len(example.ids) for example in encode(read_instructions(file), tokenizer, 1024)[0]]
     said = []
     examples, too_long = encode(read_instructions(file), tokenizer, sorted(lengths)[-2], said.append)
@@ -158,6 +162,8 @@ def test_the_loss_sees_outputs_only():
 def test_the_schedule_is_that_of_transformers(steps, warmup):
     import math
 
+    from transformers import get_cosine_schedule_with_warmup
+
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     reference = get_cosine_schedule_with_warmup(optimizer, math.ceil(warmup * steps), steps)
     for step in range(steps):
@@ -176,9 +182,11 @@ def test_every_epoch_takes_every_example_once_in_an_order_of_its_own():
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # of peft
 def test_training_lowers_the_loss_and_the_adapter_loads_to_the_same_logits(llama, file, tmp_path):
     from peft import PeftModel
+    from transformers import AutoModelForCausalLM
 
     out = tmp_path / "out"
     record = tune(config(llama, epochs=12, learning_rate=3e-2), file, out, silent, merge=True)
@@ -189,7 +197,7 @@ def test_training_lowers_the_loss_and_the_adapter_loads_to_the_same_logits(llama
     assert not list(out.glob("checkpoint-*")) + list(out.glob(".*.part"))
     assert len((out / "log.jsonl").read_text().splitlines()) == 24
 
-    tokenizer = AutoTokenizer.from_pretrained(out / "adapter")
+    tokenizer = load_tokenizer(out / "adapter")
     chat = [{"role": "user", "content": "Name a lake."}]
     prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
@@ -215,6 +223,7 @@ def test_only_the_lora_matrices_of_all_linear_layers_are_trained(llama, file, tm
     assert json.loads((out / "adapter" / "adapter_config.json").read_text())["r"] == 8
 
 
+@pytest.mark.medium
 def test_an_interrupted_run_ends_with_the_same_weights(llama, file, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     tune(config(llama), file, whole, silent)
@@ -267,6 +276,7 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(llama, file, tmp_path):
         tune(config(llama, learning_rate=1e-4), file, tmp_path / "out", silent)
 
 
+@pytest.mark.medium
 def test_the_micro_batch_changes_memory_and_not_the_weights(llama, file, tmp_path):
     for size in (1, 4):
         tune(config(llama, micro_batch=size, dropout=0.3), file, tmp_path / str(size), silent)
@@ -275,6 +285,7 @@ def test_the_micro_batch_changes_memory_and_not_the_weights(llama, file, tmp_pat
         torch.testing.assert_close(weights, four[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.medium
 def test_the_seed_decides_the_weights(llama, file, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         tune(config(llama, seed=seed), file, tmp_path / name, silent)
@@ -316,7 +327,7 @@ def test_the_command_writes_a_card_that_says_how_to_serve(llama, file, tmp_path)
 
 
 def test_alpacas_template_knows_system_messages(llama):
-    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer = load_tokenizer(llama)
     tokenizer.chat_template = instructions.ALPACA
     chat = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Name a lake."}]
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.process_groups import start
+from support.process_groups import run
 from support.project import PROJECT
 from support.training import DATA, Plan, conventions, settings, without_dropout
 
@@ -428,22 +428,24 @@ from mdrbench.training import held_out
 from support.training import DATA, Plan, conventions, settings
 from mdrbench.training.loop import train
 torch.set_num_threads(1)
-folder = Path(sys.argv[2])
+folder, out = Path(sys.argv[2]), Path(sys.argv[3])
 kept = held_out([(lang, g.qid) for lang, d in DATA.items() for g in d.groups], 0.2, 0)
-train(settings(validation=0.2, validate_every=2, micro_batch=int(sys.argv[4])), folder, conventions(folder), DATA,
-      Plan(3, kept, size=3), lambda key: 0.5 + int(key[1][1:]) / 9, out=Path(sys.argv[3]))
+for size in map(int, sys.argv[4:]):
+    train(settings(validation=0.2, validate_every=2, micro_batch=size), folder, conventions(folder), DATA,
+          Plan(3, kept, size=3), lambda key: 0.5 + int(key[1][1:]) / 9, out=out / str(size))
 """
 
 
 @pytest.mark.slow
 def test_two_processes_train_the_same_model_as_one(tiny_model, tmp_path):
-    tests = str(PROJECT / "tests")
-    for world, micro_batch in ((1, 0), (2, 0), (2, 2)):
-        words = ["-c", TOGETHER, tests, str(tiny_model), str(tmp_path / f"{world}-{micro_batch}"), str(micro_batch)]
-        assert [process.wait(timeout=240) for process in start(world, words)] == [0] * world
-    for other in ("2-0", "2-2"):
-        assert_same(tmp_path / "1-0", tmp_path / other, 2e-5)
-        logs = [checkpoints.read_log(tmp_path / name) for name in ("1-0", other)]
+    kept = held_out([(lang, g.qid) for lang, d in DATA.items() for g in d.groups], 0.2, 0)
+    chosen, plan = settings(validation=0.2, validate_every=2), Plan(3, kept, size=3)
+    trained(tmp_path / "alone", tiny_model, chosen, plan, lambda key: 0.5 + int(key[1][1:]) / 9)
+    words = ["-c", TOGETHER, str(PROJECT / "tests"), str(tiny_model), str(tmp_path), "0", "2"]
+    assert run(2, words) == [0, 0]
+    for micro_batch in ("0", "2"):
+        assert_same(tmp_path / "alone", tmp_path / micro_batch, 2e-5)
+        logs = [checkpoints.read_log(tmp_path / name) for name in ("alone", micro_batch)]
         assert [entry["loss"] for entry in logs[0]] == pytest.approx([entry["loss"] for entry in logs[1]], abs=1e-4)
 
 

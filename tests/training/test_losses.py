@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.process_groups import start
+from support.process_groups import run
 from torch.nn.functional import normalize
 
 from mdrbench.training import caching
@@ -279,7 +279,7 @@ for value, expected in zip(two, one):
 
 @pytest.mark.medium
 def test_the_gradient_of_two_processes_is_that_of_one_with_the_joint_batch():
-    assert [process.wait(timeout=240) for process in start(2, ["-c", PROCESS])] == [0, 0]
+    assert run(2, ["-c", PROCESS]) == [0, 0]
 
 
 def test_normalised_embeddings(tiny_model):

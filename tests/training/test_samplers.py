@@ -54,6 +54,7 @@ def may_meet(a: Example, b: Example) -> bool:
     return a.lang != b.lang or (a.qid != b.qid and not set(a.positives) & set(b.positives))
 
 
+@pytest.mark.medium
 @given(samplers, tangled(), st.integers(1, 6), st.integers(1, 3), seeds, epochs)
 @settings(max_examples=200)
 def test_what_holds_of_every_batch(sampler, examples, part, world, seed, epoch):
@@ -80,6 +81,7 @@ def test_what_holds_of_every_batch(sampler, examples, part, world, seed, epoch):
         assert len({len(part) for part in parts}) == 1
 
 
+@pytest.mark.medium
 @given(samplers, tangled(), st.integers(1, 4), seeds, epochs, st.data())
 def test_a_run_resumes_anywhere_in_an_epoch(sampler, examples, size, seed, epoch, data):
     try:
@@ -197,6 +199,7 @@ def test_proportional_languages_have_the_batches_that_hold_them_once():
             assert {i for batch in batches for i in batch} == set(range(len(examples)))
 
 
+@pytest.mark.medium
 @given(st.integers(2, 6), st.integers(2, 12), seeds, epochs)
 def test_domains_are_drawn_evenly_within_each_batch(number, size, seed, epoch):
     examples = plain({(lang, f"d{i}"): 12 + 20 * i for lang in ("en", "sw") for i in range(number)})
@@ -328,6 +331,7 @@ def test_rounds_are_looked_up_anywhere(items, place):
     assert +Rounds(items, "seed").before(place) == met
 
 
+@pytest.mark.medium
 def test_an_epoch_of_miracl_is_drawn_in_seconds():
     """As large as MIRACL's training data; every third query shares a positive with another."""
     examples = [
