@@ -209,13 +209,16 @@ def forged(count: int, rng: random.Random) -> list[str]:
         for _ in range(count):
             path = root / rng.choice(sorted(root.glob("*.json"))).name
             content = path.read_bytes()
-            data = json.loads(content)
+            before = data = json.loads(content)
             kind = rng.choice(("number", "other"))
             data = attack_edits.with_another_number(data, rng) if kind == "number" else attack_edits.edited(data, rng)
             path.write_text(json.dumps(data | {"seal": seal_of(data)}), encoding="utf-8")
             [found] = verification.verify([path], sample, corpus=True, progress=lambda text: None)
             made[kind] += 1
             noticed[kind] += bool(found.problems)
+            if not found.problems:
+                changed = sorted(" ".join(map(str, place)) for place in attack_edits.differing(before, data))
+                print(f"not noticed in {path.name}: {'; '.join(changed)[:200]}", flush=True)
             if kind == "number" and not found.problems:
                 faults.append(f"a forged number of {path.name} was not noticed (forgery {sum(made.values())})")
             path.write_bytes(content)

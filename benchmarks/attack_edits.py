@@ -20,6 +20,18 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
         yield from places(child, (*place, key))
 
 
+def differing(before: Any, after: Any, place: Place = ()) -> Iterator[Place]:
+    """Yield the places in which two JSON values differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in before.keys() | after.keys():
+            yield from differing(before.get(key), after.get(key), (*place, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for key, pair in enumerate(zip(before, after, strict=True)):
+            yield from differing(*pair, (*place, key))
+    elif before != after:
+        yield place
+
+
 def edited(data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """Return a copy of a JSON object with one value changed, deleted, repeated or swapped with another one."""
     changed = copy.deepcopy(data)

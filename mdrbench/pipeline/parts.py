@@ -169,7 +169,7 @@ class Parts:
                 f"{MOST_DEATHS} workers died while they made part {name}",
                 mend="look for the reason in their output (out of memory?), and run the command again",
             )
-            self._write_failure(name, error)
+            self.fail(name, error)
             return False
         return True
 
@@ -225,7 +225,7 @@ class Parts:
     def give_up(self, claim: Claim, error: MdrbenchError | None = None) -> None:
         """End an attempt without a result: with an error the step fails, without one the part is free again."""
         if error is not None:
-            self._write_failure(claim.part.name, error)
+            self.fail(claim.part.name, error)
         else:
             path = self.folder / "claims" / claim.part.name
             with suppress(OSError, ValueError):
@@ -234,7 +234,8 @@ class Parts:
         if not self.resumable:
             shutil.rmtree(claim.out, ignore_errors=True)
 
-    def _write_failure(self, name: str, error: MdrbenchError) -> None:
+    def fail(self, name: str, error: MdrbenchError) -> None:
+        """Say that a part cannot be made, so that the step fails."""
         temporary = self.folder / "failed" / f".{name}-{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):  # the step is over
             with suppress(OSError):  # a full disk: a file without content still says that the part failed

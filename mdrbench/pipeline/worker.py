@@ -83,11 +83,21 @@ class Worker:
                 prepared = self._prepared[task.step.key] = _Prepared(
                     task, Parts(folder, task.parts, resumable=resumable)
                 )
-            if (claim := prepared.parts.claim()) is not None:
+            if (claim := self._claim(prepared)) is not None:
                 self._forget_others(prepared)
                 self._make(prepared, claim)
                 return True
         return False
+
+    def _claim(self, prepared: _Prepared) -> Claim | None:
+        """Claim a part of a task; on a full disk, on which not even a claim can be written, the task fails."""
+        try:
+            return prepared.parts.claim()
+        except OSError as error:
+            if (full := out_of_space(error, prepared.task.root)) is None:
+                raise
+            prepared.parts.fail(prepared.task.parts[0].name, full)
+            return None
 
     def _forget_others(self, prepared: _Prepared) -> None:
         """Free the memory of other steps: a model and encoded topics are kept for one step at a time."""

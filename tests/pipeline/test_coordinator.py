@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from contextlib import nullcontext
 from itertools import cycle
@@ -16,7 +18,7 @@ from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.pipeline import coordinator, runner
 from mdrbench.pipeline.executors.ray import passed_variables
-from mdrbench.pipeline.parts import listed
+from mdrbench.pipeline.parts import Parts, listed
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.pipeline.queue import open_queue
 from mdrbench.pipeline.stages import dividing
@@ -150,6 +152,18 @@ def test_parts_that_were_made_with_different_packages_are_not_put_together(maker
     assert "parts of index of 'en' were made with 2.12.0 and 2.13.0 of torch" in str(outcome.failures[index.ref])
     monkeypatch.setattr(environment, "describe", lambda: here)
     assert run(plan, store, Threads(tmp_path / "queue"))[0].failures == {}
+
+
+def test_a_disk_that_takes_no_claim_stops_the_run(maker, plan_of, tmp_path, monkeypatch):
+    def full(self, attempt, said):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    maker.whole("en")
+    store = Store(tmp_path / "store")
+    plan = plan_of(store)
+    monkeypatch.setattr(Parts, "_beat", full)
+    outcome, _ = run(plan, store, Threads(tmp_path / "queue"))
+    assert "no space is left" in str(outcome.failures[plan.average.ref])
 
 
 def test_a_queue_that_others_may_write_to_is_refused(tmp_path):
