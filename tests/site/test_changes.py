@@ -53,6 +53,22 @@ def test_a_version_lists_what_was_added_what_moved_and_what_went(tmp_path):
     assert feed.findtext(f"{ATOM}updated") == found[0].date
 
 
+def test_a_title_of_control_characters_and_a_shallow_clone_tell_nothing_wrong(tmp_path):
+    root = tmp_path / "whole" / "results"
+    record(root, "one", 0.2, langs=["fi"])
+    subprocess.run(["git", "init", "-q", str(tmp_path / "whole")], check=True)
+    commit(tmp_path / "whole", "Begin")
+    record(root, "two", 0.3, langs=["fi"])
+    commit(tmp_path / "whole", "Two\x01 \x08<b>\x0c\u2028end")
+    found = history.versions(root, Cache(tmp_path / "cache"))
+    assert [version.title for version in found] == ["Two   <b> \u2028end", "Begin"]
+    feed = ElementTree.fromstring(changes._feed(found))
+    assert feed.findtext(f"{ATOM}entry/{ATOM}title") == found[0].title
+    clone = ["git", "clone", "-q", "--depth", "1", f"file://{tmp_path / 'whole'}", str(tmp_path / "shallow")]
+    subprocess.run(clone, check=True)
+    assert history.versions(tmp_path / "shallow" / "results", Cache(tmp_path / "other")) == []
+
+
 def test_a_folder_without_git_has_no_versions(tmp_path):
     record(tmp_path, "one", 0.2, langs=["fi"])
     assert history.versions(tmp_path, Cache(tmp_path / "cache")) == []

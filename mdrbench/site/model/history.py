@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -24,6 +25,9 @@ MOST_VERSIONS = 20
 
 EQUAL = 0.0005
 """Scores closer than this print alike, and no change is shown."""
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+"""Characters that a title may have and XML may not."""
 
 Scores = dict[str, float]
 """Language, or ``average`` -> score."""
@@ -103,18 +107,24 @@ class _File(NamedTuple):
 
 
 def _commits(root: Path) -> Iterator[tuple[str, str, str, list[_File]]]:
-    """Yield commit, date, title and changed files, the latest commit first."""
-    words = ["log", f"-{MOST_COMMITS}", "--format=%x01%H%x00%cI%x00%s", "--raw", "--no-abbrev", "--no-renames"]
-    for text in _git(root, *words, "--relative", "--", ".").split("\x01")[1:]:
-        head, *lines = text.splitlines()
-        commit, date, title = head.split("\x00")
+    """Yield commit, date, title and changed files, the latest commit first.
+
+    The oldest commit of a shallow clone is left out: to git, all of its files are new.
+    """
+    words = ["log", f"-{MOST_COMMITS}", "--format=%x01%H%x00%cI%x00%P%x00%s", "--raw", "--no-abbrev", "--no-renames"]
+    shallow = _git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+    for text in re.split("\x01(?=[0-9a-f]{40,64}\x00)", _git(root, *words, "--relative", "--", "."))[1:]:
+        head, *lines = text.split("\n")
+        commit, date, parents, title = head.split("\x00")
+        if shallow and not parents:
+            continue
         files = []
         for line in lines:
             facts, _, path = line.partition("\t")
             if path.endswith(".json"):
                 _, _, before, after, _ = facts.split(" ")
                 files.append(_File(path, before, after))
-        yield commit, date, title, files
+        yield commit, date, CONTROLS.sub(" ", title), files
 
 
 def _changes(root: Path, files: list[_File]) -> tuple[list[Change], dict[str, int]]:
