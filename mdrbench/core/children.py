@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 
 
@@ -11,7 +10,8 @@ def end_with_parent() -> None:
     """End this process, at once, when the process that started it ends or closes the other end of standard input."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not through `sys.stdin`, whose lock would abort the interpreter at a normal end
+            pass
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -185,18 +185,16 @@ class _Coordinator:
         work = self.store.work_dir(step.key, resume=True)
         job = job_of(step, {**inputs, **beside}, work, silent)
         how = division(step.stage, job)
-        if how is None and not (work / PARTS).exists():
-            leftover = list(work.iterdir())
-            parts = Parts.create(work / PARTS, [Part(WHOLE, 0, 0)], resumable=step.resumable)
-            if step.resumable and leftover:
-                (work / PARTS / "attempts" / f"{WHOLE}-before").mkdir()
-            for path in leftover:
-                if step.resumable:
-                    path.rename(work / PARTS / "attempts" / f"{WHOLE}-before" / path.name)
-                else:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        else:
-            parts = Parts.create(work / PARTS, how.parts if how else [], resumable=step.resumable and how is None)
+        whole = how is None and step.resumable
+        leftover = [] if (work / PARTS).exists() or (how and step.resumable) else list(work.iterdir())
+        parts = Parts.create(work / PARTS, how.parts if how else [Part(WHOLE, 0, 0)], resumable=whole)
+        if whole and leftover:
+            (work / PARTS / "attempts" / f"{WHOLE}-before").mkdir()
+        for path in leftover:
+            if whole:
+                path.rename(work / PARTS / "attempts" / f"{WHOLE}-before" / path.name)
+            else:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         return _Active(step, held, inputs, work, parts, how, job)
 
     def _look_after(self, step: Step) -> bool:

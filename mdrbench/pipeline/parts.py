@@ -127,6 +127,14 @@ class Parts:
         os.mkdir(out)
         return out
 
+    def _holder(self, name: str) -> str | None:
+        """Return the attempt that has the claim of a part."""
+        try:
+            attempt: str = json.loads((self.folder / "claims" / name).read_text(encoding="utf-8"))["attempt"]
+        except (OSError, ValueError):
+            return None
+        return attempt
+
     def _is_free(self, name: str) -> bool:
         """Tell whether the claim of a part belongs to a worker that is dead; remove it then."""
         path = self.folder / "claims" / name
@@ -201,7 +209,13 @@ class Parts:
             file.write(json.dumps(said))
 
     def finish(self, claim: Claim, note: dict[str, Any]) -> bool:
-        """Publish a part in one rename; False if another attempt did so before, or the step is over."""
+        """Publish a part in one rename; False if another attempt did so before, or the step is over.
+
+        An attempt that went on after another had taken over its folder is thrown away: it lacks what was there before.
+        """
+        if self.resumable and self._holder(claim.part.name) != claim.attempt:
+            shutil.rmtree(claim.out, ignore_errors=True)
+            return False
         try:
             files = {}
             for path in sorted(path for path in claim.out.rglob("*") if path.is_file()):
@@ -227,10 +241,9 @@ class Parts:
         if error is not None:
             self.fail(claim.part.name, error)
         else:
-            path = self.folder / "claims" / claim.part.name
-            with suppress(OSError, ValueError):
-                if json.loads(path.read_text(encoding="utf-8"))["attempt"] == claim.attempt:
-                    path.unlink()
+            with suppress(OSError):
+                if self._holder(claim.part.name) == claim.attempt:
+                    (self.folder / "claims" / claim.part.name).unlink()
         if not self.resumable:
             shutil.rmtree(claim.out, ignore_errors=True)
 
@@ -294,7 +307,9 @@ class Parts:
     def place(self, name: str, into: Path) -> None:
         """Put the files of a finished part into a folder; a second call does the same again."""
         note, folder = self._note(name), self.folder / "done" / name
-        for file in note["files"] if note else ():
+        if note is None:
+            raise StepError(f"part {name} cannot be read", where=str(folder), mend="run the same command again")
+        for file in note["files"]:
             target = into / file
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

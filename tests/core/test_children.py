@@ -18,6 +18,12 @@ PARENT = (
 )
 
 
+def test_a_child_may_end_before_its_parent():
+    words = "from mdrbench.core.children import end_with_parent; end_with_parent()"
+    with subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, cwd=PROJECT) as process:
+        assert process.wait(20) == 0
+
+
 def test_a_child_of_a_launcher_ends_when_its_grandparent_is_killed():
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=PROJECT) as process:
         assert process.stdout.readline() == b"begun\n"

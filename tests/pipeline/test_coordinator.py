@@ -18,7 +18,7 @@ from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.pipeline import coordinator, runner
 from mdrbench.pipeline.executors.ray import passed_variables
-from mdrbench.pipeline.parts import Parts, listed
+from mdrbench.pipeline.parts import FOLDERS, Parts, listed
 from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.pipeline.queue import open_queue
 from mdrbench.pipeline.stages import dividing
@@ -152,6 +152,19 @@ def test_parts_that_were_made_with_different_packages_are_not_put_together(maker
     assert "parts of index of 'en' were made with 2.12.0 and 2.13.0 of torch" in str(outcome.failures[index.ref])
     monkeypatch.setattr(environment, "describe", lambda: here)
     assert run(plan, store, Threads(tmp_path / "queue"))[0].failures == {}
+
+
+def test_what_a_killed_process_left_is_in_no_artifact_and_an_empty_plan_is_made_again(maker, plan_of, tmp_path):
+    maker.whole("en")
+    store = Store(tmp_path / "store")
+    plan = plan_of(store)
+    search, corpus = plan.by_language["en"].run, planned_step(plan, "corpus")
+    left = store.work_dir(search.key) / ".run.trec.gz.1-2.tmp"
+    left.write_text("half")
+    for name in FOLDERS:  # killed before the plan of the parts was written
+        (store.work_dir(corpus.key, resume=True) / ".parts" / name).mkdir(parents=True)
+    assert run(plan, store, Threads(tmp_path / "queue"))[0].failures == {}
+    assert list(store.find(*search.ref).manifest["files"]) == ["run.trec.gz"]
 
 
 def test_a_disk_that_takes_no_claim_stops_the_run(maker, plan_of, tmp_path, monkeypatch):

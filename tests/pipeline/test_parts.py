@@ -135,6 +135,8 @@ def test_a_whole_step_that_resumes_continues_what_the_dead_attempt_wrote(folder)
     second = parts.claim()
     assert (second.out / "checkpoint").read_text() == "half"
     assert not parts.finish(first, {"facts": {}})  # its folder has another name now
+    first.out.mkdir()  # it slept, and goes on: its next file makes the folder again
+    assert not made(parts, first)
     assert parts.finish(second, {"facts": {}})
 
 
