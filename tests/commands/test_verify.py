@@ -87,6 +87,10 @@ def in_language(lang, *path):
         (in_language("sw", "dataset", "files")({}), "sw: dataset.files lacks topics.miracl-v1.0-sw-dev.tsv and qrels"),
         (in_language("sw", "steps", "search", "made_at")("2026- 1-28"), "sw: step 'search': made_at is not a time"),
         (
+            in_language("sw", "steps", "search", "bytes")(9),
+            "sw: step 'search': its bytes are not those of the kept file",
+        ),
+        (
             in_language("sw", "conventions", "judged_topics_without_hits")(1),
             "sw: conventions.judged_topics_without_hits",
         ),

@@ -140,6 +140,11 @@ def _language(lang: str, entry: LanguageResult, result: Result) -> Iterator[Cont
     recipe = result.system.recipe or {}
     for name, step in entry.steps.items():
         yield from _measured(name, step, lang)
+    for stage, kept in (*((run, "run") for run in runs[-1:]), ("evaluate", "topics")):
+        if stage in entry.steps and kept in entry.files and (size := entry.steps[stage].bytes) is not None:
+            yield from _same(
+                f"step '{stage}': its bytes are not those of the kept file", size, entry.files[kept].bytes, lang
+            )
     names = [f"{kind}.miracl-v1.0-{lang}-{result.split}.tsv" for kind in ("topics", "qrels")]
     if entry.dataset is not None and (lacking := [name for name in names if name not in entry.dataset.files]):
         yield Contradiction(f"dataset.files lacks {' and '.join(lacking)}", lang=lang, mend="run the recipe again")
@@ -168,7 +173,7 @@ def _measured(name: str, step: StepRecord, place: str) -> Iterator[Contradiction
         yield Contradiction(f"step '{name}': made_at is not a time with its zone", step.made_at, lang=place)
     if step.peak_of not in ("step", "process"):
         yield Contradiction(f"step '{name}': peak_of is neither step nor process", step.peak_of, lang=place)
-    if step.seconds < 0 or step.peak_bytes < 0:
+    if step.seconds < 0 or step.peak_bytes < 0 or (step.bytes or 0) < 0:
         yield Contradiction(f"step '{name}': took less than nothing", lang=place)
 
 
