@@ -17,7 +17,7 @@ def experiment(
     status: Annotated[bool, typer.Option("--status", help="Print which cells are in. Run nothing.")] = False,
     limit: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many cells [default: all].")] = None,
     part: Annotated[
-        str, typer.Option(help="Every N-th missing cell from the K-th on, as K/N: for N processes side by side.")
+        str, typer.Option(help="Every N-th cell from the K-th on, as K/N: for N processes side by side.")
     ] = "1/1",
     page: Annotated[
         Optional[Path],
@@ -42,12 +42,11 @@ def experiment(
 
     declared = experiments.load(name)
     found = experiments.cells(declared, results)
-    missing = [cell for cell in found if cell.made is None]
     made: list[str] = []
     if page is not None:
         write_atomically(page, experiments.with_tables(page.read_text(encoding="utf-8"), results))
     elif not status:
-        wanted = experiments.part_of(missing, part)[:limit]
+        wanted = [cell for cell in experiments.part_of(found, part) if cell.made is None][:limit]
         for cell, path in experiments.fill(declared, wanted, open_store(cache), results, quiet):
             made.append(str(path))
             print(f"{cell.system}, seed {cell.seed}: written {path}", flush=True)
