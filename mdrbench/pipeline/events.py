@@ -5,7 +5,7 @@ Each run that makes steps writes a file of its own and holds a lock on it until 
 - ``{"event": "run", "time", "command", "host", "process", "steps"}`` first; ``steps`` counts the steps to make;
 - ``{"event": KIND, "time", "stage", "scope", "key"}`` for each event of a step
   (:class:`mdrbench.pipeline.runner.Event`), with ``done``, ``total``, ``seconds`` and ``text`` if they say anything;
-- ``{"event": "end", "time"}`` last, unless the process was killed.
+- ``{"event": "end", "time"}`` last, unless the run was interrupted or killed.
 
 A file is deleted a week after its run.
 """
