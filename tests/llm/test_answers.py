@@ -69,7 +69,7 @@ def test_processes_share_one_file(answers):
     command = [sys.executable, "-c", script, str(answers.path)]
     environment = {"PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
     running = [subprocess.Popen([*command, part], env=environment) for part in "123"]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(300) for process in running] == [0, 0, 0]
     assert len(answers) == 3 * 60 + 60
 
 

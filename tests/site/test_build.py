@@ -186,7 +186,7 @@ def test_a_build_that_is_stopped_leaves_the_old_site_and_nothing_beside_it(tmp_p
     ) as run:
         assert run.stdout.readline() == b"rendering\n"
         run.send_signal(number)
-        run.communicate(timeout=60)
+        run.communicate(timeout=300)
     assert run.returncode == code
     assert tree(tmp_path / "public") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == [".public.cache", "public", "results"]
