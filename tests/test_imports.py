@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,19 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def imports(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported_rooms(path: Path) -> set[str]:
     rooms = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imports(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mdrbench":
             below = node.module.split(".")[1:]
             rooms |= {below[0]} if below else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
+        else:
             rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("mdrbench.")}
     return rooms - {"__version__"}
 
@@ -63,9 +70,8 @@ def test_rooms_import_only_the_rooms_below_them():
 def test_no_module_of_pyserini_is_imported():
     """Its version 2 fetches lists of indexes from the network at import. Only its jar is used."""
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for node in imports(path):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert "pyserini" not in [name.partition(".")[0] for name in names], path
 
 

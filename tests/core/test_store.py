@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,12 @@ def test_locks_are_open_for_reading_and_writing(tmp_path):
 
 
 def open_descriptors(path: Path) -> list[int]:
-    return [int(fd.name) for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd) == str(path)]
+    found = []
+    for descriptor in range(4096):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                found.append(descriptor)
+    return found
 
 
 def _count(wait, number: int, folder: str) -> None:

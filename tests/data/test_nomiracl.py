@@ -150,6 +150,7 @@ def test_a_judge_is_compared_with_the_annotators(folder, tmp_path, mdrbench):
     assert (row["n"], row["neither"]) == (1, 1)  # the topic with a positive, less that positive
 
 
+@pytest.mark.medium
 def test_retrieval_is_refused(folder, tmp_path, mdrbench):
     dataset = imported(folder, tmp_path / "mine")
     with pytest.raises(UsageError, match="'mine' holds judged passages alone"):

@@ -107,6 +107,7 @@ def test_qids_repeat_across_languages_and_some_look_like_docids_or_are_one():
     assert qids["zh"] & {p.docid for p in SAMPLE.passages("zh")}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("lang", ALL)
 def test_bm25_finds_much_but_not_everything(lang, tmp_path):
     retriever = bm25.BM25(bm25.Config())

@@ -44,6 +44,7 @@ def test_the_bootstrap_repeats_itself_and_a_constant_has_no_width():
     assert statistics.bootstrap(noisy, seed=1, **settings) != statistics.bootstrap(noisy, seed=2, **settings)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("share", [0.98, 0.99, 0.999])
 @pytest.mark.parametrize("sizes", [[100], [300], [12] * 16])
 def test_intervals_cover_the_truth_near_the_edge(share, sizes):

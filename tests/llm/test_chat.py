@@ -153,13 +153,12 @@ TRANSIENT = {
     "html": Reply(body=b"<html>busy</html>", headers={"Content-Type": "text/html"}),
     "empty choices": Reply(body=b'{"choices": []}'),
     "broken connection": Reply(cut=True),
-    "slow": Reply(seconds=1.6),
 }
 
 
-@pytest.mark.parametrize("name", TRANSIENT)
+@pytest.mark.parametrize("name", [*TRANSIENT, pytest.param("slow", marks=pytest.mark.medium)])
 def test_what_may_pass_is_tried_again(server, settings, name):
-    server.script = [TRANSIENT[name]] * 2
+    server.script = [TRANSIENT.get(name) or Reply(seconds=1.6)] * 2
     chat = Chat(settings(timeout_s=0.8 if name == "slow" else 60))
     assert ask_all(chat, ["a"]) == ["re: a"]
     facts = chat.facts()
@@ -186,6 +185,7 @@ def test_retry_after_is_honoured_by_all_threads(server, settings):
     assert (chat.facts()["requests"], chat.facts()["refused"]) == (4, 1)
 
 
+@pytest.mark.medium
 def test_retry_after_as_a_date(server, settings):
     from email.utils import formatdate
 

@@ -59,6 +59,7 @@ def test_doubtful_scores_and_the_grade_from_which_the_strong_judge_decides(monke
     assert strong.asked == ["q3", "q4", "q5"]
 
 
+@pytest.mark.medium
 def test_two_real_judges(tmp_path):
     with ChatServer(lambda body: grades(2, 2)).running() as server:
         model = {"name": "llm", "base_url": server.url, "price_input": 1.0, "price_output": 1.0}

@@ -55,6 +55,7 @@ def test_languages_and_files_that_are_missing_are_said_before_anything_runs(make
         plan_all(["bm25"], str(maker.root), "en,sw", "dev", [], store)
 
 
+@pytest.mark.medium
 def test_planning_loads_nothing_heavy(maker, tmp_path):
     maker.whole()
     script = (

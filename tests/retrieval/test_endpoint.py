@@ -90,6 +90,7 @@ def test_answers_that_do_not_fit_and_servers_that_refuse_are_errors(server, monk
         endpoint(url, api_key_env="MY_KEY").encode_queries(TEXTS)
 
 
+@pytest.mark.medium
 def test_an_equal_encoder_changes_no_topic_and_another_one_is_counted(server, tiny_model, maker, store, tmp_path):
     from mdrbench.commands.audit import equivalence
 

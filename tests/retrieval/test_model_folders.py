@@ -138,6 +138,7 @@ def test_a_tokenizer_of_another_model_is_refused(folder):
 # -- layers and conventions --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "weighted-mean", "last-token"])
 @pytest.mark.parametrize("architecture", ["Bert", "DistilBert"])
 def test_a_described_folder_gives_sentence_transformers_embeddings(tiny_models, tmp_path, architecture, pooling):
@@ -336,6 +337,7 @@ def causal(to: Path) -> Path:
     )  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("make", [gpt2, causal])
 @pytest.mark.parametrize("pooling", ["mean", "last-token"])
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -24,6 +24,7 @@ def folder(tiny_model, tmp_path, monkeypatch) -> Path:
     return copied(tiny_model, tmp_path / "model")
 
 
+@pytest.mark.medium
 def test_prompts_lengths_and_layers_are_those_of_the_folder_unless_set(folder):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import LayerNorm

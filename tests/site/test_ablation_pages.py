@@ -186,6 +186,7 @@ def test_seeds_are_shown_where_their_results_are(tmp_path):
     assert "± 0.0019" in found.text
 
 
+@pytest.mark.medium
 def test_several_ablations_have_a_list(tmp_path):
     result(tmp_path / "results")
     save(tmp_path / "results", made_up())

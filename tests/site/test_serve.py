@@ -31,6 +31,7 @@ def fetch(address: str, **headers: str) -> str:
         return answer.read().decode("utf-8")
 
 
+@pytest.mark.medium
 def test_serve_answers_this_machine_only_and_builds_again_when_results_change(tmp_path):
     save(tmp_path / "results", measured())
     with serving(tmp_path, watch=True) as server:

@@ -213,6 +213,7 @@ def test_hostile_words_are_inert_text(tmp_path):
     assert "mdrbench checked and scored run files that were submitted." in found.text
 
 
+@pytest.mark.medium
 def test_the_same_result_gives_the_same_pages(tmp_path):
     save(tmp_path / "results", trained(), LOG)
     assert pages(tmp_path) == pages(tmp_path)

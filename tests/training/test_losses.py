@@ -140,6 +140,7 @@ def test_gradient_caching_gives_the_gradient_of_the_whole_batch(tiny_models, arc
     assert_close(gradients(caching.plain, made, 0), gradients(caching.cached, made, at_once))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("architecture", ["Bert", "XLMRoberta", "DistilBert"])
 def test_dropout_is_the_same_however_a_batch_is_cut(tiny_models, architecture):
     """In one pass, in pieces, in cached pieces, with blocks computed again; without padding and with it."""
@@ -178,6 +179,7 @@ def test_dropout_drops_as_often_as_asked_and_keeps_the_mean():
     assert [part.float().mean().item() for part in same] == pytest.approx([0.58, 0.58], abs=0.03)  # 0.7² + 0.3²
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_with_dropout_is_pytorchs_but_for_the_mask(causal):
     """Many draws of the mask average to the attention without dropout; heads share keys in groups."""

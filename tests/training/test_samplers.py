@@ -93,6 +93,7 @@ def test_a_run_resumes_anywhere_in_an_epoch(sampler, examples, size, seed, epoch
     assert list(sampler.batches(examples, size, seed, epoch, start=start)) == whole[start:]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: "-".join(map(str, config.values())))
 def test_the_same_batches_in_every_process(config):
     script = (

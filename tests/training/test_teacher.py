@@ -118,6 +118,7 @@ def test_a_teachers_scores_are_inner_products_and_a_missing_text_is_named():
         one.scores([("en", "a")], [("fi", "c")])
 
 
+@pytest.mark.medium
 def test_each_setting_changes_what_is_learned_and_needs_its_teacher(tiny_model, tmp_path):
     losses = {}
     for name, changes in {
