@@ -63,6 +63,16 @@ def recipe(text: str | bytes) -> Callable[[Path], tuple[str, ...]]:
     return make
 
 
+def experiment(text: str) -> Callable[[Path], tuple[str, ...]]:
+    """Return a maker of a declared experiment."""
+
+    def make(folder: Path) -> tuple[str, ...]:
+        (folder / "mine.yaml").write_text("summary: x\ndata: sample\nlanguages: [sw]\n" + text)
+        return ("experiment", "mine.yaml", "--status")
+
+    return make
+
+
 def result(text: str | bytes) -> Callable[[Path], tuple[str, ...]]:
     """Return a maker of a result file."""
 
@@ -228,6 +238,10 @@ INPUTS = [
     Hostile("a recipe with an integer of 5,000 digits", 2, recipe("seed: " + "9" * 5000)),
     Hostile("a recipe with an infinite number", 2, recipe("retriever: {name: bm25, k1: .inf}\n")),
     Hostile("a depth of yes", 2, recipe("retriever: {name: bm25}\nsearch: {depth: yes}\n")),
+    Hostile("an experiment whose table names no systems", 2, experiment("tables: {one: {caption: x}}\n")),
+    Hostile("an experiment of an unknown recipe", 2, experiment("blocks: [{seeds: [0], systems: [nope]}]\n")),
+    Hostile("an experiment without blocks", 2, experiment("")),
+    Hostile("a folder that is pushed without a result or a model", 3, words("push", ".", "lab/x")),
     Hostile("a result nested 5,000 deep", 3, result("[" * 5000)),
     Hostile("a result without a seal", 3, result('{"schema_version": 2}')),
     Hostile("a result with a key that is there twice", 3, result('{"schema_version": 2, "schema_version": 2}')),

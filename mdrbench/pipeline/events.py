@@ -67,8 +67,11 @@ def recorded(root: Path, planned: int) -> Iterator[Callable[[Event], None]]:
                 file, {"event": event.kind, "stage": event.step.stage, "scope": event.step.scope, "key": key, **said}
             )
 
-        yield listen
-        _write(file, {"event": "end"})
+        try:
+            yield listen
+        finally:
+            with suppress(OSError):  # a full disk, of which another error tells
+                _write(file, {"event": "end"})
 
 
 def _write(file: TextIO, line: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mdrbench.core import environment
 from mdrbench.core.atomic_files import whole
-from mdrbench.core.errors import UsageError
+from mdrbench.core.errors import MdrbenchError, SetupError, UsageError
 from mdrbench.core.store import default_root
 from mdrbench.pipeline.parts import Part, listed
 from mdrbench.pipeline.plan.steps import Step
@@ -83,6 +83,21 @@ def post(queue: Path, number: int, task: Task) -> Path:
     return path
 
 
+def _task(path: Path) -> Task:
+    content = path.read_bytes()
+    try:
+        task: Task = pickle.loads(content)
+    except MdrbenchError:
+        raise
+    except Exception as error:
+        raise SetupError(
+            f"the task cannot be read: {error or type(error).__name__}",
+            where=str(path),
+            mend="install the same mdrbench and packages on all machines; if no run is under way, delete the file",
+        ) from None
+    return task
+
+
 class Tasks:
     """The tasks of a queue as a worker sees them; each is read once."""
 
@@ -97,5 +112,5 @@ class Tasks:
         for name in names:
             if name not in self._read:
                 with suppress(FileNotFoundError):  # it has ended since
-                    self._read[name] = pickle.loads((self.queue / name).read_bytes())
+                    self._read[name] = _task(self.queue / name)
         return [self._read[name] for name in names if name in self._read]

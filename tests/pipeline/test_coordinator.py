@@ -13,7 +13,7 @@ from support.plans import planned_step
 
 from mdrbench import recipe
 from mdrbench.core import environment
-from mdrbench.core.errors import UsageError
+from mdrbench.core.errors import SetupError, UsageError
 from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.pipeline import coordinator, runner
@@ -184,6 +184,14 @@ def test_a_queue_that_others_may_write_to_is_refused(tmp_path):
     (tmp_path / "queue").chmod(0o770)
     with pytest.raises(UsageError, match="others may write to this queue"):
         open_queue(tmp_path / "queue")
+
+
+def test_a_task_of_another_mdrbench_is_named(tmp_path):
+    queue = open_queue(tmp_path / "queue")
+    (queue / "000000-key").write_bytes(b"cmdrbench.pipeline.queue\nNoSuchTask\n.")
+    with pytest.raises(SetupError, match="NoSuchTask") as caught:
+        Worker(queue, EVERYTHING, 1).run()
+    assert caught.value.where == str(queue / "000000-key")
 
 
 def test_workers_of_a_cluster_get_the_variables_that_steps_need(plan_of, maker, monkeypatch, store):
