@@ -2,8 +2,8 @@
 
 ::
 
-    python benchmarks/attack.py --kills 100 --edits 2000 --rounds 20      everything
-    python benchmarks/attack.py --kills 4 --edits 100 --rounds 2          a minute or two
+    python benchmarks/attack.py --kills 100 --terminations 20 --edits 2000 --rounds 20      everything
+    python benchmarks/attack.py --kills 4 --edits 100 --rounds 2                            a few minutes
 
 Each part prints what it found and the program ends with 1 if a kill changed a bit, an edit passed unnoticed, a writer
 lost anything or an input did not end with its exit code. ``--seed`` repeats an attack.
@@ -84,8 +84,13 @@ def bits(folder: Path) -> dict[str, str]:
     }
 
 
-def kills(count: int, rng: random.Random, trained: bool) -> list[str]:
-    """Kill commands at random moments, run them to their end, and compare every bit with an undisturbed run."""
+def kills(count: int, rng: random.Random, trained: bool, number: signal.Signals = signal.SIGKILL) -> list[str]:
+    """Send commands a signal at random moments, run them to their end, and compare every bit with an undisturbed run.
+
+    A command that gets SIGTERM must end within :data:`ENDS_S` seconds, with its exit code.
+    """
+    if not count:
+        return []
     works = {**RUNS, **(TRAINED if trained else {})}
     faults, killed = [], Counter()
     with tempfile.TemporaryDirectory(prefix="mdrbench-attack-") as scratch:
@@ -115,13 +120,30 @@ def kills(count: int, rng: random.Random, trained: bool) -> list[str]:
                 try:
                     process.wait(rng.uniform(0.2, took[name]))
                 except subprocess.TimeoutExpired:
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
+                    process.send_signal(number)
+                    faults += _ended(process, name, number)
                     killed[name] += 1
-            faults += [f"after {killed.total()} kills: {text}" for text in _aftermath(folder, works, expected)]
-            print(f"kills: {killed.total()} in {tries} tries, {len(faults)} faults", flush=True)
-    print(f"kills: {killed.total()} ({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))})")
+            faults += [f"after {killed.total()} {number.name}: {text}" for text in _aftermath(folder, works, expected)]
+            print(f"{number.name}: {killed.total()} in {tries} tries, {len(faults)} faults", flush=True)
+    print(f"{number.name}: {killed.total()} ({', '.join(f'{name} {n}' for name, n in sorted(killed.items()))})")
     return faults
+
+
+ENDS_S = 90
+"""Seconds within which a command ends that gets SIGTERM; after 60 s it cuts its clean-up short."""
+
+
+def _ended(process: subprocess.Popen[bytes], name: str, number: signal.Signals) -> list[str]:
+    """Wait for a command that got a signal; return what is wrong with its end."""
+    try:
+        code = process.wait(ENDS_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return [f"{name} did not end within {ENDS_S} s of {number.name}"]
+    if number == signal.SIGTERM and code not in (0, 143, -number):  # done; terminated; terminated before it began
+        return [f"{name} ends with {code} after {number.name}"]
+    return []
 
 
 def _aftermath(folder: Path, works: dict[str, tuple[str, ...]], expected: dict[str, str]) -> Iterator[str]:
@@ -355,6 +377,7 @@ def inputs(named: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--terminations", type=int, default=0, help="as kills, with SIGTERM")
     parser.add_argument("--edits", type=int, default=400)
     parser.add_argument("--forgeries", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
@@ -372,7 +395,8 @@ def main() -> None:
     faults += forged(args.forgeries, rng) if args.forgeries else []
     faults += inputs(args.inputs) if args.inputs != "-" else []
     faults += writers(args.rounds, rng, args.trained) if args.rounds else []
-    faults += kills(args.kills, rng, args.trained) if args.kills else []
+    faults += kills(args.kills, rng, args.trained)
+    faults += kills(args.terminations, rng, args.trained, signal.SIGTERM)
     for fault in faults:
         print(f"FAULT {fault}")
     print(f"{len(faults)} faults")
