@@ -287,23 +287,45 @@ def paired_test(a: Floats, b: Floats, *, test: str = PROTOCOL.test, family: int 
         DataError: fewer than two topics.
         UsageError: a test that counts topics alone, on several seeds.
     """
+    return paired_tests([(a, b)], test=test, families=[family])[0]
+
+
+def paired_tests(
+    pairs: Sequence[tuple[Floats, Floats]], *, test: str = PROTOCOL.test, families: Sequence[int]
+) -> list[PairedTest]:
+    """Do :func:`paired_test` for each pair; pairs over as many topics and seeds are computed together.
+
+    Args:
+        families: the family of each pair.
+    """
     import numpy as np
 
-    d = np.atleast_2d(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64))
-    [found] = differences([d[:, :, None]])
-    topics = d.mean(axis=0)
+    gaps = [np.atleast_2d(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)) for a, b in pairs]
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for place, gap in enumerate(gaps):
+        shapes.setdefault(gap.shape, []).append(place)
+    found: dict[int, Difference] = {}
+    for places in shapes.values():
+        together = differences([np.stack([gaps[place] for place in places], axis=2)])
+        found |= dict(zip(places, together, strict=True))
+    return [_tested(*pairs[i], gaps[i], found[i], test, families[i]) for i in range(len(gaps))]
+
+
+def _tested(a: Floats, b: Floats, gap: Floats, found: Difference, test: str, family: int) -> PairedTest:
+    """Complete the test of one pair; ``gap`` is a - b, of shape (seeds, topics)."""
+    topics = gap.mean(axis=0)
     if test != "t":
-        if len(d) > 1:
+        if len(gap) > 1:
             raise UsageError(
-                f"the test '{test}' counts topics alone, but there are {len(d)} seeds", mend="use --test t"
+                f"the test '{test}' counts topics alone, but there are {len(gap)} seeds", mend="use --test t"
             )
-        p = randomisation_p(topics) if test == "randomisation" else wilcoxon_p(topics)
-        found = found._replace(p=p)
+        found = found._replace(p=randomisation_p(topics) if test == "randomisation" else wilcoxon_p(topics))
     wins, losses = int((topics > EQUAL).sum()), int((topics < -EQUAL).sum())
-    means = float(np.mean(a)), float(np.mean(b))
     counts = wins, len(topics) - wins - losses, losses
     least = found.detectable(PROTOCOL.level / family)
-    return PairedTest(len(topics), *means, *counts, found.p, found.value, found.low, found.high, least)
+    return PairedTest(
+        len(topics), float(a.mean()), float(b.mean()), *counts, found.p, found.value, found.low, found.high, least
+    )
 
 
 def randomisation_p(d: Floats, *, seed: int = PROTOCOL.seed, flips: int = PROTOCOL.flips) -> float:

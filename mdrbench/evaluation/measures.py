@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mdrbench.core.atomic_files import gzip_file
 from mdrbench.core.errors import DataError, UsageError, did_you_mean
 from mdrbench.core.types import Qrels, Run, Topics
-from mdrbench.formats.trec import by_tie_rule, check_hits, lines, parse_scores
+from mdrbench.formats.trec import by_tie_rule, check_hits, parse_scores, whole_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def read_topic_scores(path: Path) -> tuple[TopicScores, Topics]:
     scores: TopicScores = {}
     queries: Topics = {}
     names: list[str] = []
-    for number, line in lines(path):
+    for number, line in whole_lines(path):
         cells = line.split("\t")
         if number == 1:
             if cells[0] != "qid" or cells[-1] != "query" or len(cells) < 3:

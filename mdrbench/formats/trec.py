@@ -308,7 +308,7 @@ def parse_scores(texts: Sequence[str]) -> list[float]:
 def read_run(path: Path) -> Run:
     """Read a TREC run, plain or gzipped, ordered by the tie rule; the rank column is ignored."""
     run: dict[str, list[Hit]] = {}
-    for number, line in _whole(path):
+    for number, line in whole_lines(path):
         fields = split_run_line(line, f"{path}:{number}")
         if fields is None:
             continue
@@ -324,11 +324,11 @@ def read_run(path: Path) -> Run:
     return {qid: ranked(hits) for qid, hits in run.items()}
 
 
-def _whole(path: Path) -> Iterable[tuple[int, str]]:
-    """Number the lines of a file that fits in memory; :func:`lines` takes over if something is unusual."""
+def whole_lines(path: Path) -> Iterable[tuple[int, str]]:
+    """As :func:`lines`, faster, of a file that fits in memory; :func:`lines` takes over if something is unusual."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            text = file.read().decode("utf-8").removesuffix("\n")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8").removesuffix("\n")
     except (OSError, EOFError, ValueError, zlib.error):
         return lines(path)
     if "\r" in text or text.startswith("\ufeff"):

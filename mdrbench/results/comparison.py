@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,25 +193,34 @@ def paired_tests(
     Args:
         counted: the paired seeds of the scores; None if neither system is trained.
     """
-    tests = [inference.paired_test(x, y, test=test, family=len(scored)) for x, y in scored.values()]
-    corrected = inference.corrected([test.p for test in tests], correction)
-    return [
-        LanguageComparison(lang, test, p, inference.mark(p, counted))
-        for lang, test, p in zip(scored, tests, corrected, strict=True)
-    ]
+    [tests] = several_paired_tests([(scored, counted)], test=test, correction=correction)
+    return tests
+
+
+def several_paired_tests(
+    several: Sequence[tuple[Mapping[str, Pair], int | None]],
+    *,
+    test: str = PROTOCOL.test,
+    correction: str = PROTOCOL.correction,
+) -> list[list[LanguageComparison]]:
+    """:func:`paired_tests` of several pairs of systems, each with its paired seeds; faster than one after the other."""
+    pairs = [pair for scored, _ in several for pair in scored.values()]
+    families = [len(scored) for scored, _ in several for _ in scored]
+    tests = iter(inference.paired_tests(pairs, test=test, families=families))
+    compared = []
+    for scored, counted in several:
+        own = [next(tests) for _ in scored]
+        corrected = inference.corrected([test.p for test in own], correction)
+        rows = zip(scored, own, corrected, strict=True)
+        compared.append([LanguageComparison(lang, test, p, inference.mark(p, counted)) for lang, test, p in rows])
+    return compared
 
 
 def difference(scored: Iterable[Pair], *, confidence: float = PROTOCOL.confidence) -> Difference:
     """The mean over languages of A - B, with its interval over topics and seeds."""
-    [average] = differences([scored], confidence=confidence)
+    gaps = [np.atleast_2d(x - y)[:, :, None] for x, y in scored]  # (seeds, topics, 1) a language
+    [average] = inference.differences(gaps, confidence=confidence)
     return average
-
-
-def differences(several: Iterable[Iterable[Pair]], *, confidence: float = PROTOCOL.confidence) -> list[Difference]:
-    """:func:`difference` of each, all over as many topics and seeds; faster than one after the other."""
-    columns = [[np.atleast_2d(x - y) for x, y in scored] for scored in several]
-    groups = [np.stack(column, axis=2) for column in zip(*columns, strict=True)]  # (seeds, topics, several) a language
-    return inference.differences(groups, confidence=confidence)
 
 
 def comparable(a: Result, b: Result, path_a: Path, path_b: Path, measure: str) -> list[str]:

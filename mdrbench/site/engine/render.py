@@ -14,9 +14,9 @@ from mdrbench import __version__
 from mdrbench.core.languages import LANGUAGES, SURPRISE
 from mdrbench.evaluation.statistics import PROTOCOL
 from mdrbench.site.cache import Cache
-from mdrbench.site.engine import markup
 from mdrbench.site.model.collection import Collection, language_name
 from mdrbench.site.model.number_format import number, signed
+from mdrbench.site.pages import markup
 from mdrbench.site.pages.browser_data import lang_tag
 from mdrbench.site.pages.page import Page
 
@@ -70,6 +70,8 @@ class Renderer:
         self._environment.globals |= {
             "languages": {**LANGUAGES, **SURPRISE},
             "language_name": language_name,
+            "language_label": markup.language_label,
+            "language_attributes": markup.language_attributes,
             "lang_tag": lang_tag,
             "number": number,
             "signed": signed,

@@ -73,9 +73,7 @@ def ranked(
 ) -> list[Placed]:
     """Return the rows with a ranked score in a language, the best first."""
     placed = [
-        Placed(row, score)
-        for row in rows
-        if (score := row.columns().get(lang)) and (not which or which(row.properties))
+        Placed(row, score) for row in rows if (score := row.ranked(lang)) and (not which or which(row.properties))
     ]
     return sorted(placed, key=lambda place: (-place.score.cell.value, place.row.name))
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +31,7 @@ _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 Stored = TypeVar("Stored")
 
 
+@lru_cache(maxsize=1 << 14)
 def slug(name: str) -> str:
     """Return a part of an address made of ``a-z 0-9 . _ -``. A hash keeps names apart if characters were replaced."""
     safe = _UNSAFE.sub("-", name.lower()).strip(".-")[:80]

@@ -20,7 +20,7 @@ from mdrbench.site.model.leaderboard import AVERAGE
 from mdrbench.site.model.ranking import Leaderboard, Repeats, family_of_pairs, repeats_of
 from mdrbench.site.model.topic_scores import EntryScores, ScoreTable, mean_of, stacked
 
-FORMAT = 6
+FORMAT = 7
 """Raise it if the cached numbers change for the same topic-level scores."""
 
 ALL_PAIRS_OF = 8
@@ -248,23 +248,29 @@ def on_leaderboard(
 
 def _numbers(pairs: Sequence[tuple[Entry, Entry, SharedRuns]], measure: str) -> list[dict[str, Any]]:
     """Compute for each pair the numbers of :func:`comparison.compare` and the averages of every measure, as JSON."""
+    import numpy as np
+
     numbers: list[dict[str, Any]] = []
-    columns: dict[tuple[tuple[int, ...], ...], list[tuple[list[Any], list[comparison.Pair]]]] = {}
+    scored: list[tuple[dict[str, comparison.Pair], int | None]] = []
+    averaged: dict[tuple[tuple[int, ...], ...], list[tuple[list[Any], list[np.ndarray]]]] = {}
     for a, b, shared in pairs:
-        runs = list(shared.values())
-        scored = {lang: stacked(pair, measure) for lang, pair in shared.items()}
-        tests = comparison.paired_tests(scored, counted=_counted(a, b, shared))
-        languages = [[row.lang, list(row.test), row.p_corrected, row.mark] for row in tests]
-        macro = []
-        for name in a.result.evaluated.measures:
-            if all(name in table.measures for language in runs for pair in language for table in pair):
-                column = [stacked(language, name) for language in runs]
-                means = [sum(float(side[i].mean()) for side in column) / len(column) for i in (0, 1)]
-                macro.append([name, *means])
-                columns.setdefault(tuple(x.shape for x, _ in column), []).append((macro[-1], column))
-        numbers.append({"languages": languages, "macro": macro})
-    for group in columns.values():  # intervals over as many topics share their resamples
-        intervals = comparison.differences([column for _, column in group])
-        for (row, _), interval in zip(group, intervals, strict=True):
+        tables = [table for runs in shared.values() for pair in runs for table in pair]
+        names = [name for name in a.result.evaluated.measures if all(name in table.measures for table in tables)]
+        sides = {lang: stacked(runs, names) for lang, runs in shared.items()}
+        ranking = names.index(measure)
+        scored.append(
+            ({lang: (x[..., ranking], y[..., ranking]) for lang, (x, y) in sides.items()}, _counted(a, b, shared))
+        )
+        means = (np.mean([side[i].mean(axis=(0, 1)) for side in sides.values()], axis=0).tolist() for i in (0, 1))
+        macro = [[name, mean_a, mean_b] for name, mean_a, mean_b in zip(names, *means, strict=True)]
+        gaps = [x - y for x, y in sides.values()]  # (seeds, topics, measures) a language
+        averaged.setdefault(tuple(gap.shape[:2] for gap in gaps), []).append((macro, gaps))
+        numbers.append({"macro": macro})
+    for of_pair, tests in zip(numbers, comparison.several_paired_tests(scored), strict=True):
+        of_pair["languages"] = [[row.lang, list(row.test), row.p_corrected, row.mark] for row in tests]
+    for group in averaged.values():  # pairs over as many topics are computed together
+        columns = [np.concatenate(language, axis=2) for language in zip(*(gaps for _, gaps in group), strict=True)]
+        rows = [row for macro, _ in group for row in macro]
+        for row, interval in zip(rows, inference.differences(columns), strict=True):
             row.append(list(interval))
     return numbers

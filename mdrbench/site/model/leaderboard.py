@@ -19,7 +19,7 @@ DECIMALS = 3
 """Published figures are ranked at this precision, the coarsest that publications print."""
 
 
-@dataclass
+@dataclass(slots=True)
 class RankedScore:
     """A score and its place in its group's column.
 
@@ -100,11 +100,10 @@ class LeaderboardRow:
         """The publication with its table; empty for a measured system."""
         return "" if self.entry.measured else source_of(self.entry, self.measure)
 
-    def columns(self) -> dict[str, RankedScore]:
-        """Return the scores that may be ranked, by column."""
-        return {
-            code: score for code, score in self.scores.items() if not score.wrong and (code != AVERAGE or self.complete)
-        }
+    def ranked(self, code: str) -> RankedScore | None:
+        """Return a column's score if it may be ranked."""
+        score = self.scores.get(code)
+        return None if score is None or score.wrong or (code == AVERAGE and not self.complete) else score
 
 
 @dataclass(eq=False)
@@ -139,8 +138,9 @@ class ComparableGroup:
         """Yield each column with the rows that are ranked in it."""
         columns: dict[str, list[LeaderboardRow]] = {}
         for row in self.rows:
-            for code in row.columns():
-                columns.setdefault(code, []).append(row)
+            for code in row.scores:
+                if row.ranked(code):
+                    columns.setdefault(code, []).append(row)
         yield from columns.items()
 
 

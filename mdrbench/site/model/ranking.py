@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -313,16 +314,13 @@ def _rank(group: ComparableGroup) -> None:
     Published figures are compared at the coarsest precision that publications print, three decimals.
     """
 
-    def value(row: LeaderboardRow) -> float:
-        exact = row.scores[lang].cell.value
-        return exact if group.measured else round(exact, DECIMALS)
-
     identities = {row: _identity(row) for row in group.rows}
     for lang, rows in group.columns():
-        ordered = sorted(rows, key=lambda row: -value(row))
+        exact = ((row.scores[lang].cell.value, row) for row in rows)
+        values = [(value if group.measured else round(value, DECIMALS), row) for value, row in exact]
         better: set[object] = set()
-        for _, equal in groupby(ordered, key=value):
-            same = list(equal)
+        for _, equal in groupby(sorted(values, key=lambda pair: -pair[0]), key=lambda pair: pair[0]):
+            same = [row for _, row in equal]
             for row in same:
                 score = row.scores[lang]
                 score.rank = 1 + len(better) - (identities[row] in better)
@@ -390,4 +388,4 @@ def _set_colours(group: ComparableGroup) -> None:
 
 def heat(distance: float) -> int:
     """Return a colour: 9 for the best score; the steps are the limits in :data:`HEAT`."""
-    return 9 - sum(distance > limit for limit in HEAT)
+    return 9 - bisect_left(HEAT, distance)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LEVEL = PROTOCOL.level
 """Two systems differ if the corrected p value is below this."""
 
+AT_ONCE = 1_000_000
+"""Differences of topics that are counted together: a few megabytes."""
+
 
 class Differences(NamedTuple):
     """The differences of all pairs of systems in one language.
@@ -52,16 +55,21 @@ def differences(scores: np.ndarray) -> Differences:
     both = squares[first] + squares[second]
     spread = both - 2 * products[first, second]  # sums of squared centred differences
     spread[spread < 1e-12 * (1 + both)] = 0.0
-    wins, losses = _counts(scores), _counts(-scores)
+    wins, losses = _counts(scores, first, second)
     return Differences(means, means[first] - means[second], spread / (topics - 1) / topics, wins, losses, topics)
 
 
-def _counts(scores: np.ndarray) -> np.ndarray:
-    """Count for each pair the topics on which the first system has the higher score, shape (pairs,)."""
+def _counts(scores: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count for each pair the topics on which its first system is better and worse, both of shape (pairs,)."""
     import numpy as np
 
-    counts = [((scores[row] - scores[row + 1 :]) > EQUAL).sum(axis=1) for row in range(len(scores))]
-    return np.concatenate(counts)
+    at_once = max(1, AT_ONCE // scores.shape[1])
+    wins, losses = np.empty(len(first), dtype=int), np.empty(len(first), dtype=int)
+    for start in range(0, len(first), at_once):
+        block = slice(start, start + at_once)
+        gaps = scores[first[block]] - scores[second[block]]
+        wins[block], losses[block] = (gaps > EQUAL).sum(axis=1), (gaps < -EQUAL).sum(axis=1)
+    return wins, losses
 
 
 @lru_cache(maxsize=64)

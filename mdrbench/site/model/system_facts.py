@@ -9,6 +9,8 @@ import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from stat import S_ISREG
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -319,17 +321,20 @@ def kept_file_sizes(entry: Entry) -> dict[str, int]:
 
     Files that are absent, are links, or lie outside the result's folder are left out.
     """
-    home = entry.path.parent.resolve()
-    paths = {file.path: entry.path.parent / file.path for _, _, file in kept_files(entry)}
-    inside = {folder for folder in {p.parent for p in paths.values()} if folder.resolve().is_relative_to(home)}
+    home = entry.path.parent
+    inside: dict[str, bool] = {}  # folder -> whether it lies in the result's
     sizes = {}
-    for recorded, path in paths.items():
+    for _, _, file in kept_files(entry):
+        path = os.path.join(home, file.path)
         try:
             stat = os.lstat(path)
         except OSError:
             continue
-        if S_ISREG(stat.st_mode) and path.parent in inside:
-            sizes[recorded] = stat.st_size
+        folder = os.path.dirname(path)
+        if folder not in inside:
+            inside[folder] = Path(folder).resolve().is_relative_to(home.resolve())
+        if S_ISREG(stat.st_mode) and inside[folder]:
+            sizes[file.path] = stat.st_size
     return sizes
 
 
@@ -356,6 +361,7 @@ def commands(result: Result) -> list[tuple[list[str], str]]:
     return groups_of_equal(commands)
 
 
+@lru_cache(maxsize=1024)
 def _runs_one(command: str) -> bool:
     """Whether a command records one system: a submission, or a run of one recipe."""
     if not command.startswith("mdrbench run "):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from mdrbench.core.errors import DataError
@@ -44,8 +44,23 @@ class ScoreTable:
         """Return the same scores with the topics in another order."""
         if self.qids == qids:
             return self
-        rows = {qid: row for row, qid in enumerate(self.qids)}
-        return ScoreTable(qids, self.measures, self.values[[rows[qid] for qid in qids]], self.queries)
+        return ScoreTable(qids, self.measures, self.values[_rows(self.qids, qids)], self.queries)
+
+    def sorted(self) -> ScoreTable:
+        """Return the same scores with the topics in the order of their ids."""
+        return self.in_order(_sorted(self.qids))
+
+
+@lru_cache(maxsize=256)
+def _rows(qids: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Return the rows that hold the wanted topics. The systems of a collection share their topics."""
+    rows = {qid: row for row, qid in enumerate(qids)}
+    return [rows[qid] for qid in wanted]
+
+
+@lru_cache(maxsize=256)
+def _sorted(qids: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(qids))
 
 
 def mean_of(runs: Sequence[ScoreTable]) -> ScoreTable:
@@ -60,11 +75,15 @@ def mean_of(runs: Sequence[ScoreTable]) -> ScoreTable:
     return ScoreTable(first.qids, shared, values, first.queries)
 
 
-def stacked(runs: Sequence[tuple[ScoreTable, ScoreTable]], measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores of the two systems of each paired run, both of shape (seeds, topics)."""
+def stacked(runs: Sequence[tuple[ScoreTable, ScoreTable]], measures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of the two systems of each paired run, both of shape (seeds, topics, measures)."""
     import numpy as np
 
-    return np.stack([x.of(measure) for x, _ in runs]), np.stack([y.of(measure) for _, y in runs])
+    a, b = (
+        np.stack([table.values[:, [table.measures.index(name) for name in measures]] for table in side])
+        for side in zip(*runs, strict=True)
+    )
+    return a, b
 
 
 EntryScores = dict[str, ScoreTable]

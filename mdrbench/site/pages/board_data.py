@@ -54,9 +54,9 @@ def _row(collection: Collection, group: ComparableGroup, row: LeaderboardRow, co
     l: class of licence, L: licence, d: date of release, m: dimension, c: seconds of all steps, v: scores by column,
     i: intervals by column, e: significance letters by column.
     """
-    known, scores = row.properties, row.scores if group.kind == "predicted" else row.columns()
+    known, ranked = row.properties, row.scores.get if group.kind == "predicted" else row.ranked
     cost = system_facts.cost_of(row.entry) if row.entry.measured else None
-    cells = [scores.get(code) for code in codes]
+    cells = [ranked(code) for code in codes]
     fields: dict[str, Any] = {
         "s": row.entry.slug,
         "n": row.short_name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mdrbench.site.model import system_facts
 from mdrbench.site.model.collection import Collection
@@ -13,6 +13,7 @@ from mdrbench.site.model.leaderboard import AVERAGE, ComparableGroup, Leaderboar
 from mdrbench.site.model.number_format import duration, number, size
 from mdrbench.site.model.properties import SIZES, SystemProperties
 from mdrbench.site.model.ranking import Leaderboard
+from mdrbench.site.pages.markup import text
 
 Link = Callable[[str], str]
 
@@ -111,7 +112,7 @@ def _row(
         "licence": known.licence_class,
         "family": known.family,
     }
-    attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
+    attributes = "".join(f' data-{key}="{text(value)}"' for key, value in data.items())
     if known.parameters is not None:
         attributes += f" data-size={known.parameters:g}"
     address = link(board.collection.system_page(row.entry))
@@ -123,18 +124,16 @@ def _row(
 
 def _head(collection: Collection, row: LeaderboardRow, address: str) -> str:
     known = row.properties
-    name = f'<a href="{address}">{escape(row.short_name)}</a>'
+    name = f'<a href="{address}">{text(row.short_name)}</a>'
     if row.organisation:
-        name += f" <span class=org>{escape(row.organisation)}</span>"
+        name += f" <span class=org>{text(row.organisation)}</span>"
     if row.entry.submitted:
         name += ' <span class=tag title="mdrbench scored run files that were submitted">submitted</span>'
     if known.kind not in ("single vector", "not stated") and not row.entry.measured:
         name += f" <span class=tag>{known.kind}</span>"
-    words: list[str] = [str(escape(known.printed_size))] if known.printed_size else []
+    words = [text(known.printed_size)] if known.printed_size else []
     short, _, table = row.source.partition(", ")
-    words.append(
-        f'<span class=source title="{escape(table)}">{escape(short)}</span>' if short else escape(known.family)
-    )
+    words.append(f'<span class=source title="{text(table)}">{text(short)}</span>' if short else text(known.family))
     if not row.entry.measured or known.training != "unknown":
         words.append(
             f'<span class=trained title="{TRAINING_WORDS[known.training]}">{MARKS[known.training]}'
@@ -143,7 +142,7 @@ def _head(collection: Collection, row: LeaderboardRow, address: str) -> str:
     if known.mr_tydi == "trained" and known.training != "trained":
         words.append("Mr. TyDi")
     small = f"<small>{' · '.join(words)}</small>"
-    tick = f'<input type=checkbox class=tick value="{row.entry.slug}" aria-label="Compare {escape(row.name)}" hidden>'
+    tick = f'<input type=checkbox class=tick value="{row.entry.slug}" aria-label="Compare {text(row.name)}" hidden>'
     return f"<th scope=row>{tick}{name}{small}{_sources(row)}</th>"
 
 
@@ -158,7 +157,7 @@ def _sources(row: LeaderboardRow) -> str:
         figure = (
             f"{number(average.cell.value)} over {len(other.average_languages)}" if average else f"{langs} languages"
         )
-        items.append(f"<li>{escape(other.source)}: {figure}</li>")
+        items.append(f"<li>{text(other.source)}: {figure}</li>")
     return f"<details class=sources><summary>{len(items)} sources</summary><ul>{''.join(items)}</ul></details>"
 
 
@@ -166,7 +165,7 @@ def _extra(extra: Extra, row: LeaderboardRow) -> str:
     found = extra.of(row)
     if found is None:
         return f'<td class="x x-{extra.key} none">–</td>'
-    return f'<td class="x x-{extra.key}" data-v="{escape(found[0])}">{escape(found[1])}</td>'
+    return f'<td class="x x-{extra.key}" data-v="{text(str(found[0]))}">{text(str(found[1]))}</td>'
 
 
 def _average(row: LeaderboardRow, address: str) -> str:
@@ -174,7 +173,7 @@ def _average(row: LeaderboardRow, address: str) -> str:
     if score is None or row.complete or score.wrong:
         return _cell(score, "average ", address, row.average_label)
     return (
-        f'<td class="average partial" title="{escape(row.average_label)}">{number(score.cell.value)}'
+        f'<td class="average partial" title="{text(row.average_label)}">{number(score.cell.value)}'
         f"<small>of {len(row.average_languages)} only</small></td>"
     )
 
@@ -188,19 +187,18 @@ def _cell(score: RankedScore | None, kind: str, address: str, label: str = "") -
         return (
             f'<td class="{kind}wrong"><a href="{address}#audit" title="{what}: see the audit"><s>{shown}</s></a></td>'
         )
-    text = shown
     if score.disputed:
-        text += f'<a class=disputed href="{address}#audit" aria-label="other figures differ">≠</a>'
+        shown += f'<a class=disputed href="{address}#audit" aria-label="other figures differ">≠</a>'
     if score.foreign:
-        text += '<sup title="The model’s own list of languages lacks this language">°</sup>'
+        shown += '<sup title="The model’s own list of languages lacks this language">°</sup>'
     if score.rank:
-        text += f"<small><i class=rank>{score.rank}</i>"
-        text += f"<i class=letters>{score.letters}</i></small>" if score.letters else "</small>"
+        shown += f"<small><i class=rank>{score.rank}</i>"
+        shown += f"<i class=letters>{score.letters}</i></small>" if score.letters else "</small>"
     if score.interval:
-        text += f"<small class=interval>{score.interval}</small>"
-    title = f' title="{escape(label)}"' if label else ""
+        shown += f"<small class=interval>{score.interval}</small>"
+    title = f' title="{text(label)}"' if label else ""
     top = " top" if score.top else ""
-    return f'<td class="{kind}h{score.heat}{top}" data-v={score.cell.value:.6g}{title}>{text}</td>'
+    return f'<td class="{kind}h{score.heat}{top}" data-v={score.cell.value:.6g}{title}>{shown}</td>'
 
 
 SIZE_CHOICES = list(SIZES.items())

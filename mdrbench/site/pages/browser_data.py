@@ -75,8 +75,7 @@ def _scores(slug: str, tables: EntryScores) -> bytes:
     """Return a system's topic-level scores by language and measure, topics by qid."""
     scores = {}
     for lang, table in tables.items():
-        ordered = table.in_order(tuple(sorted(table.qids)))
-        steps = (ordered.values * STEPS).round().astype(int).T.tolist()
+        steps = (table.sorted().values * STEPS).round().astype(int).T.tolist()
         scores[lang] = dict(zip(table.measures, steps, strict=True))
     return script("scores", slug, scores)
 

@@ -6,7 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
+
+from markupsafe import Markup
 
 from mdrbench.results.comparison import LanguageComparison
 from mdrbench.site.model.collection import language_name
@@ -40,10 +43,13 @@ SIDE = 320
 
 
 class Bubble(NamedTuple):
-    """The number of topics near a pair of scores; ``sign`` is 1 if A is better, -1 if B is better, 0 if neither."""
+    """The number of topics near a pair of scores, which are multiples of 1 / grid.
 
-    a: float
-    b: float
+    ``sign`` is 1 if A is better, -1 if B is better, 0 if neither.
+    """
+
+    a: int
+    b: int
     sign: int
     topics: int
 
@@ -61,13 +67,13 @@ class Dots(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A language's topics."""
+    """A language's topics; ``dots`` is SVG."""
 
     lang: str
     wins: int
     ties: int
     losses: int
-    dots: list[Dots]
+    dots: Markup
 
 
 class DumbbellRow(NamedTuple):
@@ -148,7 +154,7 @@ def dumbbell(pair: SystemComparison) -> Dumbbell:
 
 def scatter(pair: SystemComparison) -> Scatter:
     """Draw all topics of all languages by their two scores."""
-    drawn = bubbles(pair, list(pair.scores), GRID)
+    drawn = _bubbles(pair, list(pair.scores), GRID)
     total: Counter[int] = Counter()
     for bubble in drawn:
         total[bubble.sign] += bubble.topics
@@ -163,12 +169,12 @@ def scatter(pair: SystemComparison) -> Scatter:
         summary=f"Of {sum(total.values())} topics {pair.a.name} scores higher on {total[1]}, {pair.b.name} on "
         f"{total[-1]}, and {total[0]} are equal. Points above the diagonal are topics on which B is better.",
         columns=[f"A: {pair.a.name}", f"B: {pair.b.name}", "Topics"],
-        rows=[[number(b.a, 2), number(b.b, 2), str(b.topics)] for b in drawn],
+        rows=[[number(b.a / GRID, 2), number(b.b / GRID, 2), str(b.topics)] for b in drawn],
         across=f"A: {pair.a.name[:48]}",
         upwards=f"B: {pair.b.name[:48]}",
         side=SIDE,
         ticks=[(x(at), y(at), f"{at:g}") for at in (0, 0.25, 0.5, 0.75, 1)],
-        dots=_dots(drawn, x, y, radius),
+        dots=_dots(drawn, _grid(x, GRID), _grid(y, GRID), radius),
         outcomes=[(OUTCOMES[sign], SHADES[sign]) for sign in OUTCOMES],
         sizes=_sizes([(radius(topics), topics) for topics in sorted({1, max(1, round(most / 4)), most})]),
     )
@@ -177,10 +183,14 @@ def scatter(pair: SystemComparison) -> Scatter:
 _KINDS = {1: "w", 0: "t", -1: "l"}
 
 
-def _dots(drawn: list[Bubble], x: Scale, y: Scale, radius: Callable[[int], float]) -> list[Dots]:
+@lru_cache(maxsize=8)
+def _grid(scale: Scale, grid: int) -> list[float]:
+    """Return the places of all multiples of 1 / grid."""
+    return [scale(at / grid) for at in range(grid + 1)]
+
+
+def _dots(drawn: list[Bubble], across: list[float], upwards: list[float], radius: Callable[[int], float]) -> list[Dots]:
     """Return bubbles by size and kind, the largest first."""
-    across = {a: x(a) for a in {bubble.a for bubble in drawn}}
-    upwards = {b: y(b) for b in {bubble.b for bubble in drawn}}
     places: dict[tuple[int, int], list[str]] = {}
     for a, b, sign, topics in sorted(drawn, key=lambda bubble: -bubble.topics):
         places.setdefault((topics, sign), []).append(f"M{across[a]} {upwards[b]}h0")
@@ -211,19 +221,20 @@ def _panel(pair: SystemComparison, row: LanguageComparison) -> Panel:
     def radius(topics: int) -> float:
         return 1.6 + 10 * math.sqrt(topics / test.topics)
 
-    drawn = bubbles(pair, [row.lang], PANEL_GRID)
-    dots = _dots(drawn, Scale(0, 1, 100), Scale(0, 1, 100, upwards=True), radius)
-    return Panel(row.lang, test.wins, test.ties, test.losses, dots)
+    across, upwards = (_grid(Scale(0, 1, 100, upwards=side), PANEL_GRID) for side in (False, True))
+    dots = _dots(_bubbles(pair, [row.lang], PANEL_GRID), across, upwards, radius)
+    paths = (f'<path class="dots {kind}" stroke-width="{width}" d="{path}"/>' for kind, _, width, path in dots)
+    return Panel(row.lang, test.wins, test.ties, test.losses, Markup("\n".join(paths)))
 
 
-def bubbles(pair: SystemComparison, langs: list[str], grid: int) -> list[Bubble]:
+def _bubbles(pair: SystemComparison, langs: list[str], grid: int) -> list[Bubble]:
     """Count topics by their two scores, rounded to multiples of 1 / ``grid``, and by which score is higher."""
     import numpy as np
 
     a, b = (np.concatenate([pair.scores[lang][side].of(pair.measure) for lang in langs]) for side in (0, 1))
-    rounded = np.rint(a * grid) / grid, np.rint(b * grid) / grid, np.sign(a - b).astype(int)
-    counts = Counter(zip(*(column.tolist() for column in rounded), strict=True))
-    return [Bubble(a, b, sign, count) for (a, b, sign), count in sorted(counts.items())]
+    rounded = np.stack([np.rint(a * grid), np.rint(b * grid), np.sign(a - b)]).astype(int).tolist()
+    counts = Counter(zip(*rounded, strict=True))
+    return [Bubble(a, b, sign, topics) for (a, b, sign), topics in sorted(counts.items())]
 
 
 def _short(label: str) -> str:

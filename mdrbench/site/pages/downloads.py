@@ -151,10 +151,14 @@ def _wrong(row: LeaderboardRow) -> str:
 def _score(row: LeaderboardRow, code: str) -> dict[str, Any]:
     score = row.scores[code]
     ranked = code != AVERAGE or row.complete
-    fields: dict[str, Any] = {"value": score.cell.value, "low": score.cell.low, "high": score.cell.high}
-    fields |= {"rank": score.rank if ranked else None, "letters": score.letters, "disputed": score.disputed or None}
-    fields["wrong"] = score.wrong or None
-    return {key: value for key, value in fields.items() if value not in (None, "")}
+    fields: dict[str, Any] = {"value": score.cell.value}
+    if score.cell.low is not None and score.cell.high is not None:
+        fields |= {"low": score.cell.low, "high": score.cell.high}
+    if ranked and score.rank:
+        fields["rank"] = score.rank
+    if score.letters:
+        fields["letters"] = score.letters
+    return fields | {mark: True for mark in ("disputed", "wrong") if getattr(score, mark)}
 
 
 def _printed(row: LeaderboardRow, code: str, best: str, absent: str) -> str:

@@ -13,12 +13,11 @@ from markupsafe import Markup
 from mdrbench.results import Cell, DatasetRecord
 from mdrbench.site.model.answers import answer
 from mdrbench.site.model.collection import Collection, Entry, language_name
-from mdrbench.site.model.comparisons import choose_pairs
 from mdrbench.site.model.leaderboard import ComparableGroup, LeaderboardRow, RankedScore
 from mdrbench.site.model.number_format import number
-from mdrbench.site.model.ranking import Leaderboard
 from mdrbench.site.model.site_model import SiteModel
 from mdrbench.site.model.topic_scores import ScoreTable
+from mdrbench.site.pages.markup import text
 from mdrbench.site.pages.page import Page
 
 TOPICS = 8
@@ -26,42 +25,6 @@ TOPICS = 8
 
 NAMED = 12
 """Up to this many systems are read out one by one with their score of a topic."""
-
-
-class PrintedScore(NamedTuple):
-    """A score as the table prints it; ``value`` is empty if the system has no score."""
-
-    value: str
-    letters: str
-    interval: str
-    top: bool
-    wrong: bool
-
-
-NO_SCORE = PrintedScore("", "", "", False, False)
-
-
-class SystemLine(NamedTuple):
-    """A system in one language.
-
-    Attributes:
-        name, organisation: as the leaderboard prints them.
-        tags: what a reader must know: the kind of a published system, training data, marks of the audit.
-        scores: one for each measure, the ranking measure first.
-        band, point: CSS that places the interval and the value of the first score on an axis.
-        against: the page that compares the system with the best one, if there is such a page.
-    """
-
-    entry: Entry
-    name: str
-    organisation: str
-    tags: list[str]
-    source: str
-    rank: int | None
-    scores: list[PrintedScore]
-    band: str
-    point: str
-    against: str | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +35,7 @@ class LanguageRanking:
         kind: ``measured``, ``published`` or ``predicted``.
         measures: the measures that at least one system has, the ranking measure first.
         record: the data that measured systems searched.
+        body: the table's rows as HTML.
         low, high: the ends of the axis, whole tenths around all values and intervals.
         best: the best score.
         tied: how many other systems are not significantly different from the best.
@@ -82,7 +46,8 @@ class LanguageRanking:
     kind: str
     measures: list[str]
     record: DatasetRecord | None
-    lines: list[SystemLine]
+    rows: list[LeaderboardRow]
+    body: Markup
     low: float
     high: float
     best: Cell
@@ -126,9 +91,8 @@ class TopicLists:
 def pages(model: SiteModel) -> Iterator[Page]:
     """Yield an overview of each collection's languages and a page for each of them."""
     for collection in model.collections:
-        boards = list(model.leaderboards[collection].values())
-        with_page = {collection.comparison_page(*pair) for pair in choose_pairs(collection)}
-        rankings = {lang: _rankings(lang, boards, with_page) for lang in collection.languages}
+        tables = _Tables(model, collection)
+        rankings = {lang: tables.rankings(lang) for lang in collection.languages}
         for lang, ranked in rankings.items():
             context = _context(model, collection, lang, ranked)
             title = f"{language_name(lang)} on {collection.title}"
@@ -156,84 +120,115 @@ def _context(model: SiteModel, collection: Collection, lang: str, rankings: list
         "answer": answer(model.leaderboards[collection][measure], lang),
         "rankings": rankings,
         "record": first.record if first else None,
-        "topics": _topic_lists(model, measure, lang, [line.entry for line in first.lines]) if first else None,
+        "topics": _topic_lists(model, measure, lang, [row.entry for row in first.rows]) if first else None,
     }
 
 
-def _rankings(lang: str, boards: list[Leaderboard], with_page: set[str]) -> list[LanguageRanking]:
-    """Return the groups of the leaderboard that have the language, each with the best system first."""
-    scores = [
-        {row.entry: row.scores[lang] for group in board.groups for row in group.rows if lang in row.scores}
-        for board in boards
-    ]
-    rankings = [_ranking(lang, group, boards[0].collection, scores, with_page) for group in boards[0].groups]
-    return [ranking for ranking in rankings if ranking]
+class _Tables:
+    """Writes the tables of a collection's languages. What does not depend on the language is written once."""
+
+    def __init__(self, model: SiteModel, collection: Collection):
+        boards = list(model.leaderboards[collection].values())
+        self._collection = collection
+        self._root = "../" * collection.language_page("").count("/")
+        self._groups = boards[0].groups
+        self._rows = [{row.entry: row for group in board.groups for row in group.rows} for board in boards]
+        self._heads = {row: self._head(row) for row in self._rows[0].values()}
+        self._with_page = {pair.address for pair in model.comparisons[collection]}
+
+    def rankings(self, lang: str) -> list[LanguageRanking]:
+        """Return the groups of the leaderboard that have the language, each with the best system first."""
+        return [ranking for group in self._groups if (ranking := self._ranking(lang, group))]
+
+    def _ranking(self, lang: str, group: ComparableGroup) -> LanguageRanking | None:
+        rows = [row for row in group.rows if lang in row.scores]
+        rows.sort(key=lambda row: (row.scores[lang].wrong, row.scores[lang].rank or 0, -row.scores[lang].cell.value))
+        if not rows or rows[0].scores[lang].wrong:
+            return None
+        scores = [
+            [known[row.entry].scores.get(lang) if row.entry in known else None for row in rows] for known in self._rows
+        ]
+        shown = [at for at, of_measure in enumerate(scores) if any(of_measure)]
+        low, high = _axis([row.scores[lang].cell for row in rows])
+        lines = []
+        for row, *printed in zip(rows, *(scores[at] for at in shown), strict=True):
+            first, *others = (_printed(score) for score in printed)
+            axis = _whisker(row.scores[lang].cell, low, high)
+            against = self._against(rows[0], row) if group.measured and len(rows) > 1 else ""
+            lines.append(
+                f"<tr>\n{self._heads[row]}{_source(row, row.scores[lang])}</th>\n"
+                f'<td class="quiet">{row.scores[lang].rank or ""}</td>\n{first}{axis}{"".join(others)}{against}</tr>\n'
+            )
+        return LanguageRanking(
+            title=group.title,
+            note=group.note,
+            kind=group.kind,
+            measures=[self._collection.measures[at] for at in shown],
+            record=rows[0].entry.result.languages[lang].dataset,
+            rows=rows,
+            body=Markup("".join(lines)),
+            low=low,
+            high=high,
+            best=rows[0].scores[lang].cell,
+            tied=sum(row.scores[lang].top for row in rows) - 1,
+        )
+
+    def _head(self, row: LeaderboardRow) -> str:
+        """Begin a row: the system's name and organisation."""
+        address = self._root + self._collection.system_page(row.entry)
+        head = f'<th scope="row" class="left"><a href="{address}"><bdi>{text(row.short_name)}</bdi></a>'
+        head += f' <span class="org">{text(row.organisation)}</span>' if row.organisation else ""
+        return head + (' <span class="tag">submitted</span>' if row.entry.submitted else "")
+
+    def _against(self, best: LeaderboardRow, row: LeaderboardRow) -> str:
+        """Link to the comparison with the best system: its page, or the page that compares any two."""
+        if row is best:
+            return '<td class="left"><span class="quiet">the best</span></td>\n'
+        page = self._collection.comparison_page(best.entry, row.entry)
+        if page not in self._with_page:
+            page = f"{self._collection.folder}compare/index.html#a={best.entry.slug}&amp;b={row.entry.slug}"
+        name = f'<span class="unseen">: {text(row.entry.name)}</span>'
+        return f'<td class="left"><a href="{self._root}{page}">with the best{name}</a></td>\n'
 
 
-def _ranking(
-    lang: str,
-    group: ComparableGroup,
-    collection: Collection,
-    scores: list[dict[Entry, RankedScore]],
-    with_page: set[str],
-) -> LanguageRanking | None:
-    """Return a group's ranking in a language; ``scores`` are those of each measure."""
-    rows = [row for row in group.rows if lang in row.scores]
-    rows.sort(key=lambda row: (row.scores[lang].wrong, row.scores[lang].rank or 0, -row.scores[lang].cell.value))
-    if not rows or rows[0].scores[lang].wrong:
-        return None
-    best = rows[0].entry
-    low, high = _axis([row.scores[lang].cell for row in rows])
-    shown = [at for at, of_measure in enumerate(scores) if any(row.entry in of_measure for row in rows)]
-    lines = []
-    for row in rows:
-        score = row.scores[lang]
-        band, point = _place(score.cell, low, high)
-        page = collection.comparison_page(best, row.entry)
-        printed = [_printed(scores[at].get(row.entry)) for at in shown]
-        against = page if page in with_page else None
-        names = row.short_name, row.organisation, _tags(row, score)
-        lines.append(SystemLine(row.entry, *names, row.source, score.rank, printed, band, point, against))
-    return LanguageRanking(
-        title=group.title,
-        note=group.note,
-        kind=group.kind,
-        measures=[collection.measures[at] for at in shown],
-        record=best.result.languages[lang].dataset,
-        lines=lines,
-        low=low,
-        high=high,
-        best=rows[0].scores[lang].cell,
-        tied=sum(row.scores[lang].top for row in rows) - 1,
-    )
-
-
-def _tags(row: LeaderboardRow, score: RankedScore) -> list[str]:
+def _source(row: LeaderboardRow, score: RankedScore) -> str:
+    """Say what a reader must know: the source, the kind of a published system, training data, marks of the audit."""
+    words = [row.source] if row.source else []
     known = row.properties
-    tags: list[str] = []
     if not row.entry.measured:
         if known.kind not in ("single vector", "not stated"):
-            tags.append(known.kind)
-        tags.append(
+            words.append(known.kind)
+        words.append(
             {"trained": "in-domain", "declared not": "zero-shot as declared"}.get(known.training, "training unknown")
         )
     marks = {"probably wrong": score.wrong, "another figure differs": score.disputed}
-    return [*tags, *(mark for mark, is_set in {**marks, "not built for it": score.foreign}.items() if is_set)]
+    words += [mark for mark, is_set in {**marks, "not built for it": score.foreign}.items() if is_set]
+    return f'<small class="source">{text(" · ".join(words))}</small>' if words else ""
 
 
-def _printed(score: RankedScore | None) -> PrintedScore:
+def _printed(score: RankedScore | None) -> str:
+    """Write a score with its letters and interval as a cell."""
     if score is None:
-        return NO_SCORE
-    return PrintedScore(number(score.cell.value), score.letters, score.interval, score.top, score.wrong)
+        return '<td><span class="none" aria-label="none">–</span></td>\n'
+    value = f"<s>{number(score.cell.value)}</s>" if score.wrong else number(score.cell.value)
+    shown = f'<span class="score">{value}</span>'
+    if score.letters:
+        shown += f' <small class="letters">{score.letters}</small>'
+    if score.interval:
+        shown += f' <small class="interval">{score.interval}</small>'
+    best = ' class="best"' if score.top else ""
+    return f"<td{best}>{shown}</td>\n"
 
 
-def _place(cell: Cell, low: float, high: float) -> tuple[str, str]:
-    """Return CSS that places an interval and a value on the axis."""
+def _whisker(cell: Cell, low: float, high: float) -> str:
+    """Draw a value and its interval on the axis."""
     width = (high - low) or 1
     band = ""
     if cell.low is not None and cell.high is not None:
-        band = f"left:{100 * (cell.low - low) / width:.1f}%;width:{100 * (cell.high - cell.low) / width:.1f}%"
-    return band, f"left:{100 * (cell.value - low) / width:.1f}%"
+        ends = f"left:{100 * (cell.low - low) / width:.1f}%;width:{100 * (cell.high - cell.low) / width:.1f}%"
+        band = f'<i style="{ends}"></i>'
+    point = f'<b style="left:{100 * (cell.value - low) / width:.1f}%"></b>'
+    return f'<td class="axis"><span class="whisker" aria-hidden="true">{band}{point}</span></td>\n'
 
 
 def _axis(cells: list[Cell]) -> tuple[float, float]:

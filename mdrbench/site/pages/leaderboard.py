@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mdrbench.core.languages import SURPRISE
@@ -58,15 +58,20 @@ def _context(board: Leaderboard, root: str) -> dict[str, Any]:
         "training": board_table.counted(published, lambda known: known.training),
         "training_words": board_table.TRAINING_WORDS,
         "training_marks": board_table.MARKS,
-        "marked": {name for row in ranked for score in row.scores.values() for name in _marks(score)},
+        "marked": _marks(score for row in ranked for score in row.scores.values()),
         "heat": [(9 - step, limit) for step, limit in enumerate(HEAT)],
         "variants": sum(len(group.variants) for group in board.groups),
         "predicted": any(group.kind == "predicted" for group in board.groups),
     }
 
 
-def _marks(score: RankedScore) -> list[str]:
-    return [name for name in ("wrong", "disputed", "foreign") if getattr(score, name)]
+def _marks(scores: Iterable[RankedScore]) -> set[str]:
+    """Return the marks of the audit that any score has."""
+    marks: set[str] = set()
+    for score in scores:
+        if score.wrong or score.disputed or score.foreign:
+            marks |= {name for name in ("wrong", "disputed", "foreign") if getattr(score, name)}
+    return marks
 
 
 def _measure_slug(measure: str) -> str:

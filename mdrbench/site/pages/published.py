@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from mdrbench.core import registry
 from mdrbench.results import published
 from mdrbench.results.mteb_tables import ModelFacts
@@ -14,6 +16,7 @@ from mdrbench.site.model.leaderboard import AVERAGE, LeaderboardRow, source_of
 from mdrbench.site.model.number_format import number
 from mdrbench.site.model.published_systems import PublishedSystem
 from mdrbench.site.model.site_model import SiteModel
+from mdrbench.site.pages import markup
 from mdrbench.site.pages.board_table import TRAINING_WORDS
 from mdrbench.site.pages.page import Page
 
@@ -28,29 +31,21 @@ class Claims(NamedTuple):
     measured: dict[str, list[tuple[Collection, Entry]]]
 
 
-class FigureCell(NamedTuple):
-    """A figure as the table prints it; ``mark`` is empty, ``wrong``, ``disputed`` or ``predicted``."""
-
-    shown: str
-    exact: str
-    mark: str
-    interval: str
-
-
 class FigureColumn(NamedTuple):
-    """One source of figures on one collection."""
+    """One source of figures on one collection; ``row`` has the figures."""
 
     collection: Collection
     source: str
-    cells: dict[str, FigureCell]
+    row: LeaderboardRow
+    predicted: bool
 
 
 class FigureTable(NamedTuple):
-    """All figures of a system by one measure."""
+    """All figures of a system by one measure; ``body`` is the table's rows as HTML."""
 
     measure: str
-    languages: list[str]
     columns: list[FigureColumn]
+    body: Markup
 
 
 def pages(model: SiteModel) -> Iterator[Page]:
@@ -92,23 +87,34 @@ def _board_rows(model: SiteModel) -> dict[tuple[str, str], list[tuple[Collection
 def _table(
     system: PublishedSystem, rows: dict[tuple[str, str], list[tuple[Collection, LeaderboardRow]]], measure: str
 ) -> FigureTable | None:
-    found = rows.get((system.identity, measure), [])
     real = {id(entry) for _, entry in system.rows}
     columns = []
-    for collection, row in found:
+    for collection, row in rows.get((system.identity, measure), []):
         predicted = id(row.entry) not in real
         source = "predicted" if predicted else source_of(row.entry, measure)
-        columns.append(FigureColumn(collection, source, _cells(row, predicted)))
-    langs = in_table_order({lang for column in columns for lang in column.cells} - {AVERAGE})
-    return FigureTable(measure, langs, columns) if columns else None
+        columns.append(FigureColumn(collection, source, row, predicted))
+    codes = [AVERAGE, *in_table_order({lang for column in columns for lang in column.row.scores} - {AVERAGE})]
+    lines = (
+        f'<tr><th scope="row">{"average" if code == AVERAGE else markup.language_label(code)}</th>'
+        f"{''.join(_cell(column, code) for column in columns)}</tr>"
+        for code in codes
+    )
+    return FigureTable(measure, columns, Markup("\n".join(lines))) if columns else None
 
 
-def _cells(row: LeaderboardRow, predicted: bool) -> dict[str, FigureCell]:
-    cells = {}
-    for lang, score in row.scores.items():
-        mark = "predicted" if predicted else "wrong" if score.wrong else "disputed" if score.disputed else ""
-        cells[lang] = FigureCell(number(score.cell.value), f"{score.cell.value:.6g}", mark, score.interval)
-    return cells
+def _cell(column: FigureColumn, code: str) -> str:
+    """Write a figure; its title has all digits."""
+    score = column.row.scores.get(code)
+    if score is None:
+        return '<td><span class="none">–</span></td>'
+    shown = number(score.cell.value)
+    if column.predicted:
+        shown = f'<i>{shown}</i> <small class="interval">{score.interval}</small>'
+    elif score.wrong:
+        shown = f"<s>{shown}</s>"
+    elif score.disputed:
+        shown += "≠"
+    return f'<td title="{score.cell.value:.6g}">{shown}</td>'
 
 
 def _facts(facts: ModelFacts) -> Iterator[tuple[str, str]]:

@@ -88,7 +88,7 @@ def _context(model: SiteModel, collection: Collection, entry: Entry) -> dict[str
 
 def _measured(model: SiteModel, collection: Collection, entry: Entry) -> dict[str, Any]:
     result = entry.result
-    groups, cost = system_facts.groups(result), system_facts.cost(result)
+    groups, cost = system_facts.groups(result), system_facts.cost_of(entry)
     return {
         "about": about(entry),
         "yaml": _yaml(result.system.recipe) if result.system.recipe else None,

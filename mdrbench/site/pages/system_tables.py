@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from mdrbench.results import Cell, DatasetRecord, Result, StepRecord
 from mdrbench.site.model.collection import language_name
 from mdrbench.site.model.number_format import count, duration, number, size
 from mdrbench.site.model.system_facts import Cost
 
 
-class PrintedScore(NamedTuple):
-    """A score, its interval, and CSS that places both on a line from 0 to 1; ``value`` is empty without a score."""
-
-    value: str
-    interval: str
-    band: str
-    tick: str
-
-
 class ScoreRow(NamedTuple):
-    """The scores by measure of a language, or of an average (``lang`` is then empty)."""
+    """The scores by measure of a language, or of an average (``lang`` is then empty); ``cells`` is HTML."""
 
     lang: str
     label: str
-    scores: list[PrintedScore]
+    cells: Markup
 
 
 class Fact(NamedTuple):
@@ -46,22 +39,25 @@ class LanguageRecord(NamedTuple):
 
 def scores(result: Result) -> list[ScoreRow]:
     """Return the averages, then the languages in the order of every table."""
+    rows = [("", average.label, average.scores) for average in result.averages]
+    rows += [(lang, lang, result.languages[lang].scores) for lang in result.language_codes()]
     measures = result.evaluated.measures
-    rows = [ScoreRow("", a.label, [_printed(a.scores.get(name)) for name in measures]) for a in result.averages]
-    for lang in result.language_codes():
-        cells = result.languages[lang].scores
-        rows.append(ScoreRow(lang, lang, [_printed(cells.get(name)) for name in measures]))
-    return rows
+    return [
+        ScoreRow(lang, label, Markup("".join(_printed(cells.get(name)) for name in measures)))
+        for lang, label, cells in rows
+    ]
 
 
-def _printed(cell: Cell | None) -> PrintedScore:
+def _printed(cell: Cell | None) -> str:
+    """Write a score and its interval, and draw both on a line from 0 to 1."""
     if cell is None:
-        return PrintedScore("", "", "", "")
-    tick = f"left:{100 * cell.value:.1f}%"
-    if cell.low is None or cell.high is None:
-        return PrintedScore(number(cell.value), "", "", tick)
-    band = f"left:{100 * cell.low:.1f}%;width:{100 * (cell.high - cell.low):.1f}%"
-    return PrintedScore(number(cell.value), f"{number(cell.low)}–{number(cell.high)}", band, tick)
+        return '<td class="none">–</td>'
+    interval = band = ""
+    if cell.low is not None and cell.high is not None:
+        interval = f'<small class="interval">{number(cell.low)}–{number(cell.high)}</small>'
+        band = f'<i style="left:{100 * cell.low:.1f}%;width:{100 * (cell.high - cell.low):.1f}%"></i>'
+    place = f'<span class="place" aria-hidden="true">{band}<b style="left:{100 * cell.value:.1f}%"></b></span>'
+    return f'<td><span class="score">{number(cell.value)}</span>{interval}{place}</td>'
 
 
 def records(result: Result) -> list[LanguageRecord]:
@@ -100,8 +96,9 @@ def steps(recorded: dict[str, StepRecord]) -> list[Fact]:
     ]
 
 
-def durations(cost: Cost, result: Result) -> list[list[str]]:
-    """Return the time of each stage in each language, empty if a language has no such step."""
+def durations(cost: Cost, result: Result) -> list[Markup]:
+    """Return the cells of each stage's row: its time in each language; a dash if a language has no such step."""
     langs = result.language_codes()
     rows = ([stage.by_scope.get(lang) for lang in langs] for stage in cost.stages)
-    return [[duration(step.seconds) if step else "" for step in row] for row in rows]
+    absent = '<span class="none">–</span>'
+    return [Markup("".join(f"<td>{duration(step.seconds) if step else absent}</td>" for step in row)) for row in rows]
