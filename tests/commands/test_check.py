@@ -58,6 +58,8 @@ def test_a_drop_beyond_the_tolerance_fails_and_a_smaller_one_passes(results_root
     assert check(results_root, reference, tolerances={"nDCG@10": 0.002}).exit_code == 0
     assert check(results_root, reference, tolerance=0.002, tolerances={"nDCG@10": 0.0}).exit_code == 6
     assert check(results_root, reference, langs=frozenset({"fi"})).exit_code == 0
+    with pytest.raises(UsageError, match=r"no result has a language of --langs \(et\)"):
+        check(results_root, reference, langs=frozenset({"et"}))
 
 
 def test_a_rise_that_nothing_explains_is_a_warning_and_one_that_is_declared_a_notice(results_root, reference):

@@ -15,7 +15,7 @@ from mdrbench.commands.audit import references
 from mdrbench.commands.audit.check_report import CHANGEABLE, Finding, Report, Row, Settings
 from mdrbench.commands.audit.references import Pair
 from mdrbench.core import console
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, UsageError
 from mdrbench.evaluation.measures import TopicScores
 from mdrbench.results import Average, LanguageResult, Result, comparison, kept
 
@@ -24,10 +24,19 @@ NOISE = 1e-9
 
 
 def check(pairs: list[Pair], against: str, settings: Settings) -> Report:
-    """Compare each result with its reference."""
+    """Compare each result with its reference.
+
+    Raises:
+        UsageError: no result has one of the languages that were chosen.
+    """
     report = Report(against, settings)
     for pair in pairs:
         _Check(pair, report).run()
+    if settings.langs and not (report.rows or report.findings):
+        raise UsageError(
+            f"no result has a language of --langs ({', '.join(sorted(settings.langs))})",
+            mend="choose languages that a result has",
+        )
     return report
 
 
