@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -60,32 +61,31 @@ def as_json(board: Leaderboard) -> str:
 WIDE = 8
 """Up to so many systems are the columns of a LaTeX table, with languages as rows; more systems are rows."""
 
+UPRIGHT = 12
+"""Up to so many columns of scores fit an upright page; more stand on landscape pages."""
+
+NARROWEST, TEXT_WIDTH = 8, 64
+"""Characters of LaTeX's ``\\small`` that a column takes at least, and that all columns may take together."""
+
 
 def as_latex(board: Leaderboard) -> str:
     """Write a table that fits the text width of an A4 page: booktabs, with significance letters and intervals.
 
-    A few systems are columns and languages are rows. Many systems are rows of a longtable without intervals.
+    A few systems are columns and languages are rows, each with its intervals in a second line. Many systems are rows of
+    a longtable without intervals, on landscape pages if the columns need them.
     """
     rows = [row for _, row in _rows(board)]
     head = f"% {_one_line(board.measure)} on {_one_line(board.collection.title)}; needs \\usepackage{{booktabs}}"
     columns = [AVERAGE, *board.languages]
     if len(rows) <= WIDE:
-        lines = [
-            head,
-            "{\\small\\setlength{\\tabcolsep}{3pt}%",
-            f"\\begin{{tabular}}{{l{'r' * len(rows)}}}",
-            "\\toprule",
-        ]
-        lines.append(" & ".join(["", *(_latex(row.short_name) for row in rows)]) + r" \\")
-        lines.append("\\midrule")
-        lines += [
-            " & ".join([_latex(code), *(_tex_cell(row, code, True) for row in rows)]) + r" \\" for code in columns
-        ]
-        return "\n".join([*lines, "\\bottomrule", "\\end{tabular}}", ""])
+        return "\n".join(_systems_as_columns(head, columns, rows))
+    turned = len(columns) > UPRIGHT
+    names = 120 if turned else min(150, 340 - 21 * len(columns))  # points that the columns of scores leave
     lines = [
-        f"{head} and \\usepackage{{longtable}}",
-        "{\\tiny\\setlength{\\tabcolsep}{1.5pt}%",
-        f"\\begin{{longtable}}{{@{{}}p{{3.2cm}}{'r' * len(columns)}@{{}}}}",
+        f"{head}, \\usepackage{{longtable}}" + (" and \\usepackage{pdflscape}" if turned else ""),
+        *(["\\begin{landscape}"] if turned else []),
+        "{\\scriptsize\\setlength{\\tabcolsep}{1.5pt}%",
+        f"\\begin{{longtable}}{{@{{}}p{{{names}pt}}{'r' * len(columns)}@{{}}}}",
         "\\toprule",
         " & ".join(["System", "avg", *map(_latex, board.languages)]) + r" \\",
         "\\midrule\\endhead",
@@ -96,11 +96,26 @@ def as_latex(board: Leaderboard) -> str:
         lines.append(f"\\multicolumn{{{1 + len(columns)}}}{{@{{}}l}}{{\\emph{{{_latex(group.title)}}}}} \\\\*")
         for row in group.rows:
             name = f"{row.short_name} ({row.source.partition(',')[0]})" if row.source else row.short_name
-            lines.append(" & ".join([_latex(name), *(_tex_cell(row, code, False) for code in columns)]) + r" \\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{longtable}}", ""])
+            lines.append(" & ".join([_latex(name), *(_tex_cell(row, code) for code in columns)]) + r" \\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{longtable}}", *(["\\end{landscape}"] if turned else []), ""])
 
 
-def _tex_cell(row: LeaderboardRow, code: str, interval: bool) -> str:
+def _systems_as_columns(head: str, columns: Sequence[str], rows: Sequence[LeaderboardRow]) -> Iterator[str]:
+    names = [_latex(row.short_name) for row in rows]
+    if sum(max(len(row.short_name), NARROWEST) for row in rows) > TEXT_WIDTH:
+        head += " and \\usepackage{graphicx}"
+        names = [f"\\rotatebox{{60}}{{{name}}}" for name in names]
+    yield from (head, "{\\small\\setlength{\\tabcolsep}{2pt}%", f"\\begin{{tabular}}{{@{{}}l{'r' * len(rows)}@{{}}}}")
+    yield from ("\\toprule", " & ".join(["", *names]) + r" \\", "\\midrule")
+    for code in columns:
+        yield " & ".join([_latex(code), *(_tex_cell(row, code) for row in rows)]) + r" \\"
+        intervals = [_tex_interval(row, code) for row in rows]
+        if any(intervals):
+            yield " & ".join(["\\noalign{\\vskip-2pt}", *intervals]) + r" \\"
+    yield from ("\\bottomrule", "\\end{tabular}}", "")
+
+
+def _tex_cell(row: LeaderboardRow, code: str) -> str:
     """Write a score with its letters, bold if it is the first; a suspected figure stands in brackets."""
     score = row.scores.get(code)
     if score is None or (code == AVERAGE and not row.complete):
@@ -109,11 +124,15 @@ def _tex_cell(row: LeaderboardRow, code: str, interval: bool) -> str:
     if score.wrong:
         return f"({text})"
     text = f"\\textbf{{{text}}}" if score.rank == 1 else text
-    text += f"\\,\\textsuperscript{{{_latex(score.letters)}}}" if score.letters else ""
-    if interval and score.cell.low is not None and score.cell.high is not None:
-        ends = "--".join(f"{end:.3f}".removeprefix("0") for end in (score.cell.low, score.cell.high))
-        text += f" {{\\tiny {ends}}}"
-    return text
+    return text + (f"\\,\\textsuperscript{{{_latex(score.letters)}}}" if score.letters else "")
+
+
+def _tex_interval(row: LeaderboardRow, code: str) -> str:
+    score = row.scores.get(code)
+    if score is None or score.wrong or score.cell.low is None or (code == AVERAGE and not row.complete):
+        return ""
+    ends = "--".join(f"{end:.3f}".removeprefix("0") for end in (score.cell.low, score.cell.high))
+    return f"{{\\tiny {ends}}}"
 
 
 def as_markdown(board: Leaderboard) -> str:
