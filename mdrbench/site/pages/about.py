@@ -33,6 +33,10 @@ SHELVES = {
 """Shelf of the list of documents -> its documents; documents on no shelf come last."""
 
 
+COMMENT = re.compile(r"^<!--.*-->\n", re.MULTILINE)
+"""Lines that are comments; they tell tests which commands can run."""
+
+
 def pages() -> Iterator[Page]:
     """Yield a page for each document, and the list of all documents."""
     files = {path.stem: path for path in sorted(registry.resource("docs").glob("*.md"))}
@@ -54,7 +58,7 @@ def _page(text: str, address: str, addresses: dict[str, str]) -> Page:
 
     root = "../" * address.count("/")
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")  # HTML in a document stays text
-    tokens = parser.parse(text)
+    tokens = parser.parse(COMMENT.sub("", text))
     title, contents = "", []
     for token, inner in pairwise(tokens):
         if token.type == "heading_open":
