@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from playwright.sync_api import sync_playwright
@@ -129,14 +132,51 @@ QUESTIONS: dict[str, Callable[[Reader], str]] = {
 }
 
 INTERACTIONS = {
-    "filter by name": "f.elements.q.value = '9'; f.dispatchEvent(new Event('input', {bubbles: true}))",
-    "filter by language": "f.querySelectorAll('[name=lang]')[3].click()",
-    "sort": "document.querySelectorAll('thead th button, thead th')[5].click()",
-    "tick": "const t = document.querySelectorAll('.tick')[3]; t.hidden = false; t.click()",
-    "show intervals": "document.getElementById('show-interval')?.click()",
-    "reset": "f.reset()",
+    "filter by name": "f.elements.q.value = f.elements.q.value ? '' : '9'; input(f.elements.q)",
+    "filter by a property": "const s = f.querySelector('select'); s.selectedIndex = 1 - s.selectedIndex; input(s)",
+    "hide or show a language": "f.querySelectorAll('[name=lang]')[3].click()",
+    "sort by a language": "[...document.querySelectorAll('.ranking .sort')].at(-5).click()",
+    "add or remove a column": "(document.getElementById('show-time') ?? document.getElementById('show-size')).click()",
+    "show or hide ranks": "document.getElementById('show-rank').click()",
+    "show or hide colours": "document.getElementById('show-heat').click()",
+    "tick a system to compare": "document.querySelectorAll('.tick')[3].click()",
 }
 """Interaction -> script; ``f`` is the form of filters."""
+
+INTERACT = """async (script) => {
+  const input = (field) => field.dispatchEvent(new Event('input', { bubbles: true }));
+  const act = new Function('f', 'input', script), form = document.querySelector('.filters');
+  await new Promise((done) => setTimeout(done, 100));
+  performance.mark('interaction begins');
+  const start = performance.now();
+  act(form, input);
+  await new Promise((done) => requestAnimationFrame(() => {
+    const channel = new MessageChannel();  // its message is handled after the frame
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(0);
+  }));
+  performance.mark('interaction is shown');
+  return performance.now() - start;
+}"""
+
+
+def interact(browser: Any, page: Any, script: str) -> tuple[float, float]:
+    """Act on the page; return milliseconds until the next frame is ready, and those of the processor in it.
+
+    The second is the time of the page's main thread alone, so it hardly depends on what else the machine does.
+    """
+    browser.start_tracing(page=page, categories=["devtools.timeline", "blink.user_timing", "toplevel"])
+    took = page.evaluate(INTERACT, script)
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    marks = {event["name"]: event for event in events if event["name"].startswith("interaction ")}
+    begin, end = marks["interaction begins"], marks["interaction is shown"]
+    thread = [event for event in events if (event["pid"], event["tid"]) == (begin["pid"], begin["tid"])]
+    tasks = [
+        task for task in thread
+        if task["name"].endswith("::RunTask") and "dur" in task
+        and task["ts"] < end["ts"] and task["ts"] + task["dur"] > begin["ts"]
+    ]  # fmt: skip
+    return took, sum(task.get("tdur", 0) for task in tasks) / 1000
 
 
 def ask(browser: Any, site: Path) -> None:
@@ -155,8 +195,31 @@ def ask(browser: Any, site: Path) -> None:
         page.close()
 
 
+def time_interactions(browser: Any, page: Any, repeats: int = 5) -> None:
+    """Print how long each interaction takes: with the first rows shown, and with all of them."""
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {repeats}")
+    print("| interaction | first rows: ms | of it processor | all rows: ms | of it processor |\n|---|---|---|---|---|")
+    for_all = browser.new_page(viewport=page.viewport_size)
+    for_all.goto(page.url)
+    more = for_all.locator(".more button")
+    for_all.locator(".ranking[aria-busy=false]").wait_for()
+    if more.is_visible():
+        more.click()
+    for name, script in INTERACTIONS.items():
+        cells = []
+        for shown in (page, for_all):
+            shown.locator(".ranking[aria-busy=false]").wait_for()
+            times = []
+            for _ in range(repeats):
+                times.append(interact(browser, shown, script))
+                shown.locator(".ranking[aria-busy=false]").wait_for()
+            cells += [f"{median(column):.0f}" for column in zip(*times, strict=True)]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for_all.close()
+
+
 def weigh(browser: Any, site: Path, leaderboard: str) -> None:
-    """Print what the start page and a leaderboard weigh, and how long interactions take until the next frame."""
+    """Print what the start page and a leaderboard weigh, and how long interactions take."""
     for address in ("index.html", leaderboard):
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         asked: list[str] = []
@@ -166,18 +229,11 @@ def weigh(browser: Any, site: Path, leaderboard: str) -> None:
         page.wait_for_load_state()
         files = {Path(url.partition("#")[0].removeprefix("file://")) for url in asked if url.startswith("file://")}
         weight = sum(len(gzip.compress(file.read_bytes())) for file in files if file.is_file())
-        rows = page.locator("table.ranking tbody tr:not(.group)").count()
+        rows = (site / address).read_text(encoding="utf-8").count(" data-origin=")
         print(f"{address}: {weight / 1e3:.0f} kB compressed in {len(files)} files, {rows} rows, "
               f"loaded in {time.perf_counter() - started:.2f} s")  # fmt: skip
         if rows:
-            for name, script in INTERACTIONS.items():
-                took = page.evaluate(
-                    "async (script) => { const f = document.querySelector('.filters'); const start = performance.now();"
-                    " new Function('f', script)(f); await new Promise(requestAnimationFrame);"
-                    " document.body.offsetHeight; return performance.now() - start; }",
-                    script,
-                )
-                print(f"  {name}: {took:.0f} ms")
+            time_interactions(browser, page)
         page.close()
 
 

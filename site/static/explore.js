@@ -70,7 +70,7 @@
             interval?.length ? make("small", { class: "interval" }, ` ${fixed(interval[0] / board.steps)}–${fixed(interval[1] / board.steps)}`) : null);
         }));
       });
-      const facts = [["parameters", (row) => (row.p ? `${row.p}M` : "–")], ["licence", (row) => row.L ?? "–"], ["training data", (row) => words[row.t]], ["kind", (row) => row.k], ["released", (row) => row.d ?? "–"]]
+      const facts = [["parameters", (row) => (!row.p ? "–" : row.p >= 1000 ? `${(row.p / 1000).toPrecision(3)}B` : `${Math.round(row.p)}M`)], ["licence", (row) => row.L ?? "–"], ["training data", (row) => words[row.t]], ["kind", (row) => row.k], ["released", (row) => row.d ?? "–"]]
         .map(([label, of]) => make("tr", {}, make("th", { scope: "row" }, label), ...chosen.map((row) => make("td", {}, of(row)))));
       return scroll("Scores by language", make("table", { class: "stuck" },
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Language"), ...chosen.map((row, i) => make("th", { scope: "col" }, mark(i), " ", row.n)))), make("tbody", {}, ...body), make("tbody", {}, ...facts)));
@@ -79,11 +79,13 @@
     function figure(board, chosen, codes) {
       const values = codes.flatMap((code) => chosen.flatMap((row) => { const at = board.codes.indexOf(code), i = row.i?.[at]; return i?.length ? i.map((v) => v / board.steps) : [score(board, row, code)]; })).filter((v) => v !== null);
       const low = Math.max(0, Math.floor(Math.min(...values) * 10) / 10), high = Math.min(1, Math.ceil(Math.max(...values) * 10) / 10);
-      const left = 92, width = 460, step = 8 + 6 * chosen.length, height = codes.length * step;
+      const left = 92, width = Math.min(460, Math.max(220, drawn.clientWidth - left - 16)), step = 8 + 6 * chosen.length, height = codes.length * step;
       const x = (v) => left + (width * (v - low)) / (high - low || 1);
       const svg = make("svg:svg", { viewBox: `0 0 ${left + width + 16} ${height + 24}`, width: left + width + 16, height: height + 24, class: "several" });
-      for (let tenth = Math.round(low * 10); tenth <= Math.round(high * 10); tenth++) svg.append(make("svg:line", { class: "grid", x1: x(tenth / 10), x2: x(tenth / 10), y1: 0, y2: height }), make("svg:text", { x: x(tenth / 10), y: height + 16, "text-anchor": "middle" }, (tenth / 10).toFixed(1)));
+      const every = width < 300 && high - low > 0.5 ? 2 : 1;                      // tenths between two lines
+      for (let tenth = Math.round(low * 10); tenth <= Math.round(high * 10); tenth += every) svg.append(make("svg:line", { class: "grid", x1: x(tenth / 10), x2: x(tenth / 10), y1: 0, y2: height }), make("svg:text", { x: x(tenth / 10), y: height + 16, "text-anchor": "middle" }, (tenth / 10).toFixed(1)));
       codes.forEach((code, r) => {
+        if (r) svg.append(make("svg:line", { class: "grid", x1: 0, x2: left + width, y1: r * step, y2: r * step }));
         svg.append(make("svg:text", { x: left - 8, y: r * step + step / 2 + 4, "text-anchor": "end" }, name(board, code)));
         chosen.forEach((row, i) => {
           const v = score(board, row, code), interval = row.i?.[board.codes.indexOf(code)], y = r * step + 7 + 6 * i;
@@ -109,7 +111,10 @@
   }
 
   // -- plot ---------------------------------------------------------------------------------------------------------------
-  const AXES = { p: ["parameters, millions", true], d: ["release date", false], m: ["embedding dimension", true], c: ["measured time of all steps, seconds", true] };
+  const AXES = {                                 // title, whether the scale is logarithmic, what the front means
+    p: ["parameters, millions", true, "with as few parameters"], d: ["release date", false, "of the same date or earlier"],
+    m: ["embedding dimension", true, "with as small a dimension"], c: ["measured time of all steps, seconds", true, "as fast"],
+  };
   const COST = { p: 1, m: 1, c: 1, d: 1 };       // less is better; an early date is shown as a front over time
 
   function showPlot(board) {
@@ -135,7 +140,7 @@
       const ordered = [...points].sort((a, b) => (cost ? a.x - b.x : b.x - a.x) || b.y - a.y);
       const front = [];
       if (asked.y !== "gap") for (const p of ordered) if (!front.length || p.y > front[front.length - 1].y) front.push(p);
-      said.textContent = `${points.length} systems.${front.length ? ` ${front.length} are on the Pareto front: no other system is better ${cost ? `at ${asked.x === "d" ? "an earlier date" : "a lower value across"}` : "on both axes"}.` : " A gap above 0 means higher scores in languages with large corpora."}`;
+      said.textContent = `${points.length} systems.${front.length ? ` ${front.length} are on the Pareto front: no other system ${cost ? `${AXES[asked.x][2]} scores higher` : "is better on both axes"}.` : " A gap above 0 means higher scores in languages with large corpora."}`;
       drawn.replaceChildren(chart(points, front, asked, log), list(front.length ? front : [...points].sort((a, b) => a.y - b.y).slice(0, 15), asked));
     }
 
@@ -151,7 +156,7 @@
     }
 
     function chart(points, front, asked, log) {
-      const W = 720, H = 420, left = 56, bottom = 44, right = 16, top = 12;
+      const W = Math.min(720, Math.max(320, drawn.clientWidth)), H = 420, left = 56, bottom = 44, right = 16, top = 12;
       const xs = points.map((p) => p.x), ys = points.map((p) => p.y);
       const range = (values, log) => { const a = Math.min(...values), b = Math.max(...values); return log ? [a / 1.15, b * 1.15] : [a - 0.03 * (b - a || 0.1), b + 0.03 * (b - a || 0.1)]; };
       const [x0, x1] = range(xs, log), [y0, y1] = range(ys, false);
@@ -167,14 +172,18 @@
       }
       const place = { trained: 1, "declared not": 2, unknown: 3 };
       for (const p of points) svg.append(make("svg:path", { class: `c${place[p.row.t]} point`, d: SHAPES[place[p.row.t] - 1], transform: `translate(${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}) scale(.8)` }, make("svg:title", {}, `${p.row.n}: ${shown(p.y, asked.y)} at ${shown(p.x, asked.x)}`)));
-      let last = Infinity;
+      // A label stands beside its point where it covers no other label and no point; the table below names every system.
+      const placed = [], dots = points.map((p) => [x(p.x), y(p.y)]);
       for (const p of [...front].sort((a, b) => b.y - a.y)) {
-        if (last - y(p.y) > -13 && last !== Infinity) continue;
-        const end = x(p.x) > W / 2;
-        last = y(p.y);
-        svg.append(make("svg:text", { class: "label", x: x(p.x) + (end ? -8 : 8), y: y(p.y) - 6, "text-anchor": end ? "end" : "start" }, p.row.n));
+        const wide = 6.8 * p.row.n.length, [px, py] = [x(p.x), y(p.y)];
+        const box = [[-8 - wide, -16], [8, -16], [-8 - wide, 4], [8, 4], [-8 - wide, -6], [8, -6]].map(([dx, dy]) => [px + dx, py + dy, px + dx + wide, py + dy + 12])
+          .find(([x1, y1, x2, y2]) => x1 > left && x2 < W && y1 > 0 && y2 < H - bottom && !dots.some(([a, b]) => a > x1 - 4 && a < x2 + 4 && b > y1 - 4 && b < y2 + 4)
+            && !placed.some((o) => o[0] < x2 + 4 && x1 < o[2] + 4 && o[1] < y2 && y1 < o[3]));
+        if (!box) continue;
+        placed.push(box);
+        svg.append(make("svg:text", { class: "label", x: box[0] < px ? box[2] : box[0], y: box[3] - 2, "text-anchor": box[0] < px ? "end" : "start" }, p.row.n));
       }
-      const key = make("p", { class: "quiet keys" }, ...Object.entries(place).flatMap(([state, i]) => [make("svg:svg", { class: `key c${i}`, viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, make("svg:path", { d: SHAPES[i - 1] })), ` ${words[state]}  `]));
+      const key = make("p", { class: "quiet keys" }, ...Object.entries(place).map(([state, i]) => make("span", {}, make("svg:svg", { class: `key c${i}`, viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, make("svg:path", { d: SHAPES[i - 1] })), ` ${words[state]}`)));
       return make("figure", { class: "drawing" }, make("figcaption", {}, `${title(asked.y)} against ${title(asked.x)}`), make("div", { class: "canvas", role: "img", tabindex: "0", "aria-label": `${points.length} systems. On the Pareto front: ${front.map((p) => p.row.n).join(", ")}. The table below has their values.` }, svg), key);
     }
 

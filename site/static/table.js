@@ -12,14 +12,20 @@
   const what = average.querySelector(".what");
   const whole = what.textContent, over = average.querySelector("small").textContent;
   const HEAT = [0.0005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2];
-  const MOST = 60;                                                    // rows shown at first
-  const groups = [...table.tBodies].map((body) => ({ body, kind: body.dataset.kind, head: body.rows[0], rows: [...body.rows].slice(1) }));
+  const MOST = 60, PART = 24;                                         // rows shown at first, and rows added at a time
+  const groups = [...table.tBodies].map((body) => ({ body, kind: body.dataset.kind, head: body.rows[0], rows: [...body.rows].slice(1), view: [] }));
   const rows = groups.flatMap((group) => group.rows);
   const facts = new Map(rows.map((row) => {
-    const link = row.cells[0].querySelector("a"), values = new Map();
-    for (const [key, i] of column) { const v = row.cells[i].dataset.v; values.set(key, v === undefined ? null : Number.isNaN(Number(v)) ? v : Number(v)); }
-    const cell = row.cells[first - 1];
-    return [row, { name: link.textContent.trim(), text: row.cells[0].textContent.toLowerCase(), values, kept: { html: [...cell.childNodes], of: cell.className, v: cell.dataset.v } }];
+    const cells = [...row.cells], values = new Map(), filled = new Set();
+    for (const [key, i] of column) {
+      const v = cells[i].dataset.v;
+      values.set(key, v === undefined ? null : Number.isNaN(Number(v)) ? v : Number(v));
+      if (!cells[i].classList.contains("none")) filled.add(key);
+    }
+    const cell = cells[first - 1], variant = row.classList.contains("variant");
+    row.hidden = false;                                               // what is not in the view is not in the table
+    return [row, { cells, values, filled, variant, name: cells[0].querySelector("a").textContent.trim(), text: cells[0].textContent.toLowerCase(),
+      printed: { nodes: [...cell.childNodes], of: cell.className, v: values.get("average") }, mean: undefined }];
   }));
   const switches = [...document.querySelectorAll(".switches input")];
   const initial = new Map(switches.map((box) => [box, box.defaultChecked]));
@@ -29,9 +35,10 @@
   const ofColumns = selects.filter((s) => ["script", "resources"].includes(s.name));
   const averaged = new Set(table.dataset.averaged.split(","));          // languages of the widest average
   const ticks = [...table.querySelectorAll(".tick")];
-  const compare = document.querySelector(".compare"), more = document.querySelector(".more");
+  const board = document.querySelector(".board"), compare = document.querySelector(".compare"), more = document.querySelector(".more");
+  const alphabet = new Intl.Collator("en");
   let sort = null;                                                    // { key, up }, or null for the order of the page
-  let everything = false, changed = false, wrong = [];
+  let everything = false, changed = false, wrong = [], turn = 0;
 
   const value = (row, key) => facts.get(row).values.get(key);
   const on = (id) => switches.some((box) => box.id === `show-${id}` && box.checked);
@@ -42,10 +49,11 @@
   }
 
   function matches(row, group, words, shown) {
-    if (row.classList.contains("variant") && !on("variants")) return false;
+    const { variant, filled, text } = facts.get(row);
+    if (variant && !on("variants")) return false;
     if (group.kind === "predicted" && !on("predicted") && form.elements.origin?.value !== "predicted") return false;
-    if (shown.length < codes.length && !shown.some((code) => row.cells[column.get(code)].textContent !== "–")) return false;
-    if (!words.every((word) => facts.get(row).text.includes(word))) return false;
+    if (shown.length < codes.length && !shown.some((code) => filled.has(code))) return false;
+    if (!words.every((word) => text.includes(word))) return false;
     return ofRows.every((s) => !s.value || (s.name === "size" ? Number(row.dataset.size ?? Infinity) <= Number(s.value) : row.dataset[s.name] === s.value));
   }
 
@@ -55,93 +63,107 @@
     const partial = shown.length < codes.length && shown.length > 0;
     what.textContent = partial ? "Mean" : whole;
     average.querySelector("small").textContent = partial ? `of ${meant.length} shown` : over;
-    for (const row of rows) {
-      const cell = row.cells[first - 1], { kept, values } = facts.get(row);
-      if (!partial) {
-        if (values.get("average") === (kept.v === undefined ? null : Number(kept.v)) && cell.className === kept.of) continue;
-        cell.className = kept.of;
-        cell.replaceChildren(...kept.html);
-        if (kept.v !== undefined) cell.dataset.v = kept.v;
-        values.set("average", kept.v === undefined ? null : Number(kept.v));
-        continue;
-      }
-      const parts = meant.map((code) => values.get(code));
-      const mean = parts.includes(null) ? null : parts.reduce((a, b) => a + b, 0) / parts.length;
-      values.set("average", mean);
-      cell.className = mean === null ? "average none" : "average";
-      if (mean === null) delete cell.dataset.v;
-      else cell.dataset.v = mean.toFixed(6);
-      const small = document.createElement("small"), rank = document.createElement("i");
-      rank.className = "rank";
-      small.append(rank);
-      cell.replaceChildren(...(mean === null ? ["–"] : [mean.toFixed(3), small]));
+    for (const { values, printed } of facts.values()) {
+      const parts = partial ? meant.map((code) => values.get(code)) : [];
+      values.set("average", !partial ? printed.v : parts.includes(null) ? null : parts.reduce((a, b) => a + b, 0) / parts.length);
     }
     return partial;
   }
 
-  // Ranks and colours among the rows that are shown; published figures are compared at three decimals.
-  function rank(group, keys) {
-    if (group.kind === "predicted") return;
-    const inside = group.rows.filter((row) => !row.hidden && !row.classList.contains("variant"));
-    for (const key of keys) {
-      const i = column.get(key), exact = group.kind === "measured";
-      const scored = inside.map((row) => [row, value(row, key)]).filter(([, v]) => v !== null).map(([row, v]) => [row, exact ? v : Math.round(v * 1000) / 1000]);
-      scored.sort((a, b) => b[1] - a[1]);
-      const best = scored.length ? scored[0][1] : 0;
-      let place = 0;
-      scored.forEach(([row, v], at) => {
-        if (!at || v !== scored[at - 1][1]) place = at + 1;
-        const cell = row.cells[i], shown = cell.querySelector(".rank");
-        if (shown && shown.textContent !== String(place)) shown.textContent = place;
-        const heat = 9 - HEAT.filter((limit) => best - v > limit).length;
-        if (!cell.classList.contains(`h${heat}`)) cell.className = cell.className.replace(/\bh\d\b/, "").trim() + ` h${heat}`;
-        cell.classList.toggle("top", shown?.parentNode.querySelector(".letters") ? cell.classList.contains("top") : place === 1);
-      });
+  function order(list) {
+    if (!sort) return list;
+    const direction = sort.up ? 1 : -1;
+    return list.sort((a, b) => {
+      if (sort.key === "system") return direction * alphabet.compare(facts.get(a).name, facts.get(b).name);
+      const x = value(a, sort.key), y = value(b, sort.key);
+      if (x === null || y === null) return (x === null) - (y === null);           // rows without a score stay at the end
+      return direction * (typeof x === "string" ? alphabet.compare(x, y) : x - y);
+    });
+  }
+
+  // -- cells: written when their row enters the table ---------------------------------------------------------------------
+  const rounded = (group, v) => (group.kind === "measured" ? v : Math.round(v * 1000) / 1000);    // published: three decimals
+
+  function writeAverage(row, partial) {
+    const own = facts.get(row), cell = own.cells[first - 1], mean = partial ? own.values.get("average") : undefined;
+    if (own.mean === mean) return;
+    own.mean = mean;
+    cell.className = mean === undefined ? own.printed.of : mean === null ? "average none" : "average";
+    const shown = mean ?? own.printed.v;
+    if (mean === null || shown === null) delete cell.dataset.v;
+    else cell.dataset.v = mean === undefined ? shown : mean.toFixed(6);
+    if (mean === undefined) { cell.replaceChildren(...own.printed.nodes); return; }
+    const small = document.createElement("small"), rank = document.createElement("i");
+    rank.className = "rank";
+    small.append(rank);
+    cell.replaceChildren(...(mean === null ? ["–"] : [mean.toFixed(3), small]));
+  }
+
+  // Ranks and colours are those among the rows of the view.
+  function writeRanks(row, group, ordered) {
+    const { cells, values, variant } = facts.get(row);
+    if (variant) return;
+    for (const [key, scores] of ordered) {
+      const known = values.get(key);
+      if (known === null) continue;
+      const cell = cells[column.get(key)], v = rounded(group, known), place = scores.indexOf(v) + 1;
+      const shown = cell.querySelector(".rank"), heat = 9 - HEAT.filter((limit) => scores[0] - v > limit).length;
+      if (shown && shown.textContent !== String(place)) shown.textContent = place;
+      if (!cell.classList.contains(`h${heat}`)) cell.className = cell.className.replace(/\bh\d\b/, "").trim() + ` h${heat}`;
+      if (!cell.querySelector(".letters")) cell.classList.toggle("top", place === 1);
     }
   }
 
-  function arrange() {
+  // Rows that are not shown stay outside the document, where they cost neither style nor layout. The first rows enter at
+  // once, the others a part at a time, so that the page answers within a frame.
+  function fill(settle, part = PART, at = 0, mine = ++turn) {
+    if (mine !== turn) return;                                        // another view has come meanwhile
+    const most = everything ? Infinity : MOST;
+    let skip = at, left = Math.min(part, most - at);
     for (const group of groups) {
-      let order = group.rows;
-      if (sort) {
-        const direction = sort.up ? 1 : -1;
-        order = [...order].sort((a, b) => {
-          if (sort.key === "system") return direction * facts.get(a).name.localeCompare(facts.get(b).name, "en");
-          const x = value(a, sort.key), y = value(b, sort.key);
-          if (x === null || y === null) return (x === null) - (y === null);       // rows without a score stay at the end
-          return direction * (typeof x === "string" ? String(x).localeCompare(String(y), "en") : x - y);
-        });
-      }
-      if (order.some((row, i) => group.body.rows[i + 1] !== row)) group.body.append(...order);
+      const entering = group.view.slice(skip, skip + left);
+      skip = Math.max(0, skip - group.view.length);
+      left -= entering.length;
+      for (const row of entering) settle(row, group);
+      if (at) group.body.append(...entering);
+      else group.body.replaceChildren(group.head, ...entering);
+      group.body.hidden = !group.view.length;
     }
-    for (const head of heads) {
-      if (sort && head.dataset.key === sort.key) head.setAttribute("aria-sort", sort.up ? "ascending" : "descending");
-      else head.removeAttribute("aria-sort");
-    }
+    const incomplete = at + part < Math.min(most, groups.reduce((n, group) => n + group.view.length, 0));
+    table.setAttribute("aria-busy", String(incomplete));
+    if (incomplete) requestAnimationFrame(() => setTimeout(() => fill(settle, part, at + part, mine)));
   }
 
-  let styled = null;
-  function apply(remember = true) {
+  function show() {
+    board.dataset.show = switches.filter((box) => box.checked).map((box) => box.id.slice(5)).join(" ");
+  }
+
+  let styled = null, hiddenColumns = "";
+  function apply(remember = true, part = PART) {
     const shown = shownCodes(), words = form.elements.q.value.toLowerCase().split(/\s+/).filter(Boolean);
     const partial = averages(shown);
     if (partial && !sort) sort = { key: "average", up: false, implied: true };
     else if (!partial && sort?.implied) sort = null;
-    let count = 0;
-    const present = rows.filter((row) => !row.classList.contains("variant")).length - (on("predicted") ? 0 : groups.filter((g) => g.kind === "predicted").reduce((n, g) => n + g.rows.length, 0));
-    for (const group of groups) {
-      let here = 0;
-      for (const row of group.rows) { row.hidden = !matches(row, group, words, shown); here += !row.hidden; }
-      group.body.hidden = !here;
-      count += here;
-    }
+    for (const group of groups) group.view = order(group.rows.filter((row) => matches(row, group, words, shown)));
+    const count = groups.reduce((n, group) => n + group.view.length, 0);
+    const present = groups.reduce((n, group) => n + (group.kind === "predicted" && !on("predicted") ? 0 : group.rows.filter((row) => !facts.get(row).variant).length), 0);
     const hidden = codes.map((code, i) => (shown.includes(code) ? 0 : i + first + 1)).filter(Boolean);
+    const css = hidden.length ? `.ranking tr:not(.group) > :is(${hidden.map((n) => `:nth-child(${n})`).join(",")}){display:none}` : "";
     styled ??= document.head.appendChild(document.createElement("style"));
-    styled.textContent = hidden.length ? `.ranking tr:not(.group) > :is(${hidden.map((n) => `:nth-child(${n})`).join(",")}){display:none}` : "";
+    if (css !== hiddenColumns) styled.textContent = hiddenColumns = css;
     const filtered = count !== present || hidden.length > 0;
-    if (filtered || changed) { for (const group of groups) rank(group, ["average", ...shown]); changed = true; }
-    arrange();
-    let left = everything ? Infinity : MOST;
-    for (const group of groups) for (const row of group.body.rows) if (!row.hidden && !row.classList.contains("group") && left-- <= 0) row.classList.add("later"); else row.classList.remove("later");
+    changed ||= filtered;
+    const ordered = new Map(groups.map((group) => {
+      const ranked = group.view.filter((row) => !facts.get(row).variant);
+      return [group, !changed || group.kind === "predicted" ? [] : ["average", ...shown].map((key) =>
+        [key, Float64Array.from(ranked.map((row) => value(row, key)).filter((v) => v !== null), (v) => rounded(group, v)).sort().reverse()])];
+    }));
+    fill((row, group) => { writeAverage(row, partial); writeRanks(row, group, ordered.get(group)); }, part);
+    for (const head of heads) {
+      if (sort && head.dataset.key === sort.key) head.setAttribute("aria-sort", sort.up ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    }
+    show();
     more.hidden = everything || count <= MOST;
     more.firstElementChild.textContent = `Show all ${count} rows`;
     form.querySelector(".pick summary span").textContent = hidden.length ? `${shown.length} of ${codes.length}` : "all";
@@ -204,16 +226,15 @@
   // -- files ------------------------------------------------------------------------------------------------------------
   function view() {
     const shown = ["average", ...shownCodes()];
-    const list = groups.flatMap((group) => group.rows.length && !group.body.hidden
-      ? [...group.body.rows].filter((row) => !row.classList.contains("group") && !row.hidden).map((row) => ({
-        system: facts.get(row).name,
-        group: group.head.querySelector("b").textContent,
-        origin: row.dataset.origin,
-        source: row.querySelector(".source")?.textContent ?? null,
-        family: row.dataset.family,
-        scores: Object.fromEntries(shown.map((key) => [key, value(row, key)]).filter(([, v]) => v !== null)),
-        letters: Object.fromEntries(shown.map((key) => [key, row.cells[column.get(key)].querySelector(".letters")?.textContent ?? ""])),
-      })) : []);
+    const list = groups.flatMap((group) => group.view.map((row) => ({
+      system: facts.get(row).name,
+      group: group.head.querySelector("b").textContent,
+      origin: row.dataset.origin,
+      source: row.querySelector(".source")?.textContent ?? null,
+      family: row.dataset.family,
+      scores: Object.fromEntries(shown.map((key) => [key, value(row, key)]).filter(([, v]) => v !== null)),
+      letters: Object.fromEntries(shown.map((key) => [key, row.cells[column.get(key)].querySelector(".letters")?.textContent ?? ""])),
+    })));
     return { shown, head: `${what.textContent} (${average.querySelector("small").textContent})`, list };
   }
 
@@ -245,16 +266,20 @@
       };
       const line = (cells) => `${cells.join(" & ")} \\\\`;
       if (list.length <= 8) {
-        return [title, "{\\small\\setlength{\\tabcolsep}{3pt}%", `\\begin{tabular}{l${"r".repeat(list.length)}}`, "\\toprule", line(["", ...list.map((row) => latex(row.system))]), "\\midrule",
+        const rotated = list.reduce((n, row) => n + Math.max(row.system.length, 8), 0) > 64;
+        return [title + (rotated ? " and \\usepackage{graphicx}" : ""), "{\\small\\setlength{\\tabcolsep}{2pt}%", `\\begin{tabular}{@{}l${"r".repeat(list.length)}@{}}`, "\\toprule",
+          line(["", ...list.map((row) => (rotated ? `\\rotatebox{60}{${latex(row.system)}}` : latex(row.system)))]), "\\midrule",
           ...shown.map((key) => line([latex(key), ...list.map((row) => cell(row, key))])), "\\bottomrule", "\\end{tabular}}", ""].join("\n");
       }
-      const lines = [`${title} and \\usepackage{longtable}`, "{\\tiny\\setlength{\\tabcolsep}{1.5pt}%", `\\begin{longtable}{@{}p{3.2cm}${"r".repeat(shown.length)}@{}}`, "\\toprule", line(["System", "avg", ...shown.slice(1).map(latex)]), "\\midrule\\endhead"];
+      const turned = shown.length > 12;
+      const lines = [`${title}, \\usepackage{longtable}${turned ? " and \\usepackage{pdflscape}" : ""}`, ...(turned ? ["\\begin{landscape}"] : []), "{\\scriptsize\\setlength{\\tabcolsep}{1.5pt}%",
+        `\\begin{longtable}{@{}p{${turned ? 120 : Math.min(150, 340 - 21 * shown.length)}pt}${"r".repeat(shown.length)}@{}}`, "\\toprule", line(["System", "avg", ...shown.slice(1).map(latex)]), "\\midrule\\endhead"];
       let group = null;
       for (const row of list) {
         if (row.group !== group) { if (group) lines.push("\\midrule"); group = row.group; lines.push(`\\multicolumn{${1 + shown.length}}{@{}l}{\\emph{${latex(group)}}} \\\\*`); }
         lines.push(line([latex(row.source ? `${row.system} (${row.source})` : row.system), ...shown.map((key) => cell(row, key))]));
       }
-      return [...lines, "\\bottomrule", "\\end{longtable}}", ""].join("\n");
+      return [...lines, "\\bottomrule", "\\end{longtable}}", ...(turned ? ["\\end{landscape}"] : []), ""].join("\n");
     },
     md({ shown, head, list }) {
       const lines = [`${markdown(table.dataset.name)}; average: ${markdown(head)}`, "", `| ${["System", "Origin", "Avg", ...shown.slice(1).map(markdown)].join(" | ")} |`, `|---|---|${"---:|".repeat(shown.length)}`];
@@ -286,6 +311,7 @@
     button.className = "sort";
     button.setAttribute("aria-label", `Sort by ${said}`);
     head.append(button);
+    head.classList.add("sorts");
     head.addEventListener("click", (event) => {
       if (event.target.closest("a")) return;
       const key = head.dataset.key, up = ["system", "licence"].includes(key);       // names from a, scores from the best
@@ -298,13 +324,19 @@
   form.addEventListener("input", () => { wrong = []; apply(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { sort = null; wrong = []; apply(); }));
-  for (const box of switches) box.addEventListener("change", () => (["variants", "predicted"].includes(box.id.slice(5)) ? apply() : write()));
+  for (const box of switches) box.addEventListener("change", () => (everything || ["variants", "predicted"].includes(box.id.slice(5)) ? apply() : (show(), write())));
   for (const box of ticks) { box.hidden = !table.dataset.compare; box.addEventListener("change", ticked); }
   for (const label of document.querySelectorAll(".scripted")) label.hidden = false;
   compare.hidden = !table.dataset.compare;
   compare.querySelector("button").addEventListener("click", () => { window.location.href = `${table.dataset.compare}#s=${ticked().join(",")}`; });
   more.firstElementChild.addEventListener("click", () => { everything = true; apply(false); });
+  window.addEventListener("beforeprint", () => { const before = everything; everything = true; apply(false, Infinity); everything = before; });   // paper has room
+  window.addEventListener("afterprint", () => apply(false));
   for (const link of document.querySelectorAll(".downloads a")) link.addEventListener("click", download);
+  form.querySelector(".pick").addEventListener("toggle", ({ target: pick }) => {                  // its list stays on the page
+    const list = pick.lastElementChild, room = document.documentElement.clientWidth - 16 - pick.getBoundingClientRect().left;
+    if (window.innerWidth > 640) list.style.left = `${Math.min(0, room - list.offsetWidth)}px`;
+  });
   document.addEventListener("click", (event) => { const pick = form.querySelector(".pick"); if (!pick.contains(event.target)) pick.open = false; });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") form.querySelector(".pick").open = false; });
   window.addEventListener("hashchange", () => (read() ? apply(false) : write()));

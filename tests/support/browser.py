@@ -18,5 +18,6 @@ def axe_violations(page, rules: list[str] | None = None) -> dict[str, str]:
 
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     page.evaluate("for (const b of document.querySelectorAll('tbody')) [...b.rows].slice(12).forEach(r => r.remove())")
-    found = Axe().run(page, options={"preload": False, **({"runOnly": rules} if rules else {})}).response["violations"]
+    options = {"preload": False, "resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+    found = Axe().run(page, options=options).response["violations"]
     return {one["id"]: one["nodes"][0]["html"][:200] for one in found if one["impact"] in ("serious", "critical")}
