@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help:
 	@echo "make quickstart      make the environment, run BM25 and me5-small on the packaged sample, build the site"
 	@echo "make test-fast       run the fast tests of every room (about 2 minutes)"
-	@echo "make test            run the whole test suite (about 13 minutes on 2 cores)"
+	@echo "make test            run the whole test suite (about 11 minutes on 2 cores)"
 	@echo "make lint            check style and types: ruff and mypy"
 	@echo "make gate            measure the sample again and check it against the committed results"
 	@echo "make dist            build and check the wheel and the sdist, and try the wheel in an empty environment"
@@ -32,7 +32,7 @@ quickstart: $(READY)
 	$(BIN)/mdrbench report --results $(QUICKSTART)/results --out $(QUICKSTART)/site
 
 test: $(READY)
-	@echo "==> Running the whole test suite (about 13 minutes on 2 cores)"
+	@echo "==> Running the whole test suite (about 11 minutes on 2 cores)"
 	$(BIN)/python -m pytest $(ON_TWO_CORES)
 
 test-fast: $(READY)
