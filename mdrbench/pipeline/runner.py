@@ -161,21 +161,21 @@ def run_step(step: Step, root: Path, listen: Listener) -> None:
         check_sources(step, store)
         check_conventions(step)
         inputs, beside = read_inputs(step, store, held)
-        work = store.work_dir(step.key, resume=step.resumable)
-        take_over(work / PARTS)
 
         def progress(done: int, total: int | None, text: str = "") -> None:
             listen(Event("progress", step, done=done, total=total, text=text))
 
-        job = job_of(step, {**inputs, **beside}, work, progress)
         try:
+            work = store.work_dir(step.key, resume=step.resumable)
+            take_over(work / PARTS)
+            job = job_of(step, {**inputs, **beside}, work, progress)
             facts, usage = measured_stage(step, job, STAGES[step.stage])
             check_sources(step, store)
             commit(step, store, inputs, work, facts, usage, environment.describe())
         except BaseException as error:
             full = out_of_space(error, root) if isinstance(error, Exception) else None
             if not step.resumable:
-                shutil.rmtree(work, ignore_errors=True)
+                shutil.rmtree(store.root / "unfinished" / step.key, ignore_errors=True)
             if full:
                 raise full from error
             raise
