@@ -257,11 +257,12 @@ def _pairs(experiment: Experiment, by_system: dict[str, list[Cell]]) -> list[str
     not depend on what the results show.
     """
     family = list(combinations(experiment.blocks[0].systems, 2))
-    found = []
-    for a, b in family:
-        (path_a, one), (path_b, other) = (_first(by_system[system]) for system in (a, b))
-        if one is not None and other is not None:
-            found.append((a, b, comparison.compare(path_a, path_b, MEASURES[0], top=0)))
+    made = {
+        cell.system: cell.path for cells_ in by_system.values() for cell in cells_[::-1] if cell.made
+    }  # first seeds
+    found = [
+        (a, b, comparison.compare(made[a], made[b], MEASURES[0], top=0)) for a, b in family if a in made and b in made
+    ]
     if not found:
         return []
     corrected = inference.corrected([compared.average.p for *_, compared in found])
@@ -279,12 +280,6 @@ def _pairs(experiment: Experiment, by_system: dict[str, list[Cell]]) -> list[str
     )
     head = "| difference | seeds | nDCG@10 | 95% interval | p |\n|---|---|---|---|---|"
     return ["", caption, "", head, *rows]
-
-
-def _first(cells_: list[Cell]) -> tuple[Path, Result | None]:
-    """Return the cell that has a result and the lowest seed."""
-    made = sorted((cell for cell in cells_ if cell.made is not None), key=lambda cell: cell.seed)
-    return (made[0].path, made[0].made) if made else (cells_[0].path, None)
 
 
 def _row(system: str, made: list[Result], languages: tuple[str, ...]) -> str:

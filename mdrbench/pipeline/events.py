@@ -39,7 +39,7 @@ EVERY_S = 1.0
 
 @contextmanager
 def recorded(root: Path, planned: int) -> Iterator[Callable[[Event], None]]:
-    """Give a listener that writes the events of a run of ``planned`` steps; nothing is written if there are none."""
+    """Give a listener that writes the events of a run of ``planned`` steps. A run without steps writes no file."""
     if not planned:
         yield lambda event: None
         return

@@ -63,7 +63,7 @@ def _digest(recipe: str) -> str:
 
 
 def _set(value: Any) -> Any:
-    """Return JSON without what is null, which the digest takes as absent."""
+    """Return JSON without nulls: a newer mdrbench may record settings that this one lacks and that are not set."""
     if isinstance(value, dict):
         return {key: _set(item) for key, item in value.items() if item is not None}
     return [_set(item) for item in value] if isinstance(value, list) else value

@@ -360,7 +360,7 @@ def test_the_judge_against_judgments_of_ones_own(cli, mdrbench, tmp_path):
     assert other["accuracy"] == 0.0
     failed = agreement([("nobody", "2#0", 1)])
     assert failed.returncode == 3
-    assert "query 'nobody' is no topic of the split 'train' of 'en'" in failed.stderr
+    assert "query 'nobody' is not a topic of the split 'train' of 'en'" in failed.stderr
     assert "no judgments of fa" in cli(*words, "--langs", "fa").stderr
 
 

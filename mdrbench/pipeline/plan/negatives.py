@@ -8,7 +8,7 @@ from typing import Any
 
 from mdrbench.core.errors import UsageError
 from mdrbench.core.members import Member
-from mdrbench.core.store import Store, file_sha256
+from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.negatives.mining import Miner
 from mdrbench.pipeline.plan.planner import Planner, described
@@ -239,12 +239,11 @@ class _NegativesPlanner:
 
     def agreement(self, pairs: int, judgments: Path | None) -> Step:
         """Plan the comparison of the judge with the qrels, or with other judgments."""
-        own = {} if judgments is None else {"judgments": file_sha256(judgments)}
         return self.base.add(
             "agreement",
-            {**self._judging(), "pairs": pairs, "seed": self.recipe.seed, **own},
+            {**self._judging(), "pairs": pairs, "seed": self.recipe.seed},
             members={"judge": self.section.judge},
             run_only={} if judgments is None else {"judgments": str(judgments)},
-            sources=self.sources,
+            sources=self.sources if judgments is None else {**self.sources, **self.base.hashes([judgments])},
             inputs={"corpus": self.base.corpus().ref, "topics": self.base.topics(self.split).ref},
         )

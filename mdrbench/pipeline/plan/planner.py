@@ -30,13 +30,14 @@ class Planner:
         new = step(stage, self.lang, self.dataset, params, **fields)
         return self.steps.setdefault(new.ref, new)
 
-    def _hashes(self, files: list[Path]) -> dict[str, str]:
+    def hashes(self, files: list[Path]) -> dict[str, str]:
+        """Return source files with their SHA-256."""
         return {str(path): digest for path, digest in self.store.hash_files(files).items()}
 
     @cached_property
     def corpus_sources(self) -> dict[str, str]:
         """The corpus files with their hashes."""
-        return self._hashes(self.dataset.corpus_files(self.lang))
+        return self.hashes(self.dataset.corpus_files(self.lang))
 
     @cached_property
     def _corpus_bytes(self) -> int:
@@ -44,7 +45,7 @@ class Planner:
 
     def split_sources(self, split: str) -> dict[str, str]:
         """Hash topics and qrels of a split."""
-        return self._hashes([self.dataset.topics_file(self.lang, split), self.dataset.qrels_file(self.lang, split)])
+        return self.hashes([self.dataset.topics_file(self.lang, split), self.dataset.qrels_file(self.lang, split)])
 
     def topic_count(self, split: str) -> int:
         """Count the lines of a split's topics, for estimates."""

@@ -210,7 +210,7 @@ def _own_judgments(job: Job) -> Qrels:
     found, topics = trec.read_qrels(path), job.topics()
     if unknown := next((qid for qid in found if qid not in topics), None):
         raise DataError(
-            f"query '{unknown}' is no topic of the split '{job.params['split']}' of '{job.scope}'", where=str(path)
+            f"query '{unknown}' is not a topic of the split '{job.params['split']}' of '{job.scope}'", where=str(path)
         )
     return found
 
