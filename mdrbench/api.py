@@ -123,6 +123,7 @@ def run(
     results: Pathlike = "results",
     cache: Pathlike | None = None,
     executor: str | Mapping[str, Any] = "local",
+    keep_embeddings: bool = True,
     quiet: bool = False,
 ) -> ResultSet:
     """Run recipes and write their results, as ``mdrbench run`` does.
@@ -139,6 +140,8 @@ def run(
         results: folder that the result files are written to.
         cache: folder of the artifact store. None takes ``$MDRBENCH_CACHE``, else ``~/.cache/mdrbench``.
         executor: ``local``, ``ray`` or ``queue``, or a mapping with its settings: ``{"name": "local", "workers": 2}``.
+        keep_embeddings: False removes the embeddings of a trained encoder as soon as they were searched. Scores and
+            runs stay.
         quiet: hide progress, which goes to standard error.
 
     Returns:
@@ -163,17 +166,17 @@ def run(
     changes = [f"{key}={_yaml(value)}" for key, value in (overrides or {}).items()]
     store = Store(Path(cache) if cache is not None else default_root())
     plans = plan_all(names, os.fspath(data), languages, split, changes, store, fetch=True, quiet=quiet, final=final)
-    command = redact(_command(names, os.fspath(data), languages, split, final, changes))
-    written, error = run_plans(plans, store, Path(results), command, quiet, executor)
+    last = ["--keep-embeddings", "no"] * (not keep_embeddings) + ["--final"] * final
+    command = redact(_command(names, os.fspath(data), languages, split, changes, last))
+    written, error = run_plans(plans, store, Path(results), command, quiet, executor, keep_embeddings)
     if error:
         raise error
     return ResultSet(written)
 
 
-def _command(names: list[str], data: str, langs: str, split: str, final: bool, changes: list[str]) -> str:
+def _command(names: list[str], data: str, langs: str, split: str, changes: list[str], last: list[str]) -> str:
     """Return the command line that does the same; the result records it."""
     sets = [word for change in changes for word in ("--set", change)]
-    last = ["--final"] if final else []
     return shlex.join(["mdrbench", "run", *names, "--data", data, "--langs", langs, "--split", split, *sets, *last])
 
 

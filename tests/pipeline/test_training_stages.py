@@ -9,6 +9,7 @@ import pytest
 from support.folders import FolderMaker
 from support.training import without_dropout
 
+import mdrbench
 from mdrbench import recipe
 from mdrbench.commands.audit import verification
 from mdrbench.commands.run import run_plans, run_steps
@@ -107,15 +108,24 @@ def test_embeddings_of_a_trained_encoder_are_removed_once_they_were_searched(tmp
     assert stage == "index"
 
     def run(keep: bool):
-        return run_plans([plan], store, tmp_path / "results", "x", quiet=False, keep_embeddings=keep)
+        return mdrbench.run(
+            tmp_path / "trained.yaml",
+            data="sample",
+            langs="sw",
+            overrides={"negatives.mining": {"name": "topk", "k": 4, "depth": 8}},
+            results=tmp_path / "results",
+            cache=store.root,
+            keep_embeddings=keep,
+        )
 
-    [(path, _)], error = run(keep=False)
-    assert error is None
+    found = run(keep=False)
+    [path] = found.paths
+    assert " --keep-embeddings no" in found[0].languages["sw"].command
     assert "index    removed after its search" in capsys.readouterr().err
     [base] = indexes(store)  # the untrained encoder's, which other recipes share
     assert base != key
     result = path.read_bytes()
-    assert run(keep=False)[1] is None  # nothing is made again for the result
+    run(keep=False)  # nothing is made again for the result
     assert indexes(store) == [base]
     assert path.read_bytes() == result
     search = plan.by_language["sw"].run
