@@ -10,6 +10,7 @@ same weights.
     OUT/model/           the encoder in sentence-transformers' layout, with its card
     OUT/training.json    settings, counts, losses, times; written last
     OUT/log.jsonl        steps and validations
+    OUT/tokens/          while training goes on (:mod:`mdrbench.training.token_files`)
     OUT/checkpoints/     while training goes on (:mod:`mdrbench.training.checkpoints`)
 """
 
@@ -21,15 +22,25 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import StepError
 from mdrbench.core.locks import file_lock
-from mdrbench.training import Batches, EncoderSettings, Key, Material, caching, checkpoints, export, processes
+from mdrbench.training import (
+    Batches,
+    EncoderSettings,
+    Key,
+    Material,
+    caching,
+    checkpoints,
+    export,
+    processes,
+    token_files,
+)
 from mdrbench.training.data import Batch
 from mdrbench.training.distillation import distilled
 from mdrbench.training.dropout import text_seed
@@ -39,18 +50,22 @@ from mdrbench.training.masking import masked
 from mdrbench.training.parts import Parts, Weights, accelerator_of
 from mdrbench.training.settings import Settings, rate
 from mdrbench.training.teacher import Teacher
+from mdrbench.training.token_files import TrainingData
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, float], None]
 
 RECORD = "training.json"
 
+TOKENS = "tokens"
+"""The folder of the token files."""
+
 
 def train(
     settings: Settings,
     model_folder: Path,
     encoder: EncoderSettings,
-    data: dict[str, Material],
+    data: Mapping[str, Material] | TrainingData,
     batches: Batches,
     weights: Weights = None,
     *,
@@ -65,7 +80,8 @@ def train(
 
     Args:
         model_folder: a transformer with its tokenizer.
-        data: language -> texts and groups; the queries that :func:`mdrbench.training.held_out` names for
+        data: language -> texts and groups, which the first process writes to token files for all; or such files
+            (:mod:`mdrbench.training.token_files`). The queries that :func:`mdrbench.training.held_out` names for
             ``settings.validation`` and ``settings.seed`` are kept for validation.
         batches: of the other queries.
         weights: of each query, by (language, qid); 1 if None.
@@ -87,8 +103,8 @@ def train(
     first = accelerator.is_main_process
     out.mkdir(parents=True, exist_ok=True)
     lock = file_lock(out / ".lock", on_wait=lambda: say(f"another process trains into {out}; waiting"))
-    with lock if first else nullcontext():
-        parts = Parts(accelerator, precision, settings, model_folder, encoder, data, batches, weights, teacher, apart)
+    with lock if first else nullcontext(), _opened(data, out / TOKENS, model_folder, encoder, accelerator) as opened:
+        parts = Parts(accelerator, precision, settings, model_folder, encoder, opened, batches, weights, teacher, apart)
         accelerator.wait_for_everyone()
         if (facts := _finished(out, parts.identity)) is None:
             trained = _Loop(parts).train(
@@ -103,6 +119,28 @@ def train(
             say(f"{out} is finished already: {facts['steps']} steps")
         accelerator.wait_for_everyone()
     return facts
+
+
+@contextmanager
+def _opened(
+    data: Mapping[str, Material] | TrainingData,
+    folder: Path,
+    model_folder: Path,
+    encoder: EncoderSettings,
+    accelerator: Any,
+) -> Iterator[TrainingData]:
+    """Open the token files of a training; the first process writes them for all, and removes them at the end."""
+    if isinstance(data, TrainingData):
+        yield data
+        return
+    if accelerator.is_main_process:
+        token_files.write(folder, model_folder, encoder, data.items())
+    accelerator.wait_for_everyone()
+    try:
+        yield TrainingData.open(folder)
+    finally:
+        if accelerator.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _silent(text: str) -> None:
@@ -161,7 +199,7 @@ class _Loop:
             "kept_step": kept,
             "validation": validations,
             "exposure": exposure(self.parts.trained, map(self.parts.batches.batch, range(done))),
-            "seconds": {"tokenise": self.parts.tokenise_seconds, "train": time.perf_counter() - start},
+            "seconds": {"tokenise": self.parts.data.seconds, "train": time.perf_counter() - start},
         }
 
     def _step(self, step: int, steps: int, meter: _Meter) -> dict[str, Any]:
@@ -196,8 +234,8 @@ class _Loop:
         """Return queries and passages of this process, with their passes through the model."""
         own = batch.shares(self.accelerator.num_processes)[self.accelerator.process_index]
         rows = [
-            [self.parts.queries[key] for key in batch.keys[own[0]]],
-            [self.parts.passages[key] for key in batch.passages[own[1]]],
+            [self.parts.data.queries[row] for row in batch.queries[own[0]]],
+            [self.parts.data.passages[row] for row in batch.passages[own[1]]],
         ]
         seeds = [
             [text_seed(self.settings.seed, step, side, at) for at in range(share.start, share.stop)]
@@ -226,7 +264,7 @@ class _Loop:
         targets = torch.tensor(batch.targets, device=device)
         left_out, scores = self.parts.examples.ignored(batch), None
         if weighted and self.parts.teacher is not None:
-            taught = self.parts.teacher.scores(batch.keys, batch.passages)
+            taught = self.parts.teacher.scores(batch.queries, batch.passages)
             if settings.mask_margin is not None:
                 left_out |= masked(taught, batch.targets, settings.mask_margin)
             scores = torch.from_numpy(taught).to(device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ from mdrbench.core import devices, environment
 from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.store import file_sha256, key_of
 from mdrbench.hub import loading
-from mdrbench.training import Batches, EncoderSettings, Key, Material, held_out
-from mdrbench.training.data import Examples, tokens, weights_of
+from mdrbench.training import Batches, EncoderSettings, Key, held_out
+from mdrbench.training.data import Examples, weights_of
 from mdrbench.training.model import Encoder
 from mdrbench.training.settings import Settings, keyed
 from mdrbench.training.teacher import Teacher
+from mdrbench.training.token_files import TrainingData
 
 Weights = Callable[[Key], float] | Mapping[Key, float] | None
 
@@ -48,7 +48,7 @@ class Parts:
         settings: Settings,
         model_folder: Path,
         encoder: EncoderSettings,
-        data: dict[str, Material],
+        data: TrainingData,
         batches: Batches,
         weights: Weights,
         teacher: Teacher | None = None,
@@ -56,9 +56,8 @@ class Parts:
     ):
         import torch
 
-        start = time.perf_counter()
         self.accelerator, self.precision, self.settings, self.batches = accelerator, precision, settings, batches
-        self.teacher = _needed(teacher, settings)
+        self.data, self.teacher = data, _needed(teacher, settings)
         self.examples = Examples(
             data,
             settings.negatives,
@@ -67,13 +66,11 @@ class Parts:
             batches.count(),
             with_replacement=bool(settings.with_replacement),
         )
-        self.held_out = held_out(self.examples.groups, settings.validation, settings.seed) if apart is None else apart
-        self.trained = [key for key in self.examples.groups if key not in self.held_out]
+        self.held_out = held_out(data.keys, settings.validation, settings.seed) if apart is None else apart
+        self.trained = [key for key in data.keys if key not in self.held_out]
         self.weights = _weights(weights, self.trained)
         batch_identity = self._check_batches()
         self.tokenizer = loading.load_tokenizer(model_folder)
-        self.queries, self.passages = tokens(self.tokenizer, encoder, data)
-        self.tokenise_seconds = time.perf_counter() - start
         self.encoder = Encoder(
             model_folder,
             encoder,
@@ -100,8 +97,8 @@ class Parts:
                 "encoder": self.conventions,
                 "precision": precision,
                 "model": [[p.name, file_sha256(p)] for p in _model_files(model_folder)],
-                "texts": [self.queries.sha256(), self.passages.sha256()],
-                "groups": _sha256(sorted(self.examples.groups.items())),
+                "texts": data.sha256["texts"],
+                "groups": data.sha256["groups"],
                 "weights": _sha256(sorted(self.weights.items())),
                 "batches": batch_identity,
                 **({} if self.teacher is None else {"teacher": self.teacher.sha256()}),
@@ -116,8 +113,7 @@ class Parts:
             if not keys:
                 raise DataError(f"the batch of step {step} is empty")
             for key in keys:
-                if key not in self.examples.groups:
-                    raise DataError(f"step {step} asks for query '{key[1]}' ({key[0]}), which has no training group")
+                self.examples.row(key, step)
                 if key in self.held_out:
                     raise UsageError(
                         f"step {step} asks for query '{key[1]}' ({key[0]}), which is held out for validation",
@@ -131,8 +127,8 @@ class Parts:
         import torch
 
         device = self.accelerator.device
-        trained = self.examples.groups.keys() - self.held_out
-        few = sum(len(self.examples.groups[key].negatives) < self.settings.negatives for key in trained)
+        negatives = self.data.negatives
+        few = sum(len(negatives[self.data.rows[key]]) < self.settings.negatives for key in self.trained)
         return {
             "format": 1,
             "identity": self.identity,
@@ -141,10 +137,10 @@ class Parts:
             "encoder": self.conventions,
             "dim": self.encoder.model.config.hidden_size,
             "parameters": sum(p.numel() for p in self.encoder.parameters()),
-            "queries": dict(sorted(Counter(lang for lang, _ in trained).items())),
+            "queries": dict(sorted(Counter(lang for lang, _ in self.trained).items())),
             "held_out": len(self.held_out),
             "queries_short_of_negatives": few,
-            "texts": {"queries": len(self.queries), "passages": len(self.passages)},
+            "texts": {"queries": len(self.data.queries), "passages": len(self.data.passages)},
             "precision": self.precision,
             "without_padding": self.encoder.packed,
             "dropout": "by text" if self.encoder.dropout_by_text else "by pass",

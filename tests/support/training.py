@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mdrbench.core.types import Negative, TrainingGroup
 from mdrbench.retrieval.encoders import transformer
-from mdrbench.training import Material
+from mdrbench.training import Material, token_files
 from mdrbench.training.settings import Settings
+from mdrbench.training.token_files import TrainingData
 
 WORDS = ["a", "the", "ringed", "seal", "of", "largest", "lake", "in", "finland", "lives", "fresh", "water", "inari"]
 
@@ -60,6 +61,17 @@ def conventions(folder, **changes) -> transformer.Config:
     }
     given |= {"passage_prefix": "passage : ", "query_length": 8, "passage_length": 16, **changes}
     return transformer.Config(**given)
+
+
+def opened(folder: Path, model: Path, data: dict[str, Material] | None = None) -> TrainingData:
+    """Write the token files of ``data`` (:data:`DATA`) and open them."""
+    token_files.write(folder, Path(model), conventions(model), (data or DATA).items())
+    return TrainingData.open(folder)
+
+
+def passage_keys(data: TrainingData) -> list[tuple[str, str]]:
+    """Return language and docid of each passage row."""
+    return [(lang, docid) for lang in data.bounds for docid in data.passage_rows(lang)]
 
 
 def without_dropout(folder: Path, to: Path) -> Path:

@@ -16,15 +16,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.process_groups import run
 from support.project import PROJECT
-from support.training import DATA, Plan, conventions, settings, without_dropout
+from support.training import DATA, Plan, conventions, opened, passage_keys, settings, without_dropout
 
 from mdrbench.core.errors import DataError, SetupError, StepError, UsageError
 from mdrbench.core.types import Negative, TrainingGroup
+from mdrbench.hub import loading
 from mdrbench.retrieval.encoders import transformer
-from mdrbench.training import Material, checkpoints, held_out
-from mdrbench.training.data import Examples, tokenise
+from mdrbench.training import Material, checkpoints, held_out, token_files
+from mdrbench.training.data import Examples
 from mdrbench.training.loop import train
 from mdrbench.training.settings import Settings, rate
+from mdrbench.training.token_files import TrainingData, tokenise
 
 
 def trained(out: Path, folder, chosen: Settings | None = None, plan=None, weights=None, **changes) -> dict:
@@ -94,6 +96,7 @@ def test_training_lowers_the_loss_and_says_what_it_did(tiny_model, tmp_path):
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["attention_probs_dropout_prob"] == 0.1  # the model's own, though training went without
     assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / "tokens").exists()
     try:
         import tensorboard  # noqa: F401
     except ModuleNotFoundError:
@@ -260,42 +263,50 @@ def test_a_batch_with_a_held_out_query_is_refused(tiny_model, tmp_path):
 # -- what a step is made of --------------------------------------------------------------------------------------------
 
 
-def test_negatives_are_drawn_by_seed_step_and_query_and_never_twice():
-    examples = Examples(DATA, 3, 0)
+@pytest.fixture
+def data(tmp_path, tiny_model) -> TrainingData:
+    return opened(tmp_path / "tokens", tiny_model)
+
+
+def group_of(key: tuple[str, str]) -> TrainingGroup:
+    return next(group for group in DATA[key[0]].groups if group.qid == key[1])
+
+
+def test_negatives_are_drawn_by_seed_step_and_query_and_never_twice(data):
+    examples, names = Examples(data, 3, 0), passage_keys(data)
     keys = [("en", f"q{i}") for i in range(14)]
     batch = examples.draw(5, keys)
     assert batch == examples.draw(5, keys)
     assert examples.draw(5, keys[::-1]).passages[-1:] == [batch.passages[batch.targets[1] - 1]]
     assert batch != examples.draw(6, keys)
-    assert batch != Examples(DATA, 3, 1).draw(5, keys)
+    assert batch != Examples(data, 3, 1).draw(5, keys)
     ends = [*batch.targets[1:], len(batch.passages)]
     for key, at, end in zip(keys, batch.targets, ends, strict=True):
-        group = examples.groups[key]
-        positive, *negatives = (docid for _, docid in batch.passages[at:end])
+        group = group_of(key)
+        positive, *negatives = (names[row][1] for row in batch.passages[at:end])
         assert positive in group.positives
         assert len(negatives) == len(set(negatives)) == min(3, len(group.negatives))
         assert set(negatives) <= {negative.docid for negative in group.negatives}
-    drawn = {examples.draw(step, [("en", "q1")]).passages[0][1] for step in range(30)}
-    assert drawn == {"p1", "p21"}
+    drawn = {names[examples.draw(step, [("en", "q1")]).passages[0]] for step in range(30)}
+    assert drawn == {("en", "p1"), ("en", "p21")}
 
 
-def test_with_replacement_as_many_negatives_are_drawn_whatever_the_group_has():
+def test_with_replacement_as_many_negatives_are_drawn_whatever_the_group_has(data):
     keys = [("en", "q0"), ("fi", "q1")]
-    batch = Examples(DATA, 40, 0, with_replacement=True).draw(5, keys)
+    batch = Examples(data, 40, 0, with_replacement=True).draw(5, keys)
     for place, key in enumerate(keys):
         start = batch.targets[place]
-        drawn = batch.passages[start + 1 : start + 41]
-        offered = {(key[0], negative.docid) for negative in Examples(DATA, 40, 0).groups[key].negatives}
+        drawn = [passage_keys(data)[row] for row in batch.passages[start + 1 : start + 41]]
         assert len(drawn) == 40
-        assert set(drawn) <= offered
+        assert set(drawn) <= {(key[0], negative.docid) for negative in group_of(key).negatives}
 
 
-def test_without_hard_negatives_there_are_the_positives_only():
-    batch = Examples(DATA, 0, 0).draw(0, [("en", "q0"), ("fi", "q0")])
-    assert batch.passages == [("en", "p0"), ("fi", "p0")]
+def test_without_hard_negatives_there_are_the_positives_only(data):
+    batch = Examples(data, 0, 0).draw(0, [("en", "q0"), ("fi", "q0")])
+    assert [passage_keys(data)[row] for row in batch.passages] == [("en", "p0"), ("fi", "p0")]
 
 
-def test_a_positive_of_the_query_is_no_negative_of_it_and_languages_are_apart():
+def test_a_positive_of_the_query_is_no_negative_of_it_and_languages_are_apart(tiny_model, tmp_path):
     found = Negative("d2", 0.5, "mined", False)
     part = Material(
         {"1": "a", "2": "b"},
@@ -306,18 +317,19 @@ def test_a_positive_of_the_query_is_no_negative_of_it_and_languages_are_apart():
         {docid: f"text {docid}" for docid in ("d1", "d2", "d3")},
     )
     fi = part._replace(passages={docid: f"fi {text}" for docid, text in part.passages.items()})
-    examples = Examples({"en": part, "fi": fi}, 7, 3)
+    data = opened(tmp_path / "tokens", tiny_model, {"en": part, "fi": fi})
+    examples, names = Examples(data, 7, 3), passage_keys(data)
     batch = examples.draw(0, [("en", "1"), ("en", "2"), ("fi", "1")])
     rows = examples.ignored(batch)
     mine = {0: {("en", "d1")}, 1: {("en", "d1"), ("en", "d2")}, 2: {("fi", "d1")}}
     for i, target in enumerate(batch.targets):
         for j, passage in enumerate(batch.passages):
-            assert rows[i, j] == (passage in mine[i] and j != target)
+            assert rows[i, j] == (names[passage] in mine[i] and j != target)
     assert rows[1].sum() == 2  # the other one's positive or its own other one, and its other one as a hard negative
     assert batch.owners() == [0, 0, 1, 1, 2, 2]
 
 
-def test_equal_texts_of_two_docids_are_no_negatives_of_each_other():
+def test_equal_texts_of_two_docids_are_no_negatives_of_each_other(tiny_model, tmp_path):
     """In another query's place, as a hard negative, and in another language."""
     negative = Negative("copy", 0.5, "mined", False)
     part = Material(
@@ -326,9 +338,10 @@ def test_equal_texts_of_two_docids_are_no_negatives_of_each_other():
         {"d1": "The Lake", "copy": "the  lake", "d2": "the lake", "d3": "other"},
     )
     other = Material({"3": "c"}, [TrainingGroup("3", ("d3",), ())], {"d3": "the lake"})
-    examples = Examples({"en": part, "fi": other}, 7, 3)
+    data = opened(tmp_path / "tokens", tiny_model, {"en": part, "fi": other})
+    examples = Examples(data, 7, 3)
     batch = examples.draw(0, [("en", "1"), ("en", "2"), ("fi", "3")])
-    assert [docid for _, docid in batch.passages] == ["d1", "copy", "d2", "d3"]
+    assert [passage_keys(data)[row][1] for row in batch.passages] == ["d1", "copy", "d2", "d3"]
     assert examples.ignored(batch).tolist() == [
         [False, True, True, True],
         [True, True, False, True],
@@ -336,21 +349,67 @@ def test_equal_texts_of_two_docids_are_no_negatives_of_each_other():
     ]
 
 
-def test_a_batch_is_shared_out_among_processes():
-    batch = Examples(DATA, 3, 0).draw(0, [("en", f"q{i}") for i in range(5)])
+def test_a_batch_is_shared_out_among_processes(data):
+    batch = Examples(data, 3, 0).draw(0, [("en", f"q{i}") for i in range(5)])
     shares = batch.shares(2)
     assert [share[0] for share in shares] == [slice(0, 2), slice(2, 5)]
     assert [share[1] for share in shares] == [slice(0, batch.targets[2]), slice(batch.targets[2], len(batch.passages))]
     assert batch._replace(keys=batch.keys[:1]).shares(2)[0][0] == slice(0, 0)
 
 
+# -- token files -------------------------------------------------------------------------------------------------------
+
+
 def test_token_ids_are_the_encoders(tiny_model):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
-    found = tokenise(tokenizer, "query : ", {("en", "1"): "ringed seal", ("fi", "1"): "a " * 40}, 8)
-    assert tokenizer.decode(found["en", "1"]) == "[CLS] query : ringed seal [SEP]"
-    assert len(found["fi", "1"]) == 8
+    first, second = tokenise(tokenizer, "query : ", ["ringed seal", "a " * 40], 8)
+    assert tokenizer.decode(first) == "[CLS] query : ringed seal [SEP]"
+    assert len(second) == 8
+
+
+def test_token_files_hold_what_the_groups_say(data, tiny_model):
+    names = passage_keys(data)
+    assert data.keys == [(lang, group.qid) for lang, one in DATA.items() for group in one.groups]
+    for key, row in data.rows.items():
+        group = group_of(key)
+        assert data.positive_docids[row] == group.positives
+        assert [names[at] for at in data.positives[row]] == [(key[0], docid) for docid in group.positives]
+        assert [names[at][1] for at in data.negatives[row]] == [negative.docid for negative in group.negatives]
+    tokenizer = loading.load_tokenizer(tiny_model)
+    for row, (lang, docid) in enumerate(names):
+        [ids] = tokenise(tokenizer, "passage : ", [DATA[lang].passages[docid]], 16)
+        assert data.passages[row].tolist() == ids.tolist()
+
+
+def test_token_files_are_used_again_if_they_are_whole_and_of_the_same_source(tiny_model, tmp_path):
+    folder, encoder = tmp_path / "tokens", conventions(tiny_model)
+
+    def written(source, **changes) -> bool:
+        own = conventions(tiny_model, **changes) if changes else encoder
+        return token_files.write(folder, Path(tiny_model), own, DATA.items(), source)
+
+    assert written("one")
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert not written("one")
+    assert written("two")
+    assert written("two", passage_length=9)
+    assert written("one")
+    ids = folder / "passage-ids.flat"
+    ids.write_bytes(bytes(4) + ids.read_bytes()[4:])
+    assert written("one")  # damaged
+    (folder / "whole.json").unlink()
+    assert written("one")  # a writer was killed before the end
+    again = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert again.pop("whole.json")
+    assert again == {name: content for name, content in first.items() if name != "whole.json"}
+
+
+def test_a_query_with_two_groups_is_refused(tiny_model, tmp_path):
+    twice = DATA["en"]._replace(groups=[*DATA["en"].groups, DATA["en"].groups[0]])
+    with pytest.raises(DataError, match=r"query 'q0' \(en\) has two training groups"):
+        opened(tmp_path, tiny_model, {"en": twice})
 
 
 @pytest.mark.parametrize(("warmup", "decay"), [(0.1, "linear"), (0.25, "cosine"), (0.1, "constant")])

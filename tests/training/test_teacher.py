@@ -8,15 +8,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.training import DATA, Plan, conventions, settings
+from support.training import DATA, Plan, conventions, opened, passage_keys, settings
 
 from mdrbench.core.errors import DataError, UsageError
+from mdrbench.core.types import Hit
+from mdrbench.training import teacher as teachers
 from mdrbench.training.curriculum import allowed
 from mdrbench.training.distillation import Distillation, distilled
 from mdrbench.training.loop import train
 from mdrbench.training.masking import masked
 from mdrbench.training.settings import ADDED, keyed
-from mdrbench.training.teacher import Embeddings, Rankings, Rows
+from mdrbench.training.teacher import Embeddings, Rankings, Side, write_embeddings, write_rankings
+from mdrbench.training.token_files import TrainingData
 
 STUDENT = torch.tensor([[0.9, 0.5, 0.1]])
 TEACHER = torch.tensor([[0.8, 0.7, 0.2]])
@@ -74,12 +77,32 @@ def test_pairs_that_a_ranking_teacher_did_not_rank_teach_nothing(kind):
     assert masked(teacher.numpy(), [0, 0], 0.2).tolist() == [[False, True, False], [False] * 3]
 
 
-def test_a_rankings_scores_are_those_of_its_hits():
-    one = Rankings({("en", "a"): {("en", "b"): 0.5}, ("fi", "a"): {}})
-    found = one.scores([("en", "a"), ("fi", "a")], [("en", "b"), ("fi", "b")])
-    assert np.array_equal(found, [[0.5, np.nan], [np.nan, np.nan]], equal_nan=True)
+def test_a_rankings_scores_are_those_of_its_hits(tiny_model, tmp_path):
+    data = opened(tmp_path / "tokens", tiny_model)
+    runs = {
+        "en": {"q1": [Hit("p40", 0.5), Hit("nowhere", 0.4), Hit("p1", 0.1)]},
+        "fi": {"q2": [Hit("p2", 2.0)], "q3": [Hit("p40", 1.0)]},
+    }
+
+    def ranked(name: str, runs) -> Rankings:
+        (tmp_path / name).mkdir()
+        write_rankings(tmp_path / name, "made of", data, runs.items())
+        return teachers.opened(tmp_path / name)
+
+    one = ranked("one", runs)
+    row = {key: number for number, key in enumerate(passage_keys(data))}
+    wanted = [row["en", "p1"], row["fi", "p2"], row["en", "p40"], row["en", "p1"]]
+    found = one.scores([data.rows["en", "q1"], data.rows["fi", "q2"], data.rows["en", "q0"]], wanted)
+    nan = np.nan
+    assert np.array_equal(
+        found, np.array([[0.1, nan, 0.5, 0.1], [nan, 2, nan, nan], [nan] * 4], np.float32), equal_nan=True
+    )
     assert found.dtype == np.float32
-    assert one.sha256() != Rankings({("en", "a"): {("en", "b"): 0.25}, ("fi", "a"): {}}).sha256()
+    pairs = sum(len(group.positives) + len(group.negatives) for of in DATA.values() for group in of.groups)
+    assert one.coverage == {"pairs": pairs, "scored": 4}
+    assert one.sha256() != ranked("two", runs | {"fi": {"q2": [Hit("p2", 2.5)]}}).sha256()
+    with pytest.raises(DataError, match="the teacher ranked no passage of fi's groups"):
+        ranked("three", runs | {"fi": {}})
 
 
 def test_passages_near_the_positive_are_masked_and_the_positive_stays():
@@ -97,30 +120,41 @@ def test_a_curriculum_begins_with_the_easiest_negatives():
     assert list(allowed([7], 0, 100, 0.2)) == [7]
 
 
-def rows(names, dim: int = 6) -> Rows:
+def vectors(names, dim: int = 6) -> np.ndarray:
     """Vectors that follow from the names."""
-    vectors = [np.frombuffer(hashlib.sha256(repr(name).encode()).digest()[:dim], np.uint8) for name in names]
-    return Rows({name: at for at, name in enumerate(names)}, np.array(vectors, np.float32) / 255)
+    found = [np.frombuffer(hashlib.sha256(repr(name).encode()).digest()[:dim], np.uint8) for name in names]
+    return (np.array(found) / 255).astype(np.float16)
 
 
-def teacher() -> Embeddings:
-    queries = [(lang, qid) for lang, one in DATA.items() for qid in one.queries]
-    return Embeddings(rows(queries), rows([(lang, docid) for lang, one in DATA.items() for docid in one.passages]))
+def teacher(folder, tiny_model) -> Embeddings:
+    """A teacher whose embeddings are in another order than the training's rows."""
+    data = opened(folder / "tokens", tiny_model)
+    sides = []
+    for names in (data.keys, passage_keys(data)):
+        places = np.arange(len(names))[::-1].astype(np.int32)
+        matrix = vectors(names[::-1])
+        sides.append(Side(names[::-1], places, [matrix[:3], matrix[3:]], "float32"))
+    write_embeddings(folder, "made of", *sides)
+    return teachers.opened(folder)
 
 
-def test_a_teachers_scores_are_inner_products_and_a_missing_text_is_named():
-    one = Embeddings(
-        Rows({("en", "a"): 0}, np.array([[1.0, 2.0]], np.float16)),
-        Rows({("en", "b"): 0, ("fi", "b"): 1}, np.array([[3.0, 4.0], [0.5, 0.0]], np.float16)),
-    )
-    assert one.scores([("en", "a")], [("fi", "b"), ("en", "b")]).tolist() == [[0.5, 11.0]]
-    with pytest.raises(DataError, match=r"no embedding of 'c' \(fi\)"):
-        one.scores([("en", "a")], [("fi", "c")])
+def test_a_teachers_scores_are_inner_products(tiny_model, tmp_path):
+    one = teacher(tmp_path, tiny_model)
+    data = TrainingData.open(tmp_path / "tokens")
+    queries, passages = (vectors(names).astype(np.float32) for names in (data.keys, passage_keys(data)))
+    assert np.array_equal(one.scores([3, 0], [5, 7, 5]), queries[[3, 0]] @ passages[[5, 7, 5]].T)
+    named = [sorted(names, reverse=True) for names in ([("en", "b")], [("fi", "b"), ("en", "b")])]
+    sides = [Side(names, np.arange(len(names), dtype=np.int32), [vectors(names)], "float32") for names in named]
+    (tmp_path / "small").mkdir()
+    write_embeddings(tmp_path / "small", "made of", *sides)
+    expected = b"".join(repr(names).encode() + vectors(names).astype(np.float32).tobytes() for names in named)
+    assert teachers.opened(tmp_path / "small").sha256() == hashlib.sha256(expected).hexdigest()
 
 
 @pytest.mark.medium
 def test_each_setting_changes_what_is_learned_and_needs_its_teacher(tiny_model, tmp_path):
     losses = {}
+    one = teacher(tmp_path, tiny_model)
     for name, changes in {
         "plain": {},
         "kl": {"distillation": {"loss": "kl", "weight": 1.0}},
@@ -136,7 +170,7 @@ def test_each_setting_changes_what_is_learned_and_needs_its_teacher(tiny_model, 
             conventions(tiny_model),
             DATA,
             Plan(2),
-            teacher=teacher(),
+            teacher=one,
             out=tmp_path / name,
             progress=lambda step, of, loss, steps=steps: steps.append(loss),
         )

@@ -6,22 +6,31 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdrbench.core.atomic_files import text_file
 from mdrbench.core.errors import DataError
+from mdrbench.core.store import key_of
 from mdrbench.core.types import Example, Passage, TrainingGroup
 from mdrbench.formats import groups as group_files
 from mdrbench.formats import jsonl, trec
 from mdrbench.negatives.groups import positives as positives_of
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.retrieval import vectors
-from mdrbench.training import Key, Material, averaging, held_out, weighting
+from mdrbench.training import Key, Material, averaging, held_out, mapped, token_files, weighting
+from mdrbench.training import teacher as teachers
 from mdrbench.training.domains import Labeller
 from mdrbench.training.samplers import Sampler
 from mdrbench.training.settings import Settings
-from mdrbench.training.teacher import Embeddings, Rankings, Rows, Teacher
+from mdrbench.training.token_files import TrainingData
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TOKENS, TEACHER = "tokens", "teacher"
+"""The folder of what processes map, and the teacher's in it."""
 
 
 def pair(job: Job) -> dict[str, Any]:
@@ -36,18 +45,18 @@ def pair(job: Job) -> dict[str, Any]:
 def label(job: Job) -> dict[str, Any]:
     """Give every training query of all languages a domain, by its first positive passage."""
     labeller: Labeller = job.build("domains")
-    found = dict(_groups(job))
+    found = {lang: [(group.qid, group.positives[0]) for group in groups] for lang, groups in _groups(job)}
     passages = {
-        lang: [texts[group.positives[0]] for group in groups]
-        for lang, groups in found.items()
-        for texts in [_texts(job, lang, {group.positives[0] for group in groups})]
+        lang: [texts[docid] for _, docid in pairs]
+        for lang, pairs in found.items()
+        for texts in [_texts(job, lang, {docid for _, docid in pairs})]
     }
     retriever = job.build("retriever")
     labels = labeller.label(passages, lambda texts: retriever.encoder.encode_passages(texts, lambda done: None))
     with text_file(job.out / "labels.jsonl.gz") as file:
-        for lang, groups in found.items():
-            for group, domain in zip(groups, labels[lang], strict=True):
-                row = {"lang": lang, "qid": group.qid, "domain": domain}
+        for lang, pairs in found.items():
+            for (qid, _), domain in zip(pairs, labels[lang], strict=True):
+                row = {"lang": lang, "qid": qid, "domain": domain}
                 file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
     return labeller.facts()
 
@@ -64,29 +73,49 @@ def teach(job: Job) -> dict[str, Any]:
 
 def train(job: Job) -> dict[str, Any]:
     """Train the recipe's encoder on the groups of all languages; the checkpoint is the artifact."""
+    prepare(job)
     if (processes := job.params["processes"]) == 1:
-        return train_alone(job)
-    from mdrbench.pipeline.stages.training_processes import together
+        facts = train_alone(job)
+    else:
+        from mdrbench.pipeline.stages.training_processes import together
 
-    return together(job, processes)
+        facts = together(job, processes)
+    shutil.rmtree(job.out / TOKENS)
+    return facts
+
+
+def prepare(job: Job) -> None:
+    """Write what all processes of a training map: token ids, groups, the teacher's scores.
+
+    What an interrupted training left is used again if it was made of the same, and its files are whole.
+    """
+    retriever, folder = job.build("retriever"), job.out / TOKENS
+    source = {
+        "inputs": {role: path.name for role, path in job.inputs.items()},
+        "split": job.params["split"],
+        "queries_per_language": job.params["queries_per_language"],
+        "separator": retriever.config.title_separator,
+    }
+    encoder, made_of = retriever.encoder, key_of(source)
+    languages = _materials(job, retriever.config.title_separator)
+    written = token_files.write(folder, encoder.files.path, encoder.settings, languages, source)
+    if (taught := _taught(job)) and (written or not mapped.sealed(folder / TEACHER, made_of)):
+        shutil.rmtree(folder / TEACHER, ignore_errors=True)
+        (folder / TEACHER).mkdir()
+        taught(job, folder / TEACHER, made_of, TrainingData.open(folder))
 
 
 def train_alone(job: Job) -> dict[str, Any]:
-    """Train in this process, which is the only one or one of a group."""
+    """Train in this process, which is the only one or one of a group; :func:`prepare` came before."""
     from mdrbench.training.loop import train as run
 
-    retriever = job.build("retriever")
-    encoder, separator = retriever.encoder, retriever.config.title_separator
+    encoder = job.build("retriever").encoder
     settings = Settings.model_validate(job.params["loop"])
-    material = {
-        lang: _material(job, lang, groups[: job.params["queries_per_language"]], separator)
-        for lang, groups in _groups(job)
-    }
-    examples = list(_examples(job, material))
-    apart = held_out(((e.lang, e.qid) for e in examples), settings.validation, settings.seed)
+    data = TrainingData.open(job.out / TOKENS)
+    examples = list(_examples(job, data))
+    apart = held_out(data.keys, settings.validation, settings.seed)
     seen = [example for example in examples if (example.lang, example.qid) not in apart]
-    teacher = _teacher(job, material)
-    coverage = _coverage(teacher, material) if isinstance(teacher, Rankings) else None
+    teacher = teachers.opened(job.out / TOKENS / TEACHER) if _taught(job) else None
     members = job.params.get("average") or 1
     folders = [job.out] if members == 1 else [job.out / f"member-{number}" for number in range(members)]
     found = []
@@ -97,7 +126,7 @@ def train_alone(job: Job) -> dict[str, Any]:
                 own,
                 encoder.files.path,
                 encoder.settings,
-                material,
+                data,
                 _Batches(job.build("sampler"), job.params, seen, own.seed),
                 weighting.weights(seen, **job.params["weights"]),
                 teacher=teacher,
@@ -111,8 +140,8 @@ def train_alone(job: Job) -> dict[str, Any]:
     if members > 1:
         facts = {**facts, "averaged": [{key: one[key] for key in ("identity", "steps", "validation")} for one in found]}
         _average(job, folders)
-    if coverage is not None:
-        facts = {**facts, "taught": coverage}
+    if isinstance(teacher, teachers.Rankings):
+        facts = {**facts, "taught": teacher.coverage}
     return {key: facts[key] for key in sorted(facts)}
 
 
@@ -138,10 +167,11 @@ class _Batches:
         size = params["batch_size"]
         per_epoch = sampler.count(examples, size)
         steps = params["steps"] or per_epoch * params["epochs"]
+        keys = [(example.lang, example.qid) for example in examples]
         self._batches: list[list[Key]] = []
         for epoch in range(-(-steps // per_epoch)):
             for batch in sampler.batches(examples, size, seed, epoch):
-                self._batches.append([(examples[at].lang, examples[at].qid) for at in batch])
+                self._batches.append([keys[at] for at in batch])
         del self._batches[steps:]
 
     def count(self) -> int:
@@ -153,81 +183,78 @@ class _Batches:
         return self._batches[n]
 
 
-def _groups(job: Job) -> Iterator[tuple[str, list[TrainingGroup]]]:
+def _groups(job: Job) -> Iterator[tuple[str, Iterator[TrainingGroup]]]:
     """Yield each language with its groups, in the order of the languages."""
     for role, path in job.inputs.items():
         if role.startswith("groups "):
-            yield role.partition(" ")[2], list(group_files.read(path / "groups.jsonl.gz"))
+            yield role.partition(" ")[2], group_files.read(path / "groups.jsonl.gz")
 
 
-def _teacher(job: Job, material: dict[str, Material]) -> Teacher | None:
-    """Read what the teacher says of the training queries and the groups' passages; None without a teacher."""
+def _taught(job: Job) -> Callable[[Job, Path, str, TrainingData], None] | None:
+    """Return what writes the teacher's files; None without a teacher."""
     if any(role.startswith("taught ") for role in job.inputs):
-        return _embeddings(job, material)
-    if any(role.startswith("ranked ") for role in job.inputs):
-        return Rankings({(lang, qid): own for lang, one in material.items() for qid, own in _ranked(job, lang, one)})
-    return None
+        return _embeddings
+    return _rankings if any(role.startswith("ranked ") for role in job.inputs) else None
 
 
-def _embeddings(job: Job, material: dict[str, Material]) -> Embeddings:
+def _embeddings(job: Job, folder: Path, made_of: str, data: TrainingData) -> None:
+    """Write the embeddings of a dense teacher: of all training topics, and of the groups' passages."""
     import numpy as np
 
-    names: tuple[list[Key], list[Key]] = [], []
-    parts: tuple[list[np.ndarray], list[np.ndarray]] = [], []
-    for lang, one in material.items():
+    queries, passages = list[Key](), list[Key]()
+    places = np.empty(len(data.passages), dtype=np.int32)
+    wanted: dict[str, np.ndarray] = {}
+    for lang in data.bounds:
         topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
-        names[0].extend((lang, qid) for qid in topics)
-        parts[0].append(np.load(job.inputs[f"taught {lang}"] / "queries.npy"))
-        folder = job.inputs[f"teacher {lang}"] / "index"
-        at = vectors.rows_of(folder, set(one.passages))
-        docids = sorted(at, key=lambda docid: at[docid])
-        names[1].extend((lang, docid) for docid in docids)
-        parts[1].append(vectors.rows(folder, np.array([at[docid] for docid in docids], dtype=np.int64)))
-    sides = zip(names, parts, strict=True)
-    return Embeddings(*(Rows({name: i for i, name in enumerate(own)}, np.concatenate(found)) for own, found in sides))
+        queries.extend((lang, qid) for qid in topics)
+        rows = data.passage_rows(lang)
+        at = vectors.rows_of(job.inputs[f"teacher {lang}"] / "index", set(rows))
+        if absent := next((docid for docid in rows if docid not in at), None):
+            raise DataError(f"the teacher has no embedding of '{absent}' ({lang})")
+        order = sorted(at, key=lambda docid: at[docid])
+        places[[rows[docid] for docid in order]] = np.arange(len(passages), len(passages) + len(order))
+        passages.extend((lang, docid) for docid in order)
+        wanted[lang] = np.array([at[docid] for docid in order], dtype=np.int64)
+
+    def matrices() -> Iterator[np.ndarray]:
+        for lang, rows in wanted.items():
+            for first, matrix in vectors.matrices(job.inputs[f"teacher {lang}"] / "index"):
+                low, high = np.searchsorted(rows, (first, first + len(matrix)))
+                yield matrix[rows[low:high] - first]
+
+    place = {key: number for number, key in enumerate(queries)}
+    of_queries = (np.load(job.inputs[f"taught {lang}"] / "queries.npy") for lang in data.bounds)
+    teachers.write_embeddings(
+        folder,
+        made_of,
+        teachers.Side(queries, np.array([place[key] for key in data.keys], dtype=np.int32), of_queries, "float16"),
+        teachers.Side(passages, places, matrices(), "float32"),
+    )
 
 
-def _ranked(job: Job, lang: str, material: Material) -> Iterator[tuple[str, dict[Key, float]]]:
-    """Yield each query of the groups with the scores of the groups' passages in its ranking."""
-    run = trec.read_run(job.inputs[f"ranked {lang}"] / "run.trec.gz")
-    for group in material.groups:
-        hits = run.get(group.qid, [])
-        yield group.qid, {(lang, hit.docid): hit.score for hit in hits if hit.docid in material.passages}
-
-
-def _coverage(teacher: Rankings, material: dict[str, Material]) -> dict[str, int]:
-    """Count the queries' own passages, and those of them that the teacher ranked.
-
-    Raises:
-        DataError: it ranked none in a language, so nothing could be learned.
-    """
-    pairs = scored = 0
-    for lang, one in material.items():
-        own = {(group.qid, docid) for group in one.groups for docid in group_files.docids([group])}
-        found = sum(teacher.holds((lang, qid), (lang, docid)) for qid, docid in own)
-        if own and not found:
-            raise DataError(f"the teacher ranked no passage of {lang}'s groups", mend="set another training.teacher")
-        pairs, scored = pairs + len(own), scored + found
-    return {"pairs": pairs, "scored": scored}
+def _rankings(job: Job, folder: Path, made_of: str, data: TrainingData) -> None:
+    """Write the scores of a teacher that ranks."""
+    runs = ((lang, trec.read_run(job.inputs[f"ranked {lang}"] / "run.trec.gz")) for lang in data.bounds)
+    teachers.write_rankings(folder, made_of, data, runs)
 
 
 def _texts(job: Job, lang: str, docids: set[str]) -> dict[str, Passage]:
     return group_files.passages(docids, job.places(lang).passages(docids))
 
 
-def _material(job: Job, lang: str, groups: list[TrainingGroup], separator: str) -> Material:
-    topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
-    passages = _texts(job, lang, group_files.docids(groups))
-    return Material(
-        {group.qid: topics[group.qid] for group in groups},
-        groups,
-        {docid: passage.joined(separator) for docid, passage in passages.items()},
-    )
+def _materials(job: Job, separator: str) -> Iterator[tuple[str, Material]]:
+    """Yield each language with its groups and their texts; memory holds one language."""
+    for lang, found in _groups(job):
+        groups = list(islice(found, job.params["queries_per_language"]))
+        topics = trec.read_topics(job.dataset.topics_file(lang, job.params["split"]))
+        passages = _texts(job, lang, group_files.docids(groups))
+        texts = {docid: passages.pop(docid).joined(separator) for docid in list(passages)}
+        yield lang, Material({group.qid: topics[group.qid] for group in groups}, groups, texts)
+        del groups, topics, passages, texts
 
 
-def _examples(job: Job, material: dict[str, Material]) -> Iterator[Example]:
+def _examples(job: Job, data: TrainingData) -> Iterator[Example]:
     rows = jsonl.records(job.inputs["label"] / "labels.jsonl.gz", {"lang": str, "qid": str, "domain": str})
     domains = {(row["lang"], row["qid"]): row["domain"] for _, row in rows}
-    for lang, one in material.items():
-        for group in one.groups:
-            yield Example(lang, group.qid, domains[lang, group.qid], group.positives)
+    for key, positives in zip(data.keys, data.positive_docids, strict=True):
+        yield Example(*key, domains[key], positives)
