@@ -95,6 +95,18 @@ def test_embeddings_do_not_depend_on_batches_or_windows(tiny_model):
     assert np.concatenate(windows) == pytest.approx(whole, abs=1e-6)
 
 
+def test_the_size_of_a_batch_is_a_convention_if_it_changes_bits(tiny_model):
+    """Without padding that is so in bf16. 512 tokens were once the only size, so they need no statement."""
+    stated = [
+        [
+            encoder(tiny_model, precision=precision, batch_tokens=size).conventions().get("batch_tokens")
+            for size in sizes
+        ]
+        for precision, sizes in (("bf16", (99, 512, 8192)), ("fp32", (99, 8192)))
+    ]
+    assert stated == [[99, None, 2048], [None, None]]
+
+
 @pytest.mark.medium
 def test_a_batch_that_memory_does_not_hold_is_halved_and_the_result_says_so(tiny_models, tmp_path, monkeypatch):
     """The padded path on a CPU, with the error that torch raises when the memory of a GPU runs out."""

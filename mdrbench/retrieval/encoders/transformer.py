@@ -36,8 +36,12 @@ if TYPE_CHECKING:
 TEXTS_TOKENISED = 1024
 """Texts that the tokenizer gets at once: it keeps a hundred bytes and more for each token until they are done."""
 
-CACHED_TOKENS = 512
-"""Tokens of a batch without padding: the output of the widest layer (3 MB at a width of 1,536) stays in the cache."""
+UNPADDED_TOKENS = {"fp32": 512, "bf16": 2048}
+"""Most tokens of a batch without padding. In fp32 the output of the widest layer (3 MB at a width of 1,536) stays in
+the cache; in bf16 the weights are rearranged for every product, so larger batches are faster."""
+
+SMALL_BATCH = 512
+"""Tokens of a bf16 batch without padding that are not stated among the conventions: there was no other size once."""
 
 
 UNSET = ("overrides_model", "trust_remote_code", "truncate_dim", "query_adapter", "passage_adapter")
@@ -84,7 +88,7 @@ class Config(MemberConfig):
     )
     passage_adapter: str | None = Field(default=None, description="folder of a LoRA adapter, for passages")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_tokens: int = Field(default=8192, ge=1, description="tokens per batch, with padding")
+    batch_tokens: int = Field(default=8192, ge=1, description="most tokens of a batch; 512 without padding in fp32")
 
 
 class Transformer(ChosenModel[Config]):
@@ -99,7 +103,7 @@ class Transformer(ChosenModel[Config]):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self._budget = config.batch_tokens
+        self._budget = config.batch_tokens  # halved when a GPU runs out of memory
 
     @cached_property
     def folder(self) -> model_folder.ModelFolder:
@@ -130,10 +134,21 @@ class Transformer(ChosenModel[Config]):
         fits = unpadded_bert.suits(config) and not self.config.trust_remote_code
         return self.device == "cpu" and self.precision != "fp16" and fits
 
+    @property
+    def _budget_set(self) -> int:
+        """Most tokens of a batch, before any GPU ran out of memory."""
+        most = UNPADDED_TOKENS[self.precision] if self.without_padding else self.config.batch_tokens
+        return min(self.config.batch_tokens, most)
+
+    @property
+    def _any_batch_is_equal(self) -> bool:
+        """Whether the bits are those of fp32 without padding, or of the size of batch that needs no statement."""
+        return self.without_padding and (self.precision == "fp32" or self._budget_set == SMALL_BATCH)
+
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions.
 
-        The size of padded batches is among them, because it changes the last bits of an embedding.
+        The size of batches is among them if it changes the last bits of an embedding.
         """
         settings = {
             **self.settings._asdict(),
@@ -144,7 +159,7 @@ class Transformer(ChosenModel[Config]):
         return {
             **{key: value for key, value in settings.items() if key not in unset},
             **({"dense_layers": [layer.name for layer in self.folder.dense]} if self.folder.dense else {}),
-            **({} if self.without_padding else {"batch_tokens": self.config.batch_tokens}),
+            **({} if self._any_batch_is_equal else {"batch_tokens": self._budget_set}),
             "encoder_version": self.spec.version,
             "model": self.files.name,
             "model_source": self.files.source,
@@ -159,7 +174,8 @@ class Transformer(ChosenModel[Config]):
         """Device, threads, and the tokens of a batch: fewer than the setting after a GPU ran out of memory."""
         import torch
 
-        return {"device": self.device, "threads": torch.get_num_threads(), "batch_tokens": self._budget}
+        budget = self._budget_set if self.without_padding else self._budget
+        return {"device": self.device, "threads": torch.get_num_threads(), "batch_tokens": budget}
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Return float32 embeddings of shape (len(texts), dim)."""
@@ -214,7 +230,7 @@ class Transformer(ChosenModel[Config]):
                 )  # each (texts, length, dim)
                 return self._finish(loaded, torch.cat([pool_whole(group, self.settings.pooling) for group in groups]))
 
-        batches, at, budget = [], 0, min(self._budget, CACHED_TOKENS)
+        batches, at, budget = [], 0, self._budget_set
         while at < len(order):
             batches.append(order[at : at + max(1, budget // len(tokens[order[at]]))])
             at += len(batches[-1])
