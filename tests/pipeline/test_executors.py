@@ -56,3 +56,16 @@ def test_an_unknown_executor_answers_with_near_names(cli):
     done = cli("run", "bm25", "--data", "sample", "--langs", "sw", "--executor", "rai")
     assert done.returncode == 2
     assert "did you mean 'ray'" in done.stderr
+
+
+def test_several_workers_share_a_gpu_if_their_number_is_a_multiple(tmp_path, monkeypatch):
+    from mdrbench.pipeline.executors.local import Processes
+
+    started = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    monkeypatch.setattr(
+        "mdrbench.pipeline.executors.local.subprocess.Popen",
+        lambda command, env, **_: started.append(env["CUDA_VISIBLE_DEVICES"]),
+    )
+    Processes(4, 2).start(tmp_path, {"gpu"})
+    assert started == ["4", "6", "4", "6"]

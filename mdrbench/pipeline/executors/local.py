@@ -1,7 +1,8 @@
 """This machine: steps in this process one after another, or parts of steps in several worker processes.
 
 With one worker a step uses all cores (threads of Lucene, kernels of torch). If there are several GPUs, each gets a
-worker by default. ``--workers`` sets their number; without a GPU they share the cores.
+worker by default. ``--workers`` sets their number; without a GPU they share the cores. Two workers on a GPU each hold
+the model: while one reads, tokenises and writes, the other computes.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Local:
         """Yield each step with None when it is done, or with the error that stopped it."""
         gpus = len(devices.found().cards) if any(step.needs == "gpu" for step in steps) else 0
         number = self.config.workers or max(1, gpus)
-        if gpus and number > gpus:
-            raise SetupError(f"{number} workers for {gpus} GPU{'s' * (gpus > 1)}", mend=f"--workers {gpus}")
+        if gpus and number > gpus and number % gpus:
+            mend = f"--workers {gpus}, or a multiple of it for several workers on each GPU"
+            raise SetupError(f"{number} workers for {gpus} GPU{'s' * (gpus > 1)}", mend=mend)
         if number == 1:
             yield from _one_after_another(steps, root, listen)
             return
@@ -90,7 +92,7 @@ class Processes:
         self._said = queue / ".output"
         threads = max(1, environment.cores() // self.number)
         for number in range(self.number):
-            own = {"CUDA_VISIBLE_DEVICES": _visible(number)} if self.gpus else {}
+            own = {"CUDA_VISIBLE_DEVICES": _visible(number % self.gpus)} if self.gpus else {}
             self._add(f"worker {number}", queue, "gpu,cpu", threads, own)
         if "endpoint" in kinds:
             self._add("endpoint", queue, "endpoint", 1, {})

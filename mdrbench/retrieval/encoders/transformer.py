@@ -140,10 +140,13 @@ class Transformer(ChosenModel[Config]):
         most = UNPADDED_TOKENS[self.precision] if self.without_padding else self.config.batch_tokens
         return min(self.config.batch_tokens, most)
 
-    @property
-    def _any_batch_is_equal(self) -> bool:
-        """Whether the bits are those of fp32 without padding, or of the size of batch that needs no statement."""
-        return self.without_padding and (self.precision == "fp32" or self._budget_set == SMALL_BATCH)
+    def _stated_batch(self) -> dict[str, int]:
+        """Return the size of batches if it changes bits: always, but in fp32 without padding."""
+        if not self.without_padding:
+            return {"batch_tokens": self.config.batch_tokens}
+        if self.precision == "fp32" or self._budget_set == SMALL_BATCH:
+            return {}
+        return {"batch_tokens_without_padding": self._budget_set}
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions.
@@ -159,7 +162,7 @@ class Transformer(ChosenModel[Config]):
         return {
             **{key: value for key, value in settings.items() if key not in unset},
             **({"dense_layers": [layer.name for layer in self.folder.dense]} if self.folder.dense else {}),
-            **({} if self._any_batch_is_equal else {"batch_tokens": self._budget_set}),
+            **self._stated_batch(),
             "encoder_version": self.spec.version,
             "model": self.files.name,
             "model_source": self.files.source,
