@@ -220,3 +220,20 @@ def open_page(browser, built) -> Iterator[Callable]:
     for context in contexts:
         context.close()
     assert troubles == []
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path) -> Path:
+    """An empty cache of huggingface_hub, which writes small blocks, and repeats without waiting."""
+    import time
+    from types import SimpleNamespace
+
+    from mdrbench.hub import transfer
+
+    hurried = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
+    for module in ("file_download", "utils._http"):
+        monkeypatch.setattr(f"huggingface_hub.{module}.time", hurried)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
+    monkeypatch.setattr(transfer, "BACKOFF", 0.01)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf"))
+    return tmp_path / "hf"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mdrbench import results
 from mdrbench.core.errors import DataError
-from mdrbench.hub import model_hub, upload
+from mdrbench.hub import model_files, upload
+from mdrbench.hub.repositories import Kind
 from mdrbench.results import ablations, kept
 
 CARD = "README.md"
@@ -28,14 +29,14 @@ def run(
     return upload.push(folder, names, repo, kind, revision, message or f"Push {folder.resolve().name}", private)
 
 
-def contents(folder: Path) -> tuple[upload.Kind, list[str]]:
+def contents(folder: Path) -> tuple[Kind, list[str]]:
     """Return the kind of repository that a folder becomes, and the paths of the files to push."""
     if not folder.is_dir():
         raise DataError("there is no such folder", where=str(folder), mend="give a folder with a model or with results")
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     visible = [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]
-    model = model_hub.model_files(visible)
-    if model_hub.has_weights(model):
+    model = model_files.model_files(visible)
+    if model_files.has_weights(model):
         return "model", [*model, *([CARD] if CARD in visible else [])]
     measured = results.under(folder)
     for path in measured:

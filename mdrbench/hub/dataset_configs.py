@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mdrbench.core.errors import DataError
-from mdrbench.hub.client import fetch
-from mdrbench.hub.downloads import Listen, Remote, Wanted, endpoint, nobody
-from mdrbench.hub.model_hub import Unreachable, hub_errors
+from mdrbench.hub.dataset_files import fetch, snapshot_of
+from mdrbench.hub.downloads import Listen, Remote, Wanted, nobody
 
 README = "README.md"
 _SHARD = re.compile(r"(.+?)(-\d+(-of-\d+)?)?\.(parquet|jsonl|tsv)(\.gz)?")
@@ -49,11 +48,7 @@ def read_configs(repository: Repository, root: Path, folder: str, listen: Listen
 
 def list_files(repository: Repository) -> list[str]:
     """Return the paths of a repository's files."""
-    from huggingface_hub import HfApi
-
-    with hub_errors(repository.name, repository.revision, endpoint(), [], Unreachable):
-        info = HfApi(endpoint()).dataset_info(repository.name, revision=repository.revision)
-    return sorted(sibling.rfilename for sibling in info.siblings or ())
+    return sorted(snapshot_of(repository.name, repository.revision).files)
 
 
 def fetch_files(

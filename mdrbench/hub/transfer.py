@@ -56,7 +56,7 @@ def open_session(jobs: int) -> Iterator[requests.Session]:
         yield session
 
 
-def run_all(transfer: Transfer, work: Callable[[Task], None], tasks: Iterable[Task], jobs: int) -> None:
+def run_all(fetching: Fetching, work: Callable[[Task], None], tasks: Iterable[Task], jobs: int) -> None:
     """Do tasks, ``jobs`` at a time; the first failure stops all others and is raised."""
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(work, task) for task in tasks]
@@ -64,24 +64,25 @@ def run_all(transfer: Transfer, work: Callable[[Task], None], tasks: Iterable[Ta
             for future in as_completed(futures):
                 future.result()
         except BaseException:
-            transfer.stop.set()
+            fetching.stop.set()
             for future in futures:
                 future.cancel()
             raise
 
 
-class Transfer:
-    """The requests of one fetch, shared by its threads.
+class Fetching:
+    """The tasks of one fetch, shared by its threads: they report, repeat what failed, and stop together.
 
     Attributes:
-        host: what errors call the server.
         option: the environment variable that names the server.
+        unreachable: the error if a server stays away.
     """
 
-    host, option = "the server", ""
+    option = ""
+    unreachable: type[SetupError] = SetupError
 
-    def __init__(self, session: requests.Session, listen: Listen):
-        self.session, self._listen = session, listen
+    def __init__(self, listen: Listen):
+        self._listen = listen
         self.stop = threading.Event()
         self._lock = threading.Lock()
 
@@ -93,14 +94,15 @@ class Transfer:
     def patiently(self, name: str, work: Callable[[], T]) -> T:
         """Repeat work that raises :class:`Again`, waiting longer each time or as long as the server asks.
 
+        A wait that may seem a hang is a warning, so that it is shown even with ``--quiet``.
+
         Raises:
             SetupError: it failed :data:`ATTEMPTS` times in a row.
             Stopped: another task failed.
         """
         failures = 0
         while True:
-            if self.stop.is_set():
-                raise Stopped
+            self.check_stop()
             try:
                 return work()
             except Again as error:
@@ -108,9 +110,29 @@ class Transfer:
                 wait = BACKOFF * 2 ** (failures - 1) if error.after is None else min(error.after, LONGEST_WAIT)
                 if failures >= ATTEMPTS:
                     mend = f"check the network and {self.option}; run again: what has come is kept"
-                    raise SetupError(f"given up after {failures} attempts: {error}", where=name, mend=mend) from None
-                self.say(Event("note", name, text=f"{error}; again in {wait:.0f} s"))
+                    message = f"given up after {failures} attempts: {error}"
+                    raise self.unreachable(message, where=name, mend=mend) from None
+                self.say(Event("warning" if wait > 10 else "note", name, text=f"{error}; again in {wait:.0f} s"))
                 self.stop.wait(wait)
+
+    def check_stop(self) -> None:
+        """Raise :class:`Stopped` if another task failed, or the user interrupted."""
+        if self.stop.is_set():
+            raise Stopped
+
+
+class Transfer(Fetching):
+    """Requests of plain files through one session.
+
+    Attributes:
+        host: what errors call the server.
+    """
+
+    host = "the server"
+
+    def __init__(self, session: requests.Session, listen: Listen):
+        super().__init__(listen)
+        self.session = session
 
     def append(self, url: str, local: str, size: int, part: Path) -> None:
         """Make one request for the bytes that a part still lacks.
@@ -142,8 +164,7 @@ class Transfer:
                 have = start if appending else 0
                 with open(part, "ab" if appending else "wb") as file:
                     for block in response.iter_content(BLOCK):
-                        if self.stop.is_set():
-                            raise Stopped
+                        self.check_stop()
                         have += _write(file, block, part)
                         self.say(Event("progress", local, have, size))
         except requests.RequestException as error:

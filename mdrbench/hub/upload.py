@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from mdrbench.core.errors import DataError, SetupError, UsageError
+from mdrbench.core.errors import DataError, SetupError
 from mdrbench.hub.downloads import endpoint
-from mdrbench.hub.model_hub import hub_errors, is_right
-
-Kind = Literal["model", "dataset"]
+from mdrbench.hub.repositories import Kind, announced, hub_errors, is_right
 
 
 class Pushed(NamedTuple):
@@ -44,7 +42,6 @@ def push(
         DataError: the hub's files differ from those here after the commit.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token, is_offline_mode
-    from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if is_offline_mode():
@@ -58,20 +55,18 @@ def push(
     hub = HfApi(endpoint())
     operations = [CommitOperationAdd(name, folder / name) for name in names]
     try:
-        with hub_errors(repo, revision, endpoint(), [], SetupError):
+        with hub_errors(repo, revision, endpoint(), (), SetupError, kind):
             hub.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
             if revision != "main":
                 hub.create_branch(repo, branch=revision, repo_type=kind, exist_ok=True)
             made = hub.create_commit(repo, operations, commit_message=message, repo_type=kind, revision=revision)
             info: Any = hub.repo_info(repo, revision=made.oid, repo_type=kind, files_metadata=True)
-    except HFValidationError as error:
-        raise UsageError(f"'{repo}' is not the name of a repository: {error}", mend="give OWNER/NAME") from None
     except RuntimeError as error:  # what create_commit makes of any failure while a large file is sent
         why = error.__cause__ or error
         raise SetupError(f"{error} {why}", where=f"{endpoint()}/{repo}", mend="run the command again") from None
     there = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     for name in names:
-        if name not in there or not is_right(folder / name, there[name]):
+        if name not in there or not is_right(folder / name, announced(there[name])):
             mend = "run the command again: what the hub has already is not sent again"
             raise DataError(f"the hub's {name} at {made.oid} is not the file here", where=repo, mend=mend)
     size = sum((folder / name).stat().st_size for name in names)

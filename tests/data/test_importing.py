@@ -20,7 +20,7 @@ from mdrbench.data.importing.folder import check_target, write_import
 from mdrbench.data.importing.sources import read_source
 from mdrbench.data.record import read_record
 from mdrbench.formats import trec
-from mdrbench.hub import dataset_configs, transfer
+from mdrbench.hub import dataset_configs
 
 CORPUS = [{"_id": "1", "title": "Müritz", "text": "Die Müritz ist ein See."}, {"_id": 2, "text": "Ein Fluss."}]
 QUERIES = [{"_id": "q1", "text": "Welcher See?"}, {"_id": "q2", "text": "Ohne Urteil?"}]
@@ -168,11 +168,10 @@ def test_without_ir_datasets_the_import_says_how_to_get_it(tmp_path, monkeypatch
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(monkeypatch, hub_cache):
     hub = FakeHub()
     with hub.running():
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setattr(transfer, "BACKOFF", 0.01)
         yield hub
 
 

@@ -19,7 +19,6 @@ from mdrbench.data.access import open_dataset
 from mdrbench.data.datasets import miracl_hard_negatives as pools
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.formats import trec
-from mdrbench.hub import transfer
 from mdrbench.site.model.collection import collection_name
 
 REPO = pools.REPOSITORY.name
@@ -36,14 +35,13 @@ SW = {
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(monkeypatch, hub_cache):
     hub = FakeHub()
     hub.commits[REPO] = pools.REPOSITORY.revision
     hub.put(REPO, "README.md", front_matter(["sw", "yo"]))
     put_language(hub, REPO, "sw", SW)
     with hub.running():
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setattr(transfer, "BACKOFF", 0.01)
         yield hub
 
 
@@ -77,7 +75,7 @@ def test_a_broken_download_is_resumed_and_altered_bytes_are_refused(hub, data):
     hub.faults[path] = ["truncate", "503"]
     data.fetch(["sw"])
     assert data.fetched() == ["sw"]
-    put_language(hub, REPO, "yo", SW)
+    put_language(hub, REPO, "yo", {**SW, "queries": [{"_id": "q1", "text": "Adágún"}, {"_id": "q2", "text": "Odò"}]})
     hub.faults["yo-queries/dev-00000-of-00001.parquet"] = ["corrupt"]
     with pytest.raises(DataError, match="the download differs from what the hub announced"):
         data.fetch(["yo"])

@@ -15,7 +15,6 @@ from mdrbench.data.importing.folder import write_import
 from mdrbench.data.importing.sources import read_source
 from mdrbench.data.record import read_record
 from mdrbench.formats import trec
-from mdrbench.hub import transfer
 
 SLICE = WIKI16.parent / "miracl-slice"
 
@@ -68,13 +67,12 @@ def test_a_folder_of_the_published_files(folder, tmp_path):
         imported(folder, tmp_path / "other", ["fi"])
 
 
-def test_the_published_repository(tmp_path, monkeypatch):
+def test_the_published_repository(tmp_path, monkeypatch, hub_cache):
     hub = FakeHub()
     for lang in ("swahili", "yoruba"):
         for path, body in published(lang).items():
             hub.put("miracl/nomiracl", path, body)
     hub.put("miracl/nomiracl", "README.md", b"---\nlicense: apache-2.0\n---\n")
-    monkeypatch.setattr(transfer, "BACKOFF", 0.01)
     with hub.running():
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         dataset = imported("hub:miracl/nomiracl", tmp_path / "mine", ["sw"])

@@ -17,7 +17,7 @@ from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.store import file_sha256
 from mdrbench.data.downloads import DownloadedFolder, download_folder
 from mdrbench.formats.trec import iter_qrels, lines, read_topics
-from mdrbench.hub import client as hub
+from mdrbench.hub import dataset_files
 from mdrbench.hub.downloads import Event, Listen, Manifest, Remote, Wanted, nobody
 
 CARD = Path(__file__).with_suffix(".md")
@@ -127,10 +127,10 @@ class Miracl(DownloadedFolder):
         """Download what is missing, then count the topics.
 
         Raises:
-            DataError: a split that does not exist, a count that is not the published one, or see :func:`hub.fetch`.
-            SetupError: see :func:`hub.fetch`.
+            DataError: a split that does not exist, or a count that is not the published one.
+            DataError, SetupError: see :func:`mdrbench.hub.dataset_files.fetch`.
         """
-        hub.fetch(self.root, self._wanted(langs, splits), jobs, listen)
+        dataset_files.fetch(self.root, self._wanted(langs, splits), jobs, listen)
         for lang in langs:
             for split in self.splits_of(lang) if splits is None else splits:
                 if problems := self._miscounted(lang, split):
