@@ -18,6 +18,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from mdrbench.core.atomic_files import gzip_file
 from mdrbench.core.errors import DataError
@@ -84,6 +85,25 @@ def lines_at(path: Path, begins: Iterable[int]) -> Iterator[str]:
             for begin in begins:
                 file.seek(begin)
                 yield _decode(file.readline(), 0 if begin else 1, path, None)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"cannot be read at byte {begin}: {error}", where=str(path), mend="fetch or copy the file again"
+        ) from None
+
+
+def lines_from(file: BinaryIO, path: Path, begin: int) -> Iterator[tuple[int, str]]:
+    """Read the lines of an open file from a byte (of the uncompressed file) at which a line begins: byte, line.
+
+    The file stays open behind the last line that was taken.
+
+    Raises:
+        DataError: the file is damaged, or a line is not UTF-8.
+    """
+    try:
+        file.seek(begin)
+        while raw := file.readline():
+            yield begin, _decode(raw, 0 if begin else 1, path, None)
+            begin += len(raw)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"cannot be read at byte {begin}: {error}", where=str(path), mend="fetch or copy the file again"

@@ -9,7 +9,7 @@ from mdrbench.core.errors import DataError
 from mdrbench.core.types import Passage
 from mdrbench.data.checks import check_corpus
 from mdrbench.data.docid_table import DocidTable
-from mdrbench.data.passage_places import PassagePlaces
+from mdrbench.data.passage_places import CorpusWindows, PassagePlaces
 
 
 def line(docid: str, text: str) -> bytes:
@@ -43,6 +43,31 @@ def test_wanted_passages_are_those_of_a_pass_over_the_corpus_in_its_order(corpus
 def test_rows_are_counted_without_repeated_passages(corpus):
     assert corpus.docids({3, 0, 2}, 4) == {0: "1#0", 2: "2#0", 3: "3#0"}
     assert corpus.docids({1}, total=5) == {1: "1#1"}  # a table that does not fit is not used
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_windows_in_any_order_are_those_of_a_pass_over_the_corpus(corpus, size, offset):
+    everything = list(corpus.everything())
+    starts = range(offset, 4, size)
+    for order in (starts, reversed(starts), [*starts, *starts]):
+        windows = CorpusWindows(corpus, 4)
+        for start in order:
+            assert list(windows.passages(start, min(start + size, 4), size)) == everything[start : start + size]
+
+
+def test_a_window_decodes_no_line_before_it(corpus, maker):
+    maker.corpus(raw=FIRST.replace(b'{"docid": "1#0"', b'["docid": "1#0"'))
+    windows = CorpusWindows(corpus, 4)
+    assert [passage.docid for passage in windows.passages(1, 3, 2)] == ["1#1", "2#0"]
+    with pytest.raises(DataError, match=r"docs-0.jsonl.gz, byte 0: not a JSON object"):
+        list(windows.passages(0, 2, 2))
+
+
+def test_windows_of_a_corpus_without_offsets_are_read_from_its_beginning(corpus):
+    windows = CorpusWindows(PassagePlaces(corpus.folder, "en", None, corpus.duplicates), 4)
+    found = [[passage.docid for passage in windows.passages(*window, 1)] for window in ((0, 1), (2, 4), (1, 2))]
+    assert found == [["1#0"], ["2#0", "3#0"], ["1#1"]]
 
 
 def test_other_passages_are_not_read(corpus, maker):

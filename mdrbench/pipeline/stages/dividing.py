@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from mdrbench.core.errors import StepError
 from mdrbench.core.types import Hit, Passage, Run
+from mdrbench.data.passage_places import CorpusWindows, PassagePlaces
 from mdrbench.pipeline import stages
 from mdrbench.pipeline.parts import Part
 from mdrbench.pipeline.plan.steps import Job
@@ -88,22 +89,24 @@ def _windows(job: Job) -> list[Part]:
 
 
 def _index_window(job: Job, part: Part, memory: Memory) -> Facts:
-    passages = list(_passages(job, part, memory))
+    retriever = _built(job, memory)
+    passages = list(_passages(job, part, memory, retriever.config.shard_size))
     if len(passages) != part.stop - part.start:
         raise StepError(f"the corpus of '{job.scope}' ends before passage {part.stop}", mend="run the command again")
-    total, retriever = len(passages), _built(job, memory)
+    total = len(passages)
     retriever.index_window(passages, int(part.name), job.out / "index", lambda done: job.progress(done, total))
     facts: Facts = retriever.window_facts()
     return facts
 
 
-def _passages(job: Job, part: Part, memory: Memory) -> Iterator[Passage]:
-    """Read a window of the corpus; a window behind the last one continues where that ended."""
-    at, stream = memory.get("corpus", (0, None))
-    if stream is None or part.start < at:
-        at, stream = 0, job.dataset.passages(job.scope, job.facts["corpus"]["duplicates"])
-    memory["corpus"] = part.stop, stream
-    return islice(stream, part.start - at, part.stop - at)
+def _passages(job: Job, part: Part, memory: Memory, size: int) -> Iterator[Passage]:
+    """Read a window of the corpus."""
+    if "corpus" not in memory:
+        table, facts = job.inputs["corpus"] / "docids.u64", job.facts["corpus"]
+        places = PassagePlaces(job.dataset, job.scope, table, facts["duplicates"])
+        memory["corpus"] = CorpusWindows(places, facts["passages"])
+    windows: CorpusWindows = memory["corpus"]
+    return windows.passages(part.start, part.stop, size)
 
 
 def _index(job: Job, parts: list[Part], facts: list[Facts]) -> Facts:
