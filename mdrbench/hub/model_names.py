@@ -31,6 +31,7 @@ SHORT = {
     "arctic-embed-l-v2": Pin("Snowflake/snowflake-arctic-embed-l-v2.0", "edc2df7b6c25794b340229ca082e7c78782e6374"),
     "qwen3-embedding": Pin("Qwen/Qwen3-Embedding-0.6B", "b22da495047858cce924d27d76261e96be6febc0"),
     "embeddinggemma": Pin("google/embeddinggemma-300m", "64614b0b8b64f0c6c1e52b07e4e9a4e8fe4d2da2"),
+    "jina-embeddings-v3": Pin("jinaai/jina-embeddings-v3-hf", "d18862d9a48706220815554fac3ebb4dfa46fc28"),
     "granite-embedding": Pin(
         "ibm-granite/granite-embedding-278m-multilingual", "84e3546b88b0cb69f8078608a1df558020bcbf1f"
     ),

@@ -255,9 +255,14 @@ def pull(
 
 
 def ensure(name: str, revision: str | None, source: str, say: Say) -> None:
-    """Pull a model into the default root if it is not on this disk; ``say`` is told of a download."""
-    if find(name, revision, source, root := default_root()) is None:
-        pull(name, revision, source, root, say)
+    """Pull a model into the default root if it is not on this disk.
+
+    ``say`` is told of a download, and of the commit of a model whose revision is not pinned.
+    """
+    root = default_root()
+    model = find(name, revision, source, root) or pull(name, revision, source, root, say)
+    if model.source == "hub" and not model.revision.startswith(understand(name, revision, source).revision):
+        say(f"note: no revision of {model.name} is pinned; this run takes commit {model.revision}")
 
 
 def _undamaged(name: str, revision: str | None, source: str, root: Path, say: Say) -> LocalModel | None:

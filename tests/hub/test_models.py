@@ -214,6 +214,16 @@ def test_another_name_of_a_commit_that_is_here_downloads_nothing(hub, root):
     assert models.find(REPO, "main", "hub", root) == first
 
 
+def test_a_run_is_told_the_commit_of_a_model_that_is_not_pinned(hub, root, monkeypatch):
+    monkeypatch.setenv("MDRBENCH_MODELS", str(root))
+    commit, said = hub.branches[REPO, "main"], []
+    models.ensure(REPO, commit, "hub", said.append)
+    assert not any("pinned" in text for text in said)
+    models.ensure(REPO, None, "hub", said.append)
+    models.ensure(REPO, None, "hub", said.append)
+    assert said[-2:] == [f"note: no revision of {REPO} is pinned; this run takes commit {commit}"] * 2
+
+
 def test_pickled_weights_only_where_there_are_no_safetensors(hub, root):
     hub.put("lab/old", {name: body for name, body in FILES.items() if name != "model.safetensors"})
     found = models.pull("lab/old", None, "hub", root)
