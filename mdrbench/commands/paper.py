@@ -112,7 +112,8 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _asks(member: Member) -> bool:
-    return hasattr(member.config, "base_url") and not getattr(member.config, "offline", False)
+    config = member.config
+    return hasattr(config, "base_url") and not any(getattr(config, name, False) for name in ("offline", "runs_here"))
 
 
 def _all_parts(member: Member) -> Iterator[Member]:

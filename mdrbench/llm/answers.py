@@ -5,7 +5,8 @@ A row is one answer. Its key is the SHA-256 of all that was asked: model, prompt
 the value read from the text, tokens, time. A row is written as soon as its answer arrives and is never changed, so
 stores can be shared, exported and merged. If two stores have the same key, the first answer stays.
 
-The file is in WAL mode and safe for several processes of one machine; WAL does not work on network file systems.
+The file is in WAL mode and safe for several processes of one machine; WAL does not work on network file systems. So the
+workers of a run ask the process that coordinates it (:mod:`mdrbench.llm.owner`).
 """
 
 from __future__ import annotations
@@ -146,8 +147,10 @@ TYPES: dict[str, Any] = {
 SPENDING = (
     "spending (budget TEXT PRIMARY KEY, requests INTEGER NOT NULL, cost REAL NOT NULL) WITHOUT ROWID",
     "reservations (number INTEGER PRIMARY KEY, budget TEXT NOT NULL, cost REAL NOT NULL, until REAL NOT NULL)",
+    "batches (key TEXT PRIMARY KEY, mark TEXT NOT NULL, batch TEXT) WITHOUT ROWID",
 )
-"""What limited runs spent, and their requests under way, each with the time after which it counts as lost."""
+"""What limited runs spent, and their requests under way, each with the time after which it counts as lost; questions
+that are in a batch (:mod:`mdrbench.llm.batches`)."""
 
 _COLUMNS = ", ".join(Answer._fields)
 _MARKS = ", ".join("?" * len(Answer._fields))
@@ -241,12 +244,18 @@ class Answers:
     # -- spending -----------------------------------------------------------------------------------------------------
 
     def reserve(
-        self, budget: str, cost: float, until: float, *, max_requests: int | None, max_cost: float | None
+        self,
+        budget: str,
+        cost: float,
+        lasts_s: float,
+        max_requests: int | None,
+        max_cost: float | None,
+        requests: int = 1,
     ) -> tuple[int | None, Spent]:
-        """Reserve a request of a budget in one transaction, so that several processes never exceed a limit together.
+        """Reserve requests of a budget in one transaction, so that several processes never exceed a limit together.
 
         Args:
-            until: time of day, in seconds, after which a reservation that was not settled counts as lost and paid.
+            lasts_s: seconds after which a reservation that was not settled counts as lost and paid.
 
         Returns:
             The number of the reservation, None if a limit leaves no room; what the budget spent and reserved.
@@ -258,22 +267,55 @@ class Answers:
                 query = """SELECT requests, cost, (SELECT count(*) FROM reservations r WHERE r.budget = s.budget
                     AND until > ?) FROM spending s WHERE budget = ?"""
                 spent = Spent(*connection.execute(query, (time.time(), budget)).fetchone())
-                if max_requests is not None and spent.requests + 1 > max_requests:
+                if max_requests is not None and spent.requests + requests > max_requests:
                     return None, spent
                 if max_cost is not None and spent.cost + cost > max_cost:
                     return None, spent
-                connection.execute(_SPEND, (1, cost, budget))
+                connection.execute(_SPEND, (requests, cost, budget))
                 insert = "INSERT INTO reservations (budget, cost, until) VALUES (?, ?, ?)"
-                return connection.execute(insert, (budget, cost, until)).lastrowid, spent
+                return connection.execute(insert, (budget, cost, time.time() + lasts_s)).lastrowid, spent
 
-    def settle(self, number: int, budget: str, *, sent: bool, took: float) -> None:
-        """End a reservation: give the request back unless it was ``sent``, and what it did not take of its cost."""
+    def settle(self, number: int, budget: str, sent: bool, took: float, requests: int = 1) -> None:
+        """End a reservation: give its requests back unless they were ``sent``, and what was not taken of its cost."""
         with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 row = connection.execute("SELECT cost FROM reservations WHERE number = ?", (number,)).fetchone()
+                if row is None:  # settled before, by a call whose reply was lost
+                    return
                 connection.execute("DELETE FROM reservations WHERE number = ?", (number,))
-                connection.execute(_SPEND, (int(sent) - 1, took - row[0], budget))
+                connection.execute(_SPEND, (0 if sent else -requests, took - row[0], budget))
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    def put_batch(self, mark: str, keys: list[str]) -> None:
+        """Note that a batch with this mark is about to be made of questions."""
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                rows = ((key, mark) for key in keys)
+                connection.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?, NULL)", rows)
+
+    def name_batch(self, mark: str, batch: str) -> None:
+        """Note the name of a batch that was made."""
+        with self._connected() as connection:
+            connection.execute("UPDATE batches SET batch = ? WHERE mark = ?", (batch, mark))
+
+    def batched(self, keys: list[str]) -> dict[str, tuple[str, str | None]]:
+        """Return mark and name of the batch of each question that is in one; the name is None if it is not known."""
+        with self._connected() as connection:
+            rows = connection.execute("SELECT key, mark, batch FROM batches").fetchall()
+        wanted = set(keys)
+        return {key: (mark, batch) for key, mark, batch in rows if key in wanted}
+
+    def drop_batched(self, keys: list[str]) -> None:
+        """Forget that questions are in a batch: its answers were read, or there will be none."""
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                connection.executemany("DELETE FROM batches WHERE key = ?", ((key,) for key in keys))
+
+    # -- looking around -----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         with self._connected() as connection:

@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -26,8 +26,11 @@ from mdrbench.core.console import say
 from mdrbench.core.errors import SetupError, StepError
 from mdrbench.core.languages import language
 from mdrbench.core.store import canonical, key_of
-from mdrbench.llm.answers import Answer, Answers, Identity, default_path
+from mdrbench.llm.answers import Answer, Identity, default_path
+from mdrbench.llm.batches import Batches
 from mdrbench.llm.completions import Endpoint, Failed, Refused, TimedOut
+from mdrbench.llm.local import Asked, LocalModel
+from mdrbench.llm.owner import open_answers
 from mdrbench.llm.pace import Pace
 from mdrbench.llm.replies import Reply
 from mdrbench.llm.settings import Settings
@@ -87,6 +90,10 @@ def without_thinking(text: str) -> str:
     return re.split(r"<think(?:ing)?>", text)[0].strip()
 
 
+class Wanted(Exception):
+    """A question is to be asked together with others."""
+
+
 class Stopped(Exception):
     """Another thread failed, or the user interrupted."""
 
@@ -96,12 +103,14 @@ class Chat:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.answers = Answers(Path(settings.store).expanduser() if settings.store else default_path())
+        self.answers = open_answers(Path(settings.store).expanduser() if settings.store else default_path())
         self.endpoint = Endpoint(settings.base_url, settings.api_key_env, settings.timeout_s, settings.model)
+        self.local = LocalModel(settings) if settings.runs_here else None
         name = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()  # equal settings share their limits
         limits = (settings.max_requests, settings.max_cost)
         self.budget = Budget(self.answers, name, *limits, settings.prices, settings.timeout_s)
         self.counts: Counter[str] = Counter()
+        self.batches = Batches(settings, self.endpoint, self.answers, self.budget, self._body, self.counts)
         self.served: Counter[str] = Counter()
         self.fingerprints: Counter[str] = Counter()
         self._guard = threading.Lock()
@@ -111,6 +120,8 @@ class Chat:
         self.servers: set[str] = set()
         self._stop = threading.Event()
         self._not_before = 0.0
+        self._wanted: dict[str, tuple[Question, Read]] | None = None
+        self._told: set[str] = set()
         self._cause: BaseException | None = None
 
     def prepare(self, tell: Callable[[str], None], instead: str = "") -> None:
@@ -120,8 +131,10 @@ class Chat:
             instead: alternatives that need no endpoint, named in the error.
         """
         try:
+            if self.local is not None:
+                self.local.prepare(tell)
             self._identity()
-            if self.settings.check_model and not self.settings.offline:
+            if self.settings.check_model and not self.settings.offline and self.local is None:
                 with closing(self.endpoint):
                     self.endpoint.check(tell)
         except SetupError as error:
@@ -132,7 +145,13 @@ class Chat:
         """Return the settings that affect the answers."""
         names = ("model", "temperature", "top_p", "max_tokens", "seed", "extra", "passage_chars", "reasks")
         served = ("served",) if self.settings.served else ()
-        return self.settings.model_dump(mode="json", include={*names, *served})
+        own = self.local.conventions() if self.local else {}
+        return {**self.settings.model_dump(mode="json", include={*names, *served}), **own}
+
+    @property
+    def model(self) -> str:
+        """The model's name in the store of answers."""
+        return self.local.name if self.local else self.settings.model
 
     # -- one question -----------------------------------------------------------------------------------------------
 
@@ -158,7 +177,7 @@ class Chat:
             by: who answers, if the answer of somebody else has the key without it.
         """
         asked = {
-            "model": self.settings.model,
+            "model": self.model,
             "prompt": [question.kind, question.version],
             "sampling": self.sampling(question),
             "messages": question.messages,
@@ -194,7 +213,7 @@ class Chat:
             return self._meant
 
     def _stored_identity(self) -> Identity | None:
-        known = self.answers.identities(self.settings.model)
+        known = self.answers.identities(self.model)
         if self.settings.served is not None:
             wanted = self.settings.served
             return next((one for one in known if one.is_called(wanted)), Identity(wanted, None))
@@ -206,14 +225,14 @@ class Chat:
 
     def _several(self, stored: Identity, other: Identity) -> StepError:
         return StepError(
-            f"'{self.settings.model}' was answered by two models: {stored.label}, and {other.label}",
+            f"'{self.model}' was answered by two models: {stored.label}, and {other.label}",
             where=str(self.answers.path),
             mend=f"say whose answers you mean: served: '{stored.label}' or served: '{other.label}'; both are kept",
         )
 
     def _noticed(self, reply: Reply) -> Identity:
         """Count who answered, and say what is new about it."""
-        listed = self.endpoint.listed if self.settings.check_model else None
+        listed = self.endpoint.listed if self.settings.check_model and self.local is None else None
         found = Identity(reply.served, canonical(listed.facts) if listed and listed.facts else None)
         with self._guard:
             first = not self.served
@@ -221,19 +240,24 @@ class Chat:
             new = reply.fingerprint and reply.fingerprint not in self.fingerprints
             if reply.fingerprint:
                 self.fingerprints[reply.fingerprint] += 1
-        if first and reply.served not in (None, self.settings.model, self.endpoint.request_model):
-            say(f"{self.settings.model}: the endpoint says that {found.label} answers")
-        if new and (before := self.answers.fingerprints(self.settings.model) - {reply.fingerprint}):
+        if first and reply.served not in (None, self.model, self.endpoint.request_model):
+            say(f"{self.model}: the endpoint says that {found.label} answers")
+        if new and (before := self.answers.fingerprints(self.model) - {reply.fingerprint}):
             earlier = ", ".join(sorted(filter(None, before)))
-            say(f"{self.settings.model}: system_fingerprint {reply.fingerprint} is new; before: {earlier}")
+            say(f"{self.model}: system_fingerprint {reply.fingerprint} is new; before: {earlier}")
         return found
 
     def ask(self, question: Question, read: Read) -> Answer:
         """Return the answer to a question, stored or bought. Call it in a function that :meth:`each` runs.
 
         If another thread is asking the same question, its answer is awaited and not asked for twice.
+
+        Raises:
+            Wanted: questions are collected to be asked together, and this is one of them.
         """
         key = self.key(question)
+        if self._wanted is not None:
+            return self._stored_or_wanted(key, question, read)
         with self._guard:
             other = self._under_way.get(key)
             if other is None:
@@ -254,24 +278,42 @@ class Chat:
             with self._guard:
                 del self._under_way[key]
 
+    def _stored_or_wanted(self, key: str, question: Question, read: Read) -> Answer:
+        """Return a stored answer, counted once; else note the question."""
+        assert self._wanted is not None
+        if (answer := self.stored(question)) is None:
+            self._refuse_if_offline(question)
+            self._wanted[key] = question, read
+            raise Wanted
+        if key not in self._told:
+            self._told.add(key)
+            self._count_stored(answer)
+        return answer
+
+    def _refuse_if_offline(self, question: Question) -> None:
+        if self.settings.offline:
+            raise StepError(
+                f"the store has no answer about {question.about} from '{self.model}'",
+                where=str(self.answers.path),
+                mend="set offline: false to ask for it",
+            )
+
     def _look_up_or_buy(self, key: str, question: Question, read: Read) -> Answer:
         if (answer := self.stored(question)) is not None:
             self._count_stored(answer)
             return answer
-        if self.settings.offline:
-            raise StepError(
-                f"the store has no answer about {question.about} from '{self.settings.model}'",
-                where=str(self.answers.path),
-                mend="set offline: false to ask for it",
-            )
-        reply, seconds = self._buy(question)
+        self._refuse_if_offline(question)
+        return self._keep(key, question, read, *self._buy(question))
+
+    def _keep(self, key: str, question: Question, read: Read, reply: Reply, seconds: float | None) -> Answer:
+        """Store a new answer, under a key of its own if it is certain that another model gave it."""
         found, meant = self._noticed(reply), self._identity()
         is_other = self._is_other(found, meant)
         if is_other:
             key = self.key(question, found.label)  # paid for, but not to be mixed with the others
         elif self.answers.get(key) is not None:  # another model's answer has the key
             key = self.key(question, self.settings.served)
-        answer = self._answer(key, question, reply, found)._replace(seconds=round(seconds, 3))
+        answer = self._answer(key, question, reply, found)._replace(seconds=seconds and round(seconds, 3))
         parsed = read(answer)
         answer = self.answers.put(answer._replace(parsed=None if parsed is None else canonical(parsed)))
         if is_other:
@@ -295,7 +337,7 @@ class Chat:
         columns: dict[str, Any] = {name: about.get(name) for name in ("lang", "qid", "docid", "reference")}
         return Answer(
             key=key,
-            model=self.settings.model,
+            model=self.model,
             kind=question.kind,
             version=question.version,
             sampling=canonical(self.sampling(question)),
@@ -339,11 +381,14 @@ class Chat:
             sampling: how they are asked; the output tokens and seconds are the means of stored answers asked so.
             guess: output tokens of an answer if none is stored.
         """
-        means = self.answers.means(self.settings.model, kind, version, canonical(sampling))
+        means = self.answers.means(self.model, kind, version, canonical(sampling))
         output = round(len(missing) * (means.output_tokens or min(guess, sampling["max_tokens"])))
         prices = self.settings.prices
-        cost = prices.of(sum(missing), output) if prices else None
-        seconds = None if means.seconds is None else len(missing) * means.seconds / self.settings.concurrency
+        in_batch = self.settings.batch_from is not None and len(missing) >= self.settings.batch_from
+        share = self.settings.batch_price if in_batch else 1.0
+        cost = share * prices.of(sum(missing), output) if prices else None
+        at_once = 1 if self.local else self.settings.concurrency  # a share of a batch's time is stored
+        seconds = None if means.seconds is None else len(missing) * means.seconds / at_once
         return Estimate(len(missing), stored, sum(missing), output, cost, seconds)
 
     # -- paying -----------------------------------------------------------------------------------------------------
@@ -351,14 +396,11 @@ class Chat:
     def _buy(self, question: Question) -> tuple[Reply, float]:
         """Send a request until it is answered, within budget and repetitions; return the answer and its seconds."""
         sampling = self.sampling(question)
-        extra = sampling.pop("extra", {})
-        limit = sampling.pop("max_tokens")
         if self.settings.check_model:
             self.endpoint.look_up()
-        model = self.endpoint.request_model
-        body = {"model": model, "messages": question.messages, **sampling, "extra_body": extra}
-        body[self.settings.length_parameter] = limit
-        most = bound_tokens(question.messages), limit
+        body = self._body(Asked("", question.messages, {**sampling, "extra": {}}))
+        body["extra_body"] = sampling.get("extra", {})
+        most = bound_tokens(question.messages), sampling["max_tokens"]
         for repetition in range(self.settings.retries + 1):
             self._wait()
             with self.pace.slot(self._stop.is_set), self.budget.reserved(*most) as reservation:
@@ -381,6 +423,13 @@ class Chat:
                 self.pace.overloaded(timed_out=isinstance(failure, TimedOut))
             self._back_off(repetition, failure)
         raise AssertionError("the last repetition gives up")
+
+    def _body(self, asked: Asked) -> dict[str, Any]:
+        """Return the body of a request."""
+        sampling = dict(asked.sampling)
+        extra, limit = sampling.pop("extra", {}), sampling.pop("max_tokens")
+        length = {self.settings.length_parameter: limit}
+        return {"model": self.endpoint.request_model, "messages": asked.messages, **sampling, **length, **extra}
 
     def _back_off(self, repetition: int, failure: Failed) -> None:
         """Wait before the next repetition (all threads if the endpoint is too busy), or give up."""
@@ -417,8 +466,15 @@ class Chat:
         """Yield results of ``work`` in the order of the items; memory holds a few for each thread.
 
         The first failure stops the rest: nothing more is sent, answers under way are awaited and stored, then the
-        failure is raised.
+        failure is raised. A model in this process is asked all questions of some items together, and a batch those of
+        all items.
         """
+        if self.local is not None or self.settings.batch_from is not None:
+            yield from self._each_together(work, items, self.local.items if self.local else None)
+        else:
+            yield from self._each_in_threads(work, items)
+
+    def _each_in_threads(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         self._stop.clear()
         self._cause = None
         threads = self.settings.concurrency
@@ -443,6 +499,47 @@ class Chat:
                 self.endpoint.close()
                 self.answers.close()
 
+    def _each_together(
+        self, work: Callable[[Item], Result], items: Iterable[Item], number: int | None
+    ) -> Generator[Result]:
+        """Run ``work`` over some items; ask what it wanted to know, and run it again until it knows all."""
+        stream = iter(items)
+        try:
+            while some := list(islice(stream, number)):
+                results: dict[int, Result] = {}
+                while len(results) < len(some):
+                    wanted: dict[str, tuple[Question, Read]] = {}
+                    self._wanted = wanted
+                    for at in range(len(some)):
+                        if at not in results:
+                            with suppress(Wanted):
+                                results[at] = work(some[at])
+                    self._wanted = None
+                    self._ask_together(wanted)
+                yield from (results[at] for at in range(len(some)))
+        finally:
+            self._wanted = None
+            self.endpoint.close()
+            self.answers.close()
+
+    def _ask_together(self, wanted: dict[str, tuple[Question, Read]]) -> None:
+        """Ask the model in this process, or in a batch; questions that are too few for one are asked one by one."""
+        self._told |= wanted.keys()
+        few = self.local is None and len(wanted) < (self.settings.batch_from or 0)
+        if few and not self.answers.batched(list(wanted)):
+            for _ in self._each_in_threads(lambda key: self._look_up_or_buy(key, *wanted[key]), wanted):
+                pass
+            return
+        asked = [Asked(key, question.messages, self.sampling(question)) for key, (question, _) in wanted.items()]
+        if self.local is None and self.settings.check_model:
+            self.endpoint.look_up()
+        before = Counter(self.counts)
+        for key, reply, seconds in (self.local or self.batches).answers(asked) if asked else ():
+            self._keep(key, *wanted[key], reply, seconds)
+        if self.local is None:
+            taken = {f"batch_{name}": self.counts[name] - before[name] for name in ("input_tokens", "output_tokens")}
+            self.counts.update(taken)
+
     def _run(self, work: Callable[[Item], Result], item: Item) -> Result:
         if self._stop.is_set():
             raise Stopped
@@ -462,13 +559,16 @@ class Chat:
         ``failed`` requests were sent again; ``refused`` are those of them that the endpoint was too busy for.
         ``uncounted`` answers came without a token count, so theirs is estimated. Costs are None if no prices are set.
         ``served`` counts answers by the model that the endpoint named in them, with what its list of models says of
-        it; ``fingerprints`` by their ``system_fingerprint``. ``servers`` names the servers' software.
+        it; ``fingerprints`` by their ``system_fingerprint``. ``servers`` names the servers' software. A model in this
+        process tells its device and precision.
         """
         names = ("requests", "stored", "failed", "refused", "uncounted", "input_tokens", "output_tokens")
         facts: dict[str, Any] = {name: self.counts[name] for name in names}
         old = {name: self.counts[f"stored_{name}"] for name in ("input_tokens", "output_tokens")}
         prices = self.settings.prices
-        facts["cost"] = prices.of(facts["input_tokens"], facts["output_tokens"]) if prices else None
+        cheaper = [self.counts[f"batch_{name}"] for name in ("input_tokens", "output_tokens")]
+        saved = (1 - self.settings.batch_price) * prices.of(*cheaper) if prices and any(cheaper) else 0.0
+        facts["cost"] = prices.of(facts["input_tokens"], facts["output_tokens"]) - saved if prices else None
         facts["stored_cost"] = prices.of(**old) if prices else None
         return {
             **facts,
@@ -477,4 +577,5 @@ class Chat:
             "fingerprints": dict(sorted(self.fingerprints.items())),
             "fewest_at_once": self.pace.lowest,
             "servers": sorted({*self.servers, *filter(None, [self.endpoint.server])}),
+            **(self.local.facts() if self.local else {}),
         }

@@ -7,11 +7,14 @@ the user.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +27,7 @@ from mdrbench.llm.replies import Listed, Reply
 
 if TYPE_CHECKING:
     import openai
+    from openai.types import Batch
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -34,6 +38,12 @@ FROM_A_PROXY = (403, 405, 407, 502, 503, 504)
 
 TOO_LONG = "context"
 """The reason for an empty answer if the prompt does not fit into the model's context; the request cost nothing."""
+
+UNDONE = ("batch_expired", "batch_cancelled")
+"""Codes of questions of a batch that nobody asked the model."""
+
+LISTED_BATCHES = 1000
+"""Batches of an account among which a lost one is looked for, the newest first."""
 
 NO_KEY = "none"
 """Sent in place of a key: servers without keys ignore it, but the client requires one."""
@@ -222,6 +232,91 @@ class Endpoint:
         except _failures() as error:
             kind = TimedOut if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException) else Failed
             raise kind(_reason(error)) from None
+
+    # -- batches (:mod:`mdrbench.llm.batches`) ------------------------------------------------------------------------
+
+    @contextmanager
+    def _explained(self) -> Iterator[openai.OpenAI]:
+        """Translate the errors of calls about files and batches as those of requests."""
+        client = self._open()
+        import openai
+
+        try:
+            yield client
+        except openai.APIStatusError as error:
+            raise self._explain(error) from None
+        except _failures() as error:
+            raise Failed(_reason(error)) from None
+
+    def upload(self, lines: bytes) -> str:
+        """Upload the questions of a batch; return the file's name there."""
+        with self._explained() as client:
+            return client.files.create(file=("questions.jsonl", lines), purpose="batch").id
+
+    def make_batch(self, file: str, mark: str) -> str:
+        """Make a batch of an uploaded file; return its name."""
+        with self._explained() as client:
+            made = client.batches.create(
+                input_file_id=file,
+                endpoint="/v1/chat/completions",
+                completion_window="24h",
+                metadata={"mdrbench": mark},
+            )
+            return made.id
+
+    def batch(self, name: str) -> Batch | None:
+        """Return a batch as it is now; None if there is none of this name."""
+        import openai
+
+        with self._explained() as client:
+            try:
+                return client.batches.retrieve(name)
+            except openai.NotFoundError:
+                return None
+
+    def batch_of(self, mark: str) -> str | None:
+        """Return the name of the batch with this mark, among the last :data:`LISTED_BATCHES`; None if there is none."""
+        with self._explained() as client:
+            listed = islice(client.batches.list(limit=100), LISTED_BATCHES)
+            return next((one.id for one in listed if (one.metadata or {}).get("mdrbench") == mark), None)
+
+    def outcomes(self, file: str, keys: set[str]) -> Iterator[tuple[str, Reply | MdrbenchError | str]]:
+        """Yield what the lines of a batch's file say about questions: an answer, a refusal, or why there is none."""
+        with self._explained() as client, client.files.with_streaming_response.content(file) as response:
+            for line in response.iter_lines():
+                try:
+                    found = json.loads(line)
+                    key = found["custom_id"]
+                except (ValueError, KeyError, TypeError):
+                    continue  # the question counts as not answered
+                if key in keys:
+                    yield key, self._outcome(found)
+
+    def _outcome(self, line: dict[str, Any]) -> Reply | MdrbenchError | str:
+        response = line.get("response") or {}
+        status, body = response.get("status_code") or 400, response.get("body")
+        if status == 200:
+            try:
+                return replies.completion(body)
+            except replies.Garbled as error:
+                return str(error)
+        told = line.get("error") or (body.get("error") if isinstance(body, dict) else None) or {}
+        code, said = str(told.get("code")), redact(" ".join(str(told.get("message")).split()))[:400]
+        if code in UNDONE or status in (408, 409, 429) or status >= 500:
+            return f"{code}: {said}"
+        if status == 400 and ("content_filter" in code or "context" in said):
+            return Reply("", "content_filter" if "content_filter" in code else TOO_LONG, 0, 0, None)
+        return self._denied(status, said)
+
+    def batch_refused(self, name: str, batch: Batch) -> MdrbenchError:
+        """Return the error for a batch that the endpoint did not take."""
+        found = (batch.errors and batch.errors.data) or []
+        said = redact("; ".join(dict.fromkeys(str(one.message) for one in found)))[:400] or "no reason is given"
+        if any(one.code == "token_limit_exceeded" for one in found):
+            return StepError(
+                f"{self.url} has no room for batch {name}: {said}", mend="run the command again when others have ended"
+            )
+        return SetupError(f"{self.url} refuses batch {name}: {said}", mend=_mend_of(said))
 
     def _explain(self, error: openai.APIError) -> Exception:
         import openai

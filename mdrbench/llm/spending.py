@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -134,38 +133,47 @@ class Budget:
         return self.max_requests is None and self.max_cost is None
 
     @contextmanager
-    def reserved(self, input_tokens: int, output_tokens: int) -> Iterator[Reservation]:
-        """Reserve room for a request of at most so many tokens; give it back at the end unless it is settled or kept.
+    def reserved(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        requests: int = 1,
+        lasts_s: float | None = None,
+        share: float = 1.0,
+    ) -> Iterator[Reservation]:
+        """Reserve room for requests of at most so many tokens; give it back at the end unless it is settled or kept.
+
+        Args:
+            lasts_s: seconds after which a reservation that nobody settled counts as lost; None: as for one request.
+            share: of the price that the requests cost.
 
         Raises:
-            StepError: the request could exceed the budget.
+            StepError: the requests could exceed the budget.
         """
-        most = self.cost_of(input_tokens, output_tokens)
-        reservation = Reservation(self, most)
-        if self._unlimited:
+        most = share * self.cost_of(input_tokens, output_tokens)
+        reservation = Reservation(self, most, share)
+        if self._unlimited or not requests:
             yield reservation
             return
-        number = self._reserve(most)
+        number = self._reserve(most, requests, lasts_s or self._lost_after_s)
         try:
             yield reservation
         finally:
-            self._answers.settle(number, self._name, sent=reservation.sent, took=reservation.took)
+            self._answers.settle(number, self._name, reservation.sent, reservation.took, requests)
             with self._changed:
                 self._changed.notify_all()
 
-    def _reserve(self, most: float) -> int:
+    def _reserve(self, most: float, requests: int, lasts_s: float) -> int:
         """Wait until there is room, and return the number of the reservation."""
         while True:
-            until = time.time() + self._lost_after_s
-            number, spent = self._answers.reserve(
-                self._name, most, until, max_requests=self.max_requests, max_cost=self.max_cost
-            )
+            number, spent = self._answers.reserve(self._name, most, lasts_s, self.max_requests, self.max_cost, requests)
             if number is not None:
                 return number
             if not spent.under_way:
-                lacks_request = self.max_requests is not None and spent.requests + 1 > self.max_requests
+                lacks_request = self.max_requests is not None and spent.requests + requests > self.max_requests
+                more = f"; {requests} more requests may cost {most:.6g}" if requests > 1 else ""
                 raise StepError(
-                    f"the budget ends here: {self._told(spent)}",
+                    f"the budget ends here: {self._told(spent)}{more}",
                     mend=f"raise {'max_requests' if lacks_request else 'max_cost'} and run the command again; "
                     "the answers so far are kept and paid",
                 )
@@ -188,11 +196,12 @@ POLL_S = 0.2
 
 
 class Reservation:
-    """The outcome of a request for which room was reserved."""
+    """The outcome of requests for which room was reserved."""
 
-    def __init__(self, budget: Budget, most: float):
+    def __init__(self, budget: Budget, most: float, share: float = 1.0):
         self._budget = budget
         self._most = most
+        self._share = share
         self.sent = False
         self.took = 0.0
 
@@ -205,4 +214,4 @@ class Reservation:
         """Record the tokens that the request took; if they were not counted, the most it can have taken."""
         self.keep()
         if input_tokens is not None and output_tokens is not None:
-            self.took = self._budget.cost_of(input_tokens, output_tokens)
+            self.took = self._share * self._budget.cost_of(input_tokens, output_tokens)

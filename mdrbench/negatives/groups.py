@@ -153,7 +153,7 @@ class Keep(NamedTuple):
         return judgment.grade == 0 if self.grades == "irrelevant" else judgment.grade < 2
 
 
-class _Trend:
+class Trend:
     """Warn once if the first verdicts of a judge do not look like judging."""
 
     FIRST = 200
@@ -181,6 +181,7 @@ class Judging(NamedTuple):
         judge: a member of :mod:`mdrbench.negatives.judges`; None if all candidates stay.
         passages: texts of all candidates, and of the positives where ``reference``.
         reference: whether the first positive is shown to the judge.
+        trend: watches the verdicts of several calls of :meth:`ask`; None: each call is watched by itself.
     """
 
     judge: Judge | None
@@ -189,6 +190,7 @@ class Judging(NamedTuple):
     passages: Mapping[str, Passage]
     reference: bool
     keep: Keep
+    trend: Trend | None = None
 
     def pairs(self, wanted: Mapping[str, tuple[TrainingGroup, list[str]]]) -> list[Pair]:
         """The questions about the listed docids of each query's group."""
@@ -210,7 +212,7 @@ class Judging(NamedTuple):
         verdicts: Verdicts = {}
         if self.judge is None:
             raise ValueError("no judge was given")
-        trend = _Trend(self.lang)
+        trend = self.trend or Trend(self.lang)
         for pair, judgment in zip(pairs, self.judge.judge(pairs, progress), strict=True):
             if (judgment.qid, judgment.docid) != (pair.qid, pair.passage.docid):
                 raise StepError(
@@ -235,21 +237,29 @@ def judge(
     *,
     relabel: bool = False,
 ) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
-    """Take out the negatives that the judge does not let stay.
+    """Ask about all negatives, and take out those that the judge does not let stay (:func:`select`)."""
+    verdicts = judging.ask(everything(groups), progress)
+    kept, counts = select(groups, verdicts, judging.keep, size, relabel=relabel)
+    return kept, verdicts, counts
+
+
+def select(
+    groups: list[TrainingGroup], verdicts: Verdicts, keep: Keep, size: int | None, *, relabel: bool = False
+) -> tuple[list[TrainingGroup], dict[str, Any]]:
+    """Take out the negatives that a judge does not let stay, by its verdicts on all of them.
 
     Args:
         relabel: whether those of grade 2 that the qrels do not judge become positives, behind the known ones.
 
     Returns:
-        Groups, all verdicts, and counts: ``candidates``, ``eliminated`` and its ``eliminated_share``, ``grades`` of
-        all verdicts, ``unreadable``; with ``relabel`` also ``relabelled``.
+        Groups, and counts: ``candidates``, ``eliminated`` and its ``eliminated_share``, ``grades`` of all verdicts,
+        ``unreadable``; with ``relabel`` also ``relabelled``.
     """
-    verdicts = judging.ask(everything(groups), progress)
     kept = []
     relabelled = 0
     for group in groups:
         graded = [(n, verdicts[group.qid][n.docid]) for n in group.negatives]
-        stay = [n._replace(grade=verdict.grade) for n, verdict in graded if judging.keep(verdict)]
+        stay = [n._replace(grade=verdict.grade) for n, verdict in graded if keep(verdict)]
         more = [n.docid for n, verdict in graded if relabel and verdict.grade == 2 and not n.judged]
         relabelled += len(more)
         kept.append(group._replace(positives=(*group.positives, *more), negatives=tuple(stay)))
@@ -266,7 +276,7 @@ def judge(
         "unreadable": grades["None"],
         **({"relabelled": relabelled} if relabel else {}),
     }
-    return kept, verdicts, counts
+    return kept, counts
 
 
 def as_many(groups: list[TrainingGroup], counts: Mapping[str, int]) -> tuple[list[TrainingGroup], dict[str, int]]:

@@ -18,6 +18,7 @@ from mdrbench.core import environment
 from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import MdrbenchError, SetupError
 from mdrbench.core.store import Artifact, Store
+from mdrbench.llm.owner import owning
 from mdrbench.pipeline.parts import WHOLE, Part, Parts
 from mdrbench.pipeline.plan.steps import Job, Step, silent
 from mdrbench.pipeline.queue import Task, open_queue, post, shared_environment
@@ -38,7 +39,13 @@ POLL_S = 0.2
 
 
 class Workers(Protocol):
-    """The workers of a run: processes, actors of a cluster, or whoever watches the queue."""
+    """The workers of a run: processes, actors of a cluster, or whoever watches the queue.
+
+    Attributes:
+        elsewhere: whether some may be on other machines.
+    """
+
+    elsewhere: bool
 
     def start(self, queue: Path, kinds: set[str]) -> None:
         """Start workers for steps of these kinds (:attr:`mdrbench.pipeline.plan.steps.Step.needs`)."""
@@ -68,10 +75,18 @@ class _Active:
 def coordinate(
     steps: list[Step], root: Path, listen: Listener, queue: Path, workers: Workers
 ) -> Iterator[tuple[Step, Exception | None]]:
-    """Make steps through a queue; yield each with None when it is done, or with the error that stopped it."""
-    if steps:
+    """Make steps through a queue; yield each with None when it is done, or with the error that stopped it.
+
+    Stores of answers are this process's own: workers ask it (:mod:`mdrbench.llm.owner`).
+    """
+    if not steps:
+        return
+    with ExitStack() as held:
+        variables = shared_environment()
+        if any(step.asks for step in steps):
+            variables |= held.enter_context(owning(elsewhere=workers.elsewhere))
         workers.start(open_queue(queue), {step.needs for step in steps})
-        coordinator = _Coordinator(steps, Store(root), listen, queue)
+        coordinator = _Coordinator(steps, Store(root), listen, queue, variables)
         try:
             while coordinator.is_busy():
                 yield from coordinator.turn()
@@ -103,14 +118,14 @@ def _of_several_softwares(step: Step, notes: Iterable[dict[str, Any]]) -> SetupE
 
 
 class _Coordinator:
-    def __init__(self, steps: list[Step], store: Store, listen: Listener, queue: Path):
+    def __init__(self, steps: list[Step], store: Store, listen: Listener, queue: Path, environment: dict[str, str]):
         self.store, self.listen, self.queue = store, listen, queue
         self.pending = {step.ref: step for step in steps}
         self.numbers = {step.ref: number for number, step in enumerate(steps)}
         self.active: dict[tuple[str, str], _Active] = {}
         self.failed: dict[tuple[str, str], Exception] = {}
         self.waiting: set[tuple[str, str]] = set()
-        self.environment = shared_environment()
+        self.environment = environment
 
     def is_busy(self) -> bool:
         return bool(self.pending or self.active)

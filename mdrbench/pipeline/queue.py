@@ -28,7 +28,8 @@ class Task:
     Attributes:
         parts: its windows; the single part ``whole`` for a step that does not divide.
         folder: the working folder of the run, for relative paths.
-        environment: variables that every process of the run has: cache, answers, and the name of the run. Never a key.
+        environment: variables that every process of the run has: cache, answers and their owner, and the name of the
+            run. Never a key of an endpoint.
     """
 
     step: Step
@@ -99,18 +100,20 @@ def _task(path: Path) -> Task:
 
 
 class Tasks:
-    """The tasks of a queue as a worker sees them; each is read once."""
+    """The tasks of a queue as a worker sees them; each is read once, and again if it is offered anew."""
 
     def __init__(self, queue: Path):
         self.queue = queue
-        self._read: dict[str, Task] = {}
+        self._read: dict[str, tuple[tuple[int, int], Task]] = {}
 
     def now(self) -> list[Task]:
         """Return the tasks that are offered now, the most urgent first."""
         names = sorted(listed(self.queue))
-        self._read = {name: task for name, task in self._read.items() if name in names}
+        self._read = {name: read for name, read in self._read.items() if name in names}
         for name in names:
-            if name not in self._read:
-                with suppress(FileNotFoundError):  # it has ended since
-                    self._read[name] = _task(self.queue / name)
-        return [self._read[name] for name in names if name in self._read]
+            with suppress(FileNotFoundError):  # it has ended since
+                found = (self.queue / name).stat()
+                written = found.st_ino, found.st_mtime_ns  # another coordinator may have taken over the step
+                if name not in self._read or self._read[name][0] != written:
+                    self._read[name] = written, _task(self.queue / name)
+        return [self._read[name][1] for name in names if name in self._read]

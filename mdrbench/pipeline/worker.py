@@ -13,9 +13,11 @@ from typing import Any
 
 from mdrbench.core import environment
 from mdrbench.core.children import end_with_parent
+from mdrbench.core.console import say
 from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import MdrbenchError, StepError
 from mdrbench.core.store import Store, require
+from mdrbench.llm.owner import OwnerLostError
 from mdrbench.pipeline import queue as queues
 from mdrbench.pipeline.parts import WHOLE, Claim, Parts
 from mdrbench.pipeline.plan.steps import Job
@@ -25,6 +27,9 @@ from mdrbench.pipeline.stages import STAGES
 from mdrbench.pipeline.stages.dividing import Division, division
 
 POLL_S = 0.2
+
+MOST_LOSSES = 3
+"""Parts that a worker gives back because it cannot reach the owner of the answers, before the step fails."""
 
 EVERYTHING = ("gpu", "cpu", "endpoint")
 """All kinds of steps (:attr:`mdrbench.pipeline.plan.steps.Step.needs`)."""
@@ -39,6 +44,7 @@ class _Prepared:
     job: Job | None = None
     division: Division | None = None
     memory: dict[str, Any] = field(default_factory=dict)
+    losses: int = 0
 
 
 class Worker:
@@ -122,6 +128,10 @@ class Worker:
         except (MdrbenchError, OSError) as error:
             if not claim.out.exists():  # the step ended in the meantime, and with it the folder of this attempt
                 prepared.memory.clear()
+            elif isinstance(error, OwnerLostError) and prepared.losses < MOST_LOSSES:
+                prepared.losses += 1  # the coordinator may have ended; the next one offers the step anew
+                say(str(error))
+                prepared.parts.give_up(claim)
             elif cause := error if isinstance(error, MdrbenchError) else out_of_space(error, task.root):
                 prepared.parts.give_up(claim, cause)
             else:

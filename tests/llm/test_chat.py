@@ -368,7 +368,7 @@ except StepError as error:
 def test_a_request_that_a_killed_process_reserved_is_counted_as_paid(settings):
     chat = Chat(settings(max_requests=2, timeout_s=0.1))
     budget = Budget(chat.answers, "one", 2, None, None, timeout_s=0.1)
-    budget._reserve(0.0)  # and is never settled
+    budget._reserve(0.0, 1, 0.2)  # and is never settled
     with budget.reserved(1, 1) as reservation:
         reservation.keep()
     with pytest.raises(StepError, match="2 requests of at most 2"), budget.reserved(1, 1):

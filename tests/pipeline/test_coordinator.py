@@ -28,6 +28,8 @@ from mdrbench.pipeline.worker import EVERYTHING, Worker
 class Threads:
     """Two workers of this process; an executor."""
 
+    elsewhere = False
+
     def __init__(self, queue):
         self.queue = queue
         self.over = threading.Event()
@@ -56,6 +58,7 @@ def own_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MDRBENCH_ANSWERS", str(tmp_path / "answers.sqlite"))
     monkeypatch.setenv("MDRBENCH_RUN", "a run")
+    monkeypatch.setenv("MDRBENCH_ANSWERS_OWNER", "")
     monkeypatch.setattr(coordinator, "POLL_S", 0.01)
 
 

@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol
 
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.llm.spending import Estimate
-from mdrbench.negatives.judges._local import FREE, Tally
+from mdrbench.negatives.judges._local import FREE, Tally, together
 
-__all__ = ["FREE", "Estimate", "Judge", "Tally"]
+__all__ = ["FREE", "Estimate", "Judge", "Tally", "together"]
 
 
 class Judge(Protocol):
@@ -17,6 +17,10 @@ class Judge(Protocol):
 
     A judge that only repeats recorded verdicts may also have ``holds(pair) -> bool``: whether it has one on a pair. It
     is then tried on such pairs alone (:mod:`mdrbench.negatives.canaries`).
+
+    Large steps are divided: a judge is built for each part of the queries, and the facts of all are merged by
+    :func:`together`, or by the judge's own method of that name. A judge with ``at_once = True`` is called once with all
+    pairs of a step.
     """
 
     reference: Literal["shown", "ignored", "needed"]

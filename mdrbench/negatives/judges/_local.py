@@ -87,3 +87,30 @@ class Tally:
         """Pairs judged, how many at each combined grade, and those without one."""
         grades = {name: self.grades[name] for name in ("0", "1", "2")}
         return {"judged": self.grades.total(), "grades": grades, "unreadable": self.grades["unreadable"]}
+
+
+LEAST = {"fewest_at_once", "batch_size_after_halving"}
+"""Facts of which the least is kept; other numbers are added."""
+
+
+def together(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Merge what judges said of parts of a step (:meth:`Judge.facts`): numbers are added, lists and mappings united.
+
+    Texts that differ are listed. None stays only if no part knows more.
+    """
+    names = dict.fromkeys(name for one in facts for name in one)
+    return {name: _merged(name, [one[name] for one in facts if name in one]) for name in names}
+
+
+def _merged(name: str, values: list[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    if all(isinstance(value, dict) for value in known):
+        return together(known)
+    if all(isinstance(value, list) for value in known):
+        return sorted({item for value in known for item in value})
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return min(known) if name in LEAST else sum(known)
+    different = list(dict.fromkeys(map(str, known)))
+    return known[0] if len(different) == 1 else ", ".join(sorted(different))

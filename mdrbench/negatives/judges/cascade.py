@@ -18,7 +18,7 @@ from mdrbench.core.members import Member, MemberConfig, Part, Spec
 from mdrbench.core.types import Judgment, Pair
 from mdrbench.llm.spending import Estimate
 from mdrbench.negatives.judges import Judge
-from mdrbench.negatives.judges._local import Band, Tally
+from mdrbench.negatives.judges._local import Band, Tally, together
 
 GRADES = ("0", "1", "2", "unreadable")
 
@@ -66,6 +66,11 @@ class Cascade:
         """Needed if one of the two needs it, else shown if one looks at it."""
         uses = {self.cheap.reference, self.strong.reference}
         return "needed" if "needed" in uses else "shown" if "shown" in uses else "ignored"
+
+    @property
+    def at_once(self) -> bool:
+        """Whether one of the two wants all pairs of a step in one call."""
+        return any(getattr(judge, "at_once", False) for judge in (self.cheap, self.strong))
 
     @property
     def holds(self) -> Callable[[Pair], bool] | None:
@@ -119,20 +124,27 @@ class Cascade:
         ``agreement`` counts pairs that both judged by the cheap and the strong judge's grade (``"1/0"``).
         ``saved_cost`` is the spared pairs at the mean cost of a pair of the strong judge; None without prices.
         """
-        strong = self.strong.facts()
-        asked = self._table.total()
-        costs: list[float | None] = [strong.get("cost"), strong.get("stored_cost")]
-        known = [cost for cost in costs if cost is not None]
-        spent = sum(known) if asked and len(known) == len(costs) else None
+        strong, asked = self.strong.facts(), self._table.total()
         return {
             **self._tally.facts(),
             "spared": self._spared,
             "asked_strong": asked,
-            "saved_cost": None if spent is None else spent / asked * self._spared,
+            "saved_cost": _saved(strong, asked, self._spared),
             "agreement": {f"{a}/{b}": self._table[a, b] for a in GRADES for b in GRADES if self._table[a, b]},
             "cheap": self.cheap.facts(),
             "strong": strong,
         }
+
+    def together(self, facts: list[dict[str, Any]]) -> dict[str, Any]:
+        """Merge the facts of parts of a step; what was saved is computed from their sums."""
+        merged = together(facts)
+        return {**merged, "saved_cost": _saved(merged["strong"], merged["asked_strong"], merged["spared"])}
+
+
+def _saved(strong: dict[str, Any], asked: int, spared: int) -> float | None:
+    costs: list[float | None] = [strong.get("cost"), strong.get("stored_cost")]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) / asked * spared if asked and len(known) == len(costs) else None
 
 
 def _name(judgment: Judgment) -> str:

@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible endpoint grades two criteria, with the positive as reference.
+"""A language model, behind an endpoint or in this process, grades two criteria, with the positive as reference.
 
 The criteria, information accuracy and information completeness, and the use of the positive are those of Huang et al.,
 "Boosting Data Utilization for Multilingual Dense Retrieval", EMNLP 2025; the wording is ours (``docs/judging.md``).
@@ -22,7 +22,7 @@ from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Judgment, Pair, Passage
 from mdrbench.llm import settings as chat_settings
 from mdrbench.llm.answers import Answer
-from mdrbench.llm.chat import Chat, Question, language_name, without_thinking
+from mdrbench.llm.chat import Chat, Question, Wanted, language_name, without_thinking
 from mdrbench.llm.completions import TOO_LONG
 from mdrbench.llm.probe import probe
 from mdrbench.llm.prompts import material
@@ -134,7 +134,7 @@ class Config(chat_settings.Settings):
     Use ``text`` for servers that have neither. ``votes``: each criterion gets its most frequent grade, and the highest
     of equally frequent grades. More than half of the votes must be readable.
     ``answer: logprob`` asks for yes or no, and cuts the probability of yes, by the first token's ``top_logprobs``, into
-    grades (``cutoffs``).
+    grades (``cutoffs``). A model in this process (``engine: transformers``) is held to no form.
     """
 
     max_tokens: int = Field(default=64, ge=1, description="tokens of a verdict; more if the model reasons")
@@ -154,6 +154,12 @@ class Config(chat_settings.Settings):
             raise ValueError("votes above 1 need answer: grades; the probability is the same each time")
         if self.answer == "grades" and self.cutoffs != type(self).model_fields["cutoffs"].default:
             raise ValueError("cutoffs need answer: logprob")
+        return self
+
+    @model_validator(mode="after")
+    def _no_form_here(self) -> Config:
+        if self.runs_here and self.response_format == "json_schema":
+            raise ValueError("response_format: engine: transformers holds a model to no form; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -217,7 +223,7 @@ class LLMJudge:
         If it does not work, the error names the judges that need none.
         """
         self.chat.prepare(say, OTHER_JUDGES)
-        if self.config.check_model and not self.config.offline:
+        if self.config.check_model and not self.config.offline and not self.config.runs_here:
             own = {} if self._is_logprob else {name: FORMATS[name] for name in reversed(FORMATS)}
             probe(self.chat, self._question(PROBED, 0, 0), lambda answer: self._parsed(answer) is not None, own, say)
 
@@ -228,6 +234,8 @@ class LLMJudge:
             names |= {"examples"}
         if self._is_logprob:
             names = {"answer", "cutoffs"} | names - {"response_format", "votes"}
+        if self.config.runs_here:
+            names -= {"response_format"}
         own = self.config.model_dump(mode="json", include=names)
         return {"judge": "llm", "prompt": self._version, **self.chat.conventions(), **own}
 
@@ -262,7 +270,8 @@ class LLMJudge:
         messages.append({"role": "user", "content": content + reminder})
         if self._is_logprob:
             return Question(KIND, YES_NO, messages, about, None, vote, attempt, max_tokens=1, logprobs=True)
-        return Question(KIND, PROMPT, messages, about, FORMATS[self.config.response_format], vote, attempt)
+        form = None if self.config.runs_here else FORMATS[self.config.response_format]
+        return Question(KIND, PROMPT, messages, about, form, vote, attempt)
 
     def _content(self, query: str, passage: str, reference: str | None) -> str:
         asked = QUESTION if self._is_logprob else CRITERIA
@@ -303,6 +312,11 @@ class LLMJudge:
             return read_grades(answer.text)
         verdict = None if score is None else grade(score, *cutoffs_of(self.config.cutoffs, pair.lang))
         return None if verdict is None else Grades(accuracy=verdict, completeness=verdict)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all pairs of a step are wanted in one call, because a batch takes hours."""
+        return self.config.batch_from is not None
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
@@ -376,7 +390,16 @@ class LLMJudge:
         def ask(question: Question) -> Answer:
             return self.chat.ask(question, self._parsed)
 
-        return pair, combine([self._vote(pair, vote, ask) for vote in range(self.config.votes)])
+        votes = []
+        wanted: Wanted | None = None
+        for vote in range(self.config.votes):
+            try:
+                votes.append(self._vote(pair, vote, ask))
+            except Wanted as error:  # the questions of the other votes are asked with it
+                wanted = error
+        if wanted is not None:
+            raise wanted
+        return pair, combine(votes)
 
     def _parsed(self, answer: Answer) -> dict[str, Any] | None:
         if self._is_logprob:

@@ -80,6 +80,8 @@ def _one_after_another(steps: list[Step], root: Path, listen: Listener) -> Itera
 class Processes:
     """Worker processes of this machine; see :class:`mdrbench.pipeline.coordinator.Workers`."""
 
+    elsewhere = False
+
     def __init__(self, number: int, gpus: int):
         self.number = number
         self.gpus = gpus

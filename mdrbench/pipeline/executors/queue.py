@@ -44,6 +44,8 @@ class Queue:
 class _Elsewhere:
     """Workers that somebody else starts and ends."""
 
+    elsewhere = True
+
     def start(self, queue: Path, kinds: set[str]) -> None:
         """Nothing to do."""
 

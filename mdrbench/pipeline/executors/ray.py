@@ -100,6 +100,8 @@ class _Actor:
 class _Actors:
     """See :class:`mdrbench.pipeline.coordinator.Workers`."""
 
+    elsewhere = True
+
     def __init__(self, ray: Any, steps: list[Step], per_machine: int):
         self.ray = ray
         self.per_machine = per_machine

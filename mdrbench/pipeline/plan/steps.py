@@ -100,6 +100,11 @@ class Step:
         kinds = {_needs(member) for member in self.members.values()}
         return next((kind for kind in ("gpu", "endpoint") if kind in kinds), "cpu")
 
+    @property
+    def asks(self) -> bool:
+        """Whether answers of a language model are kept for the step."""
+        return any(_asks(member) for member in self.members.values())
+
     def made_of(self) -> dict[str, Any]:
         """Return what is hashed into the key. The manifest keeps it, so that a number can be walked back."""
         return {
@@ -113,9 +118,14 @@ class Step:
 
 
 def _needs(member: Member) -> str:
-    if hasattr(member.cls, "device") or any(_needs(part) == "gpu" for part in member.parts.values()):
+    runs_here = hasattr(member.cls, "device") or getattr(member.config, "runs_here", False)
+    if runs_here or any(_needs(part) == "gpu" for part in member.parts.values()):
         return "gpu"
     return "endpoint" if "base_url" in type(member.config).model_fields else "cpu"
+
+
+def _asks(member: Member) -> bool:
+    return "store" in type(member.config).model_fields or any(map(_asks, member.parts.values()))
 
 
 def step(stage: str, scope: str, dataset: MiraclFolder, params: Mapping[str, Any], **fields: Any) -> Step:

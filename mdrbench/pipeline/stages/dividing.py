@@ -18,6 +18,7 @@ from mdrbench.data.passage_places import CorpusWindows, PassagePlaces
 from mdrbench.pipeline import stages
 from mdrbench.pipeline.parts import Part
 from mdrbench.pipeline.plan.steps import Job
+from mdrbench.pipeline.stages import negatives
 from mdrbench.retrieval import vectors
 
 Facts = dict[str, Any]
@@ -59,6 +60,9 @@ def division(stage: str, job: Job) -> Division | None:
             return _if_several(
                 Division(_cut(len(stages.queries(job)), TOPICS), _search_topics, _search_all_topics), job
             )
+    if stage == "judge" and not getattr(job.build("judge"), "at_once", False):
+        parts = _cut(job.facts["groups"]["queries"], negatives.QUERIES)
+        return Division(parts, _judge_window, _judge_all) if len(parts) > 1 else None
     return None
 
 
@@ -179,3 +183,14 @@ def _search_all_topics(job: Job, parts: list[Part], facts: list[Facts]) -> Facts
         run |= {qid: [Hit(*hit) for hit in found] for qid, found in hits.items()}
         path.unlink()
     return stages.write_run(job, run)
+
+
+# -- judging in windows of queries -------------------------------------------------------------------------------------
+
+
+def _judge_window(job: Job, part: Part, memory: Memory) -> Facts:
+    return negatives.judge_window(job, part.name, part.start, part.stop)
+
+
+def _judge_all(job: Job, parts: list[Part], facts: list[Facts]) -> Facts:
+    return negatives.judge_all(job, [part.name for part in parts], facts)

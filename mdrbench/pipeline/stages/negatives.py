@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mdrbench.negatives import canaries as canary
 from mdrbench.negatives import groups
 from mdrbench.negatives.generation import Generator
 from mdrbench.negatives.groups import Judging, Keep, Texts, Verdicts
-from mdrbench.negatives.judges import Judge
+from mdrbench.negatives.judges import Judge, together
 from mdrbench.negatives.mining import Miner
 from mdrbench.pipeline.plan.steps import Job
 
@@ -91,19 +92,72 @@ def canaries_to_ask(job: Job) -> tuple[Judging, list[canary.Asked], int]:
     return judging, canary.held(judging.judge, asked), len(drawn)
 
 
+QUERIES = int(os.environ.get("MDRBENCH_PART_QUERIES", "500"))
+"""Queries whose candidates a judge is asked about in one call: a part of judging."""
+
+
 def judge(job: Job) -> dict[str, Any]:
-    """Ask the judge about every mined negative, and remove the negatives that it finds relevant."""
+    """Ask the judge about every mined negative, and remove the negatives that it finds relevant.
+
+    The judge is called with a window of queries at a time, the same windows that several workers would take.
+    """
     found = _groups(job)
     judging = _judging(job, _texts_of(job, found))
     guess = _guess(judging, judging.pairs(groups.everything(found)))
-    total = sum(len(group.negatives) for group in found)
-    progress = _asking(job, total, judging.judge)
-    kept, verdicts, counts = groups.judge(
-        found, judging, job.params["size"], progress, relabel=job.params.get("relabel") is not None
-    )
+    progress = _asking(job, sum(len(group.negatives) for group in found), judging.judge)
+    verdicts: Verdicts = {}
+    done = 0
+    for window in _windows(found, getattr(judging.judge, "at_once", False)):
+        verdicts |= judging.ask(groups.everything(window), _behind(progress, done))
+        done += sum(len(group.negatives) for group in window)
+    return _selected(job, found, verdicts, {**guess, "judge": _judge_facts(judging)})
+
+
+def judge_window(job: Job, name: str, start: int, stop: int) -> dict[str, Any]:
+    """Ask the judge about the candidates of some queries; return the facts of its answers."""
+    found = _groups(job)[start:stop]
+    judging = _judging(job, _texts_of(job, found))
+    guess = _guess(judging, judging.pairs(groups.everything(found)))
+    progress = _asking(job, sum(len(group.negatives) for group in found), judging.judge)
+    _write_verdicts(_verdicts_file(job, name), judging.ask(groups.everything(found), progress))
+    return {**guess, "judge": _judge_facts(judging)}
+
+
+def judge_all(job: Job, names: Iterable[str], facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put the verdicts of all windows together, and remove the negatives that are relevant by them."""
+    verdicts: Verdicts = {}
+    for name in names:
+        verdicts |= read_verdicts(_verdicts_file(job, name))
+        _verdicts_file(job, name).unlink()
+    merge = getattr(job.build("judge"), "together", together)
+    of_judge = merge([one["judge"] for one in facts])
+    guesses = [one["guess"] for one in facts if "guess" in one]
+    guess = {"guess": together(guesses)} if guesses else {}
+    return _selected(job, _groups(job), verdicts, {**guess, "judge": of_judge})
+
+
+def _verdicts_file(job: Job, name: str) -> Path:
+    return job.out / f"verdicts-{name}.jsonl.gz"
+
+
+def _windows(found: list[TrainingGroup], at_once: bool) -> Iterator[list[TrainingGroup]]:
+    """Cut groups into windows of :data:`QUERIES`, or into one for a judge that wants all pairs at once."""
+    size = max(1, len(found) if at_once else QUERIES)
+    return (found[at : at + size] for at in range(0, len(found), size))
+
+
+def _behind(progress: Callable[[int], None], before: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done)
+
+
+def _selected(job: Job, found: list[TrainingGroup], verdicts: Verdicts, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write the groups without the negatives that do not stay, and all verdicts."""
+    params = job.params
+    keep = Keep(params["keep"], params["unreadable"])
+    kept, counts = groups.select(found, verdicts, keep, params["size"], relabel=params.get("relabel") is not None)
     group_files.write(job.out / "groups.jsonl.gz", kept)
-    _write_verdicts(job.out, verdicts)
-    return {**counts, **guess, "judge": _judge_facts(judging), "agreement": _agreement(verdicts, job.qrels())}
+    _write_verdicts(job.out / "judgments.jsonl.gz", verdicts)
+    return {**counts, **facts, "agreement": _agreement(verdicts, job.qrels())}
 
 
 def _guess(judging: Judging, pairs: list[Pair]) -> dict[str, Any]:
@@ -191,7 +245,7 @@ def top_up(job: Job) -> dict[str, Any]:
         ),
     )
     group_files.write(job.out / "groups.jsonl.gz", full)
-    _write_verdicts(job.out, asked)
+    _write_verdicts(job.out / "judgments.jsonl.gz", asked)
     return {**counts, **failed, "judge": _judge_facts(judging)}
 
 
@@ -201,7 +255,7 @@ def agreement(job: Job) -> dict[str, Any]:
     found = _sampled(job, truth)
     judging = _judging(job, _texts_of(job, found))
     verdicts = judging.ask(groups.everything(found), _counted(job, found))
-    _write_verdicts(job.out, verdicts)
+    _write_verdicts(job.out / "judgments.jsonl.gz", verdicts)
     return {**_agreement(verdicts, truth), "judge": _judge_facts(judging)}
 
 
@@ -311,6 +365,7 @@ def _judging(job: Job, passages: dict[str, Passage]) -> Judging:
         passages=passages,
         reference=job.params["reference"],
         keep=Keep(job.params["keep"], job.params["unreadable"]),
+        trend=groups.Trend(job.scope),
     )
 
 
@@ -323,11 +378,8 @@ def _agreement(verdicts: Verdicts, truth: Qrels) -> dict[str, Any]:
     return agreements.agreement(judgments, truth).as_dict()
 
 
-def _write_verdicts(folder: Path, verdicts: Verdicts) -> None:
-    _write_rows(
-        folder / "judgments.jsonl.gz",
-        (_row(judgment) for by_docid in verdicts.values() for judgment in by_docid.values()),
-    )
+def _write_verdicts(path: Path, verdicts: Verdicts) -> None:
+    _write_rows(path, (_row(judgment) for by_docid in verdicts.values() for judgment in by_docid.values()))
 
 
 def _row(judgment: Judgment) -> dict[str, Any]:
