@@ -130,8 +130,9 @@ def test_a_killed_worker_costs_what_was_under_way_and_the_limit_holds_for_all(se
         return [str(body["messages"]) for body in server.requests]
 
     store = Store(tmp_path / "store")
+    plan = plan_of(store)
+    assert run(plan, store, Member.of("executors", {"name": "local"}).build(), plan.steps[:-1]) == {}
     plan = plan_of(store, "negatives.judge.max_requests=40")
-    assert run(plan_of(store), store, Processes(tmp_path / "queue", 1), plan.steps[:-1]) == {}
     trial, server.pause = len(judged()), 0.1
     limited = Processes(tmp_path / "queue", kill_when=lambda: len(judged()) >= trial + 10)
     (failure,) = run(plan, store, limited).values()
