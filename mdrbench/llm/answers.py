@@ -16,6 +16,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -203,6 +204,7 @@ class Answers:
         except BaseException:
             connection.close()
             raise
+        weakref.finalize(self, connection.close)  # Python 3.13 warns of connections that nobody closed
         return connection
 
     def _make_table(self, connection: sqlite3.Connection) -> None:

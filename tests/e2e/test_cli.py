@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -237,7 +238,8 @@ def test_an_old_java_home_is_said_by_doctor_and_not_used(cli, tmp_path):
     assert checks["Lucene"]["status"] == "ok"
     assert checks["hub"]["status"] == "warn"
     assert checks["hub"]["mend"]
-    assert checks["packages"]["status"] == "ok"
+    fasttext_wheel = importlib.util.find_spec("fasttext") is not None  # there is none for Python 3.13
+    assert checks["packages"]["status"] == ("ok" if fasttext_wheel else "warn")
     assert checks["device"]["found"].startswith(f"models run on {devices.found().text}")
     assert done.returncode == 0
 
