@@ -24,7 +24,7 @@ def endpoint() -> str:
 
 
 class Remote(NamedTuple):
-    """A file of a data set repository; ``revision`` is a commit, its beginning, or a branch."""
+    """A file of a data set repository; ``revision`` is a commit, a tag or a branch."""
 
     repo: str
     revision: str

@@ -89,7 +89,10 @@ def cache_folder(repo: str, kind: Kind = "model") -> Path:
     """Return the folder of a repository in huggingface_hub's cache (``HF_HUB_CACHE``, ``HF_HOME``)."""
     from huggingface_hub import constants
 
-    return Path(os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}"
+    return (
+        Path(os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE).expanduser()
+        / f"{kind}s--{repo.replace('/', '--')}"
+    )
 
 
 def git_blob_id(path: Path) -> str:
