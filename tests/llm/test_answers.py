@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 from support.answers import answer
@@ -32,7 +33,8 @@ def test_an_answer_lasts_and_the_first_stays(answers):
 
 def test_the_file_can_be_read_with_sql(answers):
     answers.put(answer(parsed='{"accuracy":2,"completeness":1}'))
-    found = sqlite3.connect(answers.path).execute("SELECT qid, parsed ->> 'accuracy' FROM answers").fetchall()
+    with closing(sqlite3.connect(answers.path)) as connection:
+        found = connection.execute("SELECT qid, parsed ->> 'accuracy' FROM answers").fetchall()
     assert found == [("q1", 2)]
 
 

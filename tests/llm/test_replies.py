@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -252,5 +253,6 @@ def test_the_store_takes_every_answer_that_was_read(server, settings):
     ask_all(Chat(settings()), ["a"])
     [answer] = stored(settings())
     assert answer.served == "a?" + "b" * 198
-    assert sqlite3.connect(settings().store).execute("SELECT count(*) FROM answers").fetchone() == (1,)
+    with closing(sqlite3.connect(settings().store)) as connection:
+        assert connection.execute("SELECT count(*) FROM answers").fetchone() == (1,)
     assert Chat(settings()).stored(question("a")) == answer
