@@ -36,16 +36,33 @@ REMARKS = {
 """What is worth knowing about an analyzer beside its class; shown in the result."""
 
 
+def _directory(path: Path) -> Any:
+    from jnius import autoclass
+
+    return autoclass("org.apache.lucene.store.FSDirectory").open(autoclass("java.nio.file.Paths").get(str(path)))
+
+
 def live_documents(index: Path) -> int:
     """Return the number of documents of a Lucene index that can be found; documents that Lucene lost do not count."""
     from jnius import autoclass
 
-    folder = autoclass("org.apache.lucene.store.FSDirectory").open(autoclass("java.nio.file.Paths").get(str(index)))
-    reader = autoclass("org.apache.lucene.index.DirectoryReader").open(folder)
+    reader = autoclass("org.apache.lucene.index.DirectoryReader").open(_directory(index))
     try:
         return int(reader.numDocs())
     finally:
         reader.close()
+
+
+def join(parts: list[Path], out: Path) -> None:
+    """Copy the segments of indexes into one index, and merge none."""
+    from jnius import autoclass, cast
+
+    with errors(out):
+        settings = autoclass("org.apache.lucene.index.IndexWriterConfig")()
+        settings.setMergePolicy(autoclass("org.apache.lucene.index.NoMergePolicy").INSTANCE)
+        writer = autoclass("org.apache.lucene.index.IndexWriter")(_directory(out), settings)
+        writer.addIndexes(*(cast("org.apache.lucene.store.Directory", _directory(path)) for path in parts))
+        writer.close()
 
 
 # -- errors of Lucene --------------------------------------------------------------------------------------------------

@@ -99,6 +99,21 @@ def test_two_workers_make_the_bits_of_one_process(maker, plan_of, tmp_path):
     assert list((together.root / "unfinished").iterdir()) == list((tmp_path / "queue").iterdir()) == []
 
 
+def test_indexes_of_windows_are_joined_with_the_scores_of_one_process(maker, tmp_path, monkeypatch):
+    maker.whole("en")
+    alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    plan = plan_recipe(recipe.load("bm25", []), maker.folder(), ["en"], "dev", alone, [])
+    assert run(plan, alone, Member.of("executors", {"name": "local"}).build())[0].failures == {}
+    monkeypatch.setattr(dividing, "PASSAGES", 2)
+    outcome, events = run(plan, together, Threads(tmp_path / "queue"))
+    assert outcome.failures == {}
+    index, steps = planned_step(plan, "index"), [plan.by_language["en"].run, plan.by_language["en"].evaluate]
+    assert hashes(alone, *steps) == hashes(together, *steps)
+    assert together.find(*index.ref).facts == alone.find(*index.ref).facts
+    assert {path.name for path in together.find(*index.ref).path.iterdir()} == {"index", "manifest.json"}
+    assert "0 of 2 parts" in " ".join(event.text for event in events if event.step == index)
+
+
 def test_an_interrupted_run_is_continued_by_the_other_kind_of_executor(maker, plan_of, tmp_path, monkeypatch):
     maker.whole("en")
     store = Store(tmp_path / "store")

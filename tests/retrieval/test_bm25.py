@@ -128,6 +128,19 @@ def test_k1_and_b_are_lucenes_on_a_case_worked_by_hand(tmp_path):
     assert run["none"] == []
 
 
+@pytest.mark.medium
+def test_indexes_of_windows_are_joined_to_one_with_the_same_hits_and_scores(tmp_path):
+    lang, folder, retriever = "fi", MiraclFolder("wiki16-lite", WIKI16_LITE), bm25.BM25(bm25.Config())
+    passages = list(folder.passages(lang))
+    parts = [tmp_path / str(start) for start in range(0, len(passages), 250)]
+    for part in parts:
+        retriever.index(lang, passages[int(part.name) :][:250], part, lambda done: None)
+    retriever.join(parts, tmp_path / "joined")
+    assert (len(parts), lucene.live_documents(tmp_path / "joined")) == (3, len(passages))
+    topics = trec.read_topics(folder.topics_file(lang, "dev"))
+    assert retriever.search(lang, tmp_path / "joined", topics, 100) == search(folder, lang, tmp_path)
+
+
 def test_passages_with_nothing_to_index_are_skipped_and_counted(tmp_path):
     passages = [Passage("1#0", "", " "), Passage("1#1", "Saimaa", ""), Passage("1#2", "", "lake")]
     facts = bm25.BM25(bm25.Config()).index("en", iter(passages), tmp_path, lambda done: None)

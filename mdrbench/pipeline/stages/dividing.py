@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -29,6 +30,9 @@ Memory = dict[str, Any]
 ROWS = int(os.environ.get("MDRBENCH_PART_ROWS", str(128 * vectors.BLOCK)))
 """Rows of a part of exact search (a million)."""
 
+PASSAGES = int(os.environ.get("MDRBENCH_PART_PASSAGES", "1000000"))
+"""Passages of a part of an index that is joined from indexes."""
+
 TOPICS = int(os.environ.get("MDRBENCH_PART_TOPICS", "500"))
 """Topics of a part of a search that answers each topic by itself."""
 
@@ -49,8 +53,12 @@ class Division(NamedTuple):
 
 def division(stage: str, job: Job) -> Division | None:
     """Return how the job of a stage divides; None if it is made whole."""
-    if stage == "index" and hasattr(job.build("retriever"), "index_window"):
-        return Division(_windows(job), _index_window, _index)
+    if stage == "index":
+        retriever = job.build("retriever")
+        if hasattr(retriever, "index_window"):
+            return Division(_windows(job), _index_window, _index)
+        parts = _cut(job.facts["corpus"]["passages"], PASSAGES)
+        return Division(parts, _index_part, _join) if hasattr(retriever, "join") and len(parts) > 1 else None
     if stage == "search" and "index" in job.inputs and "structure" not in job.inputs:
         retriever = job.build("retriever")
         if hasattr(retriever, "search_rows"):
@@ -123,6 +131,25 @@ def _index(job: Job, parts: list[Part], facts: list[Facts]) -> Facts:
         **retriever.index_facts(out),
         **(_together(facts) if facts else retriever.window_facts()),
     }
+    stages.check_index(job, found)
+    return found
+
+
+def _index_part(job: Job, part: Part, memory: Memory) -> Facts:
+    passages, total = _passages(job, part, memory, PASSAGES), part.stop - part.start
+    facts: Facts = _built(job, memory).index(
+        job.scope, passages, job.out / part.name, lambda done: job.progress(done, total)
+    )
+    return facts
+
+
+def _join(job: Job, parts: list[Part], facts: list[Facts]) -> Facts:
+    folders = [job.out / part.name for part in parts]
+    job.build("retriever").join(folders, job.out / "index")
+    for folder in folders:
+        shutil.rmtree(folder)
+    counts = {name: sum(one[name] for one in facts) for name in ("indexed", "skipped")}
+    found = {**_together(facts), **counts}
     stages.check_index(job, found)
     return found
 

@@ -58,3 +58,10 @@ class ByWindows(Protocol):
 
     def index_facts(self, out: Path) -> dict[str, Any]:
         """Return counts over all windows, for the manifest."""
+
+
+class ByJoining(Protocol):
+    """A retriever whose indexes of several windows of a corpus can be joined; scores are those of one index."""
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        """Join indexes that :meth:`Retriever.index` made, in the order of the corpus."""

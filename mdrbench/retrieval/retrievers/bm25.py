@@ -14,7 +14,6 @@ error without OPENAI_API_KEY), and version 2 of both fetches lists of indexes fr
 from __future__ import annotations
 
 import json
-import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -23,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mdrbench.core.environment import package_version
+from mdrbench.core.environment import cores, package_version
 from mdrbench.core.errors import DataError, SetupError, StepError
 from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.core.types import Hit, Passage, Run, Topics
@@ -110,7 +109,7 @@ class BM25:
         self._check_thai(lang, running)
         from jnius import autoclass
 
-        arguments = ["-index", str(out), "-memoryBuffer", "512", "-threads", str(os.cpu_count() or 1)]
+        arguments = ["-index", str(out), "-memoryBuffer", "512", "-threads", str(cores())]
         arguments += ["-collection", "JsonCollection", "-input", ""]
         arguments += ["-pretokenized"] if self._whitespace(lang) else ["-language", str(lucene.engine_language(lang))]
         seen = skipped = 0
@@ -140,6 +139,11 @@ class BM25:
             lucene.check_space(out)
         progress(seen)
         return {"indexed": indexed, "skipped": skipped, "java": running.version}
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        """Put Lucene indexes together; statistics and the order of equal scores are those of one index."""
+        java.start()
+        lucene.join(parts, out)
 
     def _tokeniser(self, lang: str) -> Callable[[str], str]:
         """Return the function that prepares a text for Lucene: it separates words where Lucene cannot."""
@@ -191,7 +195,7 @@ class BM25:
             queries.add(tokenise(text))
         with lucene.errors(index):
             searcher = self._searcher(lang, index)
-            answers = searcher.batch_search(queries, qids, depth, os.cpu_count() or 1)
+            answers = searcher.batch_search(queries, qids, depth, cores())
             hits = {entry.getKey(): entry.getValue() for entry in answers.entrySet().toArray()}
             searcher.close()
         if missing := topics.keys() - hits.keys():
