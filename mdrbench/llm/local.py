@@ -214,10 +214,13 @@ class _Sampling:
         return scores
 
 
-def _top(tokenizer: Any, logits: torch.Tensor, number: int) -> dict[str, float]:
-    """The most probable first tokens with their log probabilities."""
+def _top(tokenizer: Any, logits: torch.Tensor, number: int) -> dict[str, float] | None:
+    """The most probable first tokens with their log probabilities; None if the answer begins with white space."""
     values, ids = logits.log_softmax(-1).topk(min(number, len(logits)))
-    return {tokenizer.decode([token]): value for token, value in zip(ids.tolist(), values.tolist(), strict=True)}
+    found: dict[str, float] = {}
+    for token, value in zip(ids.tolist(), values.tolist(), strict=True):
+        found.setdefault(tokenizer.decode([token]), value)  # parts of a character decode alike; the first is highest
+    return found if next(iter(found)).strip() else None
 
 
 @lru_cache(maxsize=1)

@@ -130,8 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
     def do_POST(self) -> None:
-        """Answer a call: its value, or the error that it raised."""
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        """Answer a call: its value, or the error that it raised. Nothing is read from a caller without the token."""
         method = self.path.removeprefix("/")
         if self.server.closed:  # the connection is older than the end of the run
             self.close_connection = True
@@ -139,9 +138,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(401, None)
         elif method not in SERVED:
+            self.close_connection = True
             self._send(404, None)
         else:
-            asked = json.loads(body)
+            asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             try:
                 self._send(200, self.server.called(method, asked["store"], asked["arguments"]))
             except MdrbenchError as error:

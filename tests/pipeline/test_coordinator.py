@@ -10,6 +10,7 @@ from itertools import cycle
 
 import pytest
 from support.plans import planned_step
+from support.workers import Threads
 
 from mdrbench import recipe
 from mdrbench.core import environment
@@ -23,33 +24,6 @@ from mdrbench.pipeline.plan import plan_recipe
 from mdrbench.pipeline.queue import open_queue
 from mdrbench.pipeline.stages import dividing
 from mdrbench.pipeline.worker import EVERYTHING, Worker
-
-
-class Threads:
-    """Two workers of this process; an executor."""
-
-    elsewhere = False
-
-    def __init__(self, queue):
-        self.queue = queue
-        self.over = threading.Event()
-
-    def run(self, steps, root, listen):
-        return coordinator.coordinate(steps, root, listen, self.queue, self)
-
-    def start(self, queue, kinds):
-        workers = [Worker(queue, EVERYTHING, 1, self.over.is_set) for _ in range(2)]
-        self.threads = [threading.Thread(target=worker.run) for worker in workers]
-        for thread in self.threads:
-            thread.start()
-
-    def tend(self):
-        pass
-
-    def stop(self):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections import Counter
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 
 import pytest
 from support.chat_server import ChatServer, Reply
 from support.judging import grades
-from support.project import PROJECT
+from support.workers import Processes, Threads
 
 from mdrbench import recipe
 from mdrbench.core.members import Member
@@ -65,34 +63,6 @@ def plan_of(server, tmp_path):
     return make
 
 
-class Processes:
-    """Workers in processes of their own, as `mdrbench work` starts them; an executor. One may be killed."""
-
-    elsewhere = True
-
-    def __init__(self, queue, number: int = 2, kill_when=lambda: False):
-        self.queue, self.number, self.kill_when = queue, number, kill_when
-
-    def run(self, steps, root, listen):
-        return coordinator.coordinate(steps, root, listen, self.queue, self)
-
-    def start(self, queue, kinds):
-        command = [sys.executable, "-m", "mdrbench.pipeline.worker", str(queue), "gpu,cpu,endpoint", "1"]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MDRBENCH_PART_QUERIES": "5"}
-        environment = {name: value for name, value in environment.items() if name != "MDRBENCH_RUN"}
-        self.processes = [subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) for _ in range(self.number)]
-
-    def tend(self):
-        if self.kill_when():
-            self.processes[0].kill()
-
-    def stop(self):
-        for process in self.processes:
-            with suppress(OSError):
-                process.stdin.close()
-            process.wait(20)
-
-
 def run(plan, store, executor, targets=()):
     wanted = list(targets) or [plan.groups]
     outcome = runner.run(plan.steps, wanted, store, executor, lambda planned: nullcontext(lambda event: None))
@@ -111,7 +81,7 @@ def test_two_workers_on_parts_write_what_one_process_writes(server, plan_of, tmp
     assert run(plan, alone, Member.of("executors", {"name": "local"}).build()) == {}
     asked = len(server.requests)
     os.replace(tmp_path / "cache" / "answers.sqlite", tmp_path / "first.sqlite")
-    assert run(plan, together_, Processes(tmp_path / "queue")) == {}
+    assert run(plan, together_, Threads(tmp_path / "queue")) == {}
     assert content(alone, plan) == content(together_, plan)
     assert sorted(content(alone, plan)) == ["groups.jsonl.gz", "judgments.jsonl.gz"]
     facts = [store.find(*plan.groups.ref).facts for store in (alone, together_)]
@@ -134,13 +104,14 @@ def test_a_killed_worker_costs_what_was_under_way_and_the_limit_holds_for_all(se
     assert run(plan, store, Member.of("executors", {"name": "local"}).build(), plan.steps[:-1]) == {}
     plan = plan_of(store, "negatives.judge.max_requests=40")
     trial, server.pause = len(judged()), 0.1
-    limited = Processes(tmp_path / "queue", kill_when=lambda: len(judged()) >= trial + 10)
+    variables = {"MDRBENCH_PART_QUERIES": "5"}
+    limited = Processes(tmp_path / "queue", lambda: len(judged()) >= trial + 10, **variables)
     (failure,) = run(plan, store, limited).values()
     assert "the budget ends here: 40 requests of at most 40" in str(failure)
     assert limited.processes[0].returncode == -9
     assert trial + 30 < len(judged()) <= trial + 40
     server.pause = 0.0
-    assert run(plan_of(store), store, Processes(tmp_path / "queue")) == {}
+    assert run(plan_of(store), store, Threads(tmp_path / "queue")) == {}
     repeated = Counter(judged())
     assert len(repeated) == trial + PAIRS
     assert len(judged()) - len(repeated) <= 2  # those under way at the death
