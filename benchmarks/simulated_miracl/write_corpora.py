@@ -201,7 +201,7 @@ def write_language(root: Path, lang: str, scale: float) -> int:
     return count
 
 
-def write_model(folder: Path, langs: list[str], width: int = 64) -> None:
+def write_model(folder: Path, langs: list[str], width: int = 64, positions: int = 64) -> None:
     """Write a BERT of one layer with random weights and a tokenizer that knows all words."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -217,7 +217,7 @@ def write_model(folder: Path, langs: list[str], width: int = 64) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     torch.manual_seed(0)
     size = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 2 * width}
-    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **size)).save_pretrained(folder)
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=positions, **size)).save_pretrained(folder)
 
 
 def main() -> None:

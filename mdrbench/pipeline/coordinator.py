@@ -19,7 +19,7 @@ from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import MdrbenchError, SetupError
 from mdrbench.core.store import Artifact, Store
 from mdrbench.llm.owner import owning
-from mdrbench.pipeline.parts import WHOLE, Part, Parts
+from mdrbench.pipeline.parts import WHOLE, Part, Parts, plan_of, take_over
 from mdrbench.pipeline.plan.steps import Job, Step, silent
 from mdrbench.pipeline.queue import Task, open_queue, post, shared_environment
 from mdrbench.pipeline.runner import (
@@ -201,8 +201,11 @@ class _Coordinator:
         job = job_of(step, {**inputs, **beside}, work, silent)
         how = division(step.stage, job)
         whole = how is None and step.resumable
+        wanted = how.parts if how else [Part(WHOLE, 0, 0)]
+        if (whole or (how and how.together)) and plan_of(work / PARTS) not in (None, wanted):
+            take_over(work / PARTS)  # it was begun with another number of workers
         leftover = [] if (work / PARTS).exists() or (how and step.resumable) else list(work.iterdir())
-        parts = Parts.create(work / PARTS, how.parts if how else [Part(WHOLE, 0, 0)], resumable=whole)
+        parts = Parts.create(work / PARTS, wanted, resumable=whole)
         if whole and leftover:
             (work / PARTS / "attempts" / f"{WHOLE}-before").mkdir()
         for path in leftover:
@@ -238,6 +241,9 @@ class _Coordinator:
         if active.division is None:
             beat = next((beat for beat in beats if beat.get("total")), None)
             now = (beat["done"], beat["total"], beat.get("text", "")) if beat else (0, 0, "")
+        elif active.division.together:
+            beat = next((beat for beat in beats if beat.get("total")), {})
+            now = (beat.get("done", 0), beat.get("total", 0), f"{len(beats)} of {len(parts)} workers")
         else:
             done = sum(part.stop - part.start for part in parts if part.name in active.notes)
             total = parts[-1].stop - parts[0].start
@@ -259,7 +265,9 @@ class _Coordinator:
         else:
             how, facts_of = active.division, [note["facts"] for note in notes]
             facts, usage = measured_stage(step, active.job, lambda job: how.gather(job, parts, facts_of))
-        usage.seconds += sum(note["usage"][0] for note in notes)
+        seconds = [note["usage"][0] for note in notes]
+        at_once = active.division is not None and active.division.together
+        usage.seconds += max(seconds) if at_once else sum(seconds)
         usage.peak_bytes = max([usage.peak_bytes, *(note["usage"][1] for note in notes)])
         usage.peak_scope = notes[0]["usage"][2] if notes else usage.peak_scope
         check_sources(step, self.store)

@@ -64,6 +64,10 @@ class Part(NamedTuple):
     stop: int
 
 
+class Again(Exception):
+    """A part cannot be made now, and nothing is wrong: its claim is given back."""
+
+
 class Claim(NamedTuple):
     """The right to make a part; ``out`` is the folder to write to."""
 
@@ -86,11 +90,10 @@ class Parts:
         """Begin, or continue what an earlier coordinator left: its plan and its finished parts are kept."""
         for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
-        plan = folder / "plan.json"
-        if plan.exists():
-            parts = [Part(*row) for row in json.loads(plan.read_text(encoding="utf-8"))]
+        if (planned := plan_of(folder)) is not None:
+            parts = planned
         else:
-            write_atomically(plan, json.dumps(parts))
+            write_atomically(folder / "plan.json", json.dumps(parts))
         for path in (folder / "failed").iterdir():
             path.unlink()
         return cls(folder, parts, resumable=resumable)
@@ -327,6 +330,24 @@ class Parts:
         with suppress(FileNotFoundError):
             os.rename(self.folder, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def holds(out: Path) -> bool:
+    """Tell whether the attempt that writes to ``out`` (:class:`Claim`) still has its part."""
+    part = out.name.rpartition("-")[0]
+    try:
+        holder = json.loads((out.parent.parent / "claims" / part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(holder["attempt"] == out.name)
+
+
+def plan_of(folder: Path) -> list[Part] | None:
+    """Return the parts that an earlier coordinator planned; None if there is no plan."""
+    try:
+        return [Part(*row) for row in json.loads((folder / "plan.json").read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return None
 
 
 def take_over(folder: Path) -> None:

@@ -23,7 +23,7 @@ from mdrbench.core.disk_space import out_of_space
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, StepError
 from mdrbench.core.store import Artifact, Store, canonical, key_of, require
 from mdrbench.pipeline.events import recorded
-from mdrbench.pipeline.parts import take_over
+from mdrbench.pipeline.parts import Again, take_over
 from mdrbench.pipeline.plan.steps import Job, Progress, Ref, Step
 from mdrbench.pipeline.stages import STAGES
 
@@ -237,6 +237,7 @@ def job_of(step: Step, inputs: dict[str, Artifact], out: Path, progress: Progres
         inputs={role: artifact.path for role, artifact in inputs.items()},
         facts={role: artifact.facts for role, artifact in inputs.items()},
         out=out,
+        shared=out,
         progress=progress,
     )
 
@@ -248,7 +249,7 @@ def measured_stage(
     try:
         with environment.measured() as usage:
             facts = stage(job)
-    except MdrbenchError:
+    except (MdrbenchError, Again):
         raise
     except Exception as error:
         detail = "".join(traceback.format_exception(error)).rstrip()

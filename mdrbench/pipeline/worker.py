@@ -19,7 +19,7 @@ from mdrbench.core.errors import MdrbenchError, StepError
 from mdrbench.core.store import Store, require
 from mdrbench.llm.owner import OwnerLostError
 from mdrbench.pipeline import queue as queues
-from mdrbench.pipeline.parts import WHOLE, Claim, Parts
+from mdrbench.pipeline.parts import WHOLE, Again, Claim, Parts
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.pipeline.queue import Task
 from mdrbench.pipeline.runner import PARTS, check_conventions, job_of, measured_stage
@@ -136,6 +136,8 @@ class Worker:
                 prepared.parts.give_up(claim, cause)
             else:
                 raise
+        except Again:
+            prepared.parts.give_up(claim)
         except (KeyboardInterrupt, SystemExit):  # this process is to end: another worker takes the part at once
             prepared.parts.give_up(claim)
             raise
@@ -149,8 +151,10 @@ class Worker:
             inputs = {role: require(store.find(*ref), *ref) for role, ref in task.step.inputs.items()}
             beside = {role: found for role, ref in task.step.beside.items() if (found := store.find(*ref))}
             prepared.job = job_of(task.step, {**inputs, **beside}, claim.out, progress)
-        job = replace(prepared.job, out=claim.out, progress=progress)
-        if claim.part.name == WHOLE:
+        whole = claim.part.name == WHOLE
+        shared = claim.out if whole else prepared.parts.folder.parent
+        job = replace(prepared.job, out=claim.out, shared=shared, progress=progress)
+        if whole:
             self._use_threads(task, environment.cores())
             facts, usage = measured_stage(task.step, job, STAGES[task.step.stage])
         else:

@@ -157,7 +157,12 @@ class Training(Settings):
         ge=2,
         description="trainings with seeds of their own whose weights are averaged; None: one training",
     )
-    processes: int = Field(default=1, ge=1, description="training processes, one per GPU; they share each batch")
+    processes: int = Field(
+        default=1, ge=1, description="training processes of a node, one per GPU; all share each batch"
+    )
+    nodes: int | None = Field(
+        default=None, ge=2, description="workers that train together, each with `processes`; None: one"
+    )
 
 
 class Recipe(MemberConfig):
@@ -215,6 +220,8 @@ def _scored(recorded: dict[str, Any]) -> dict[str, Any]:
         if "unjudged" in data["negatives"]:
             data["negatives"]["unjudged"] = keyed_parts(Unjudged, data["negatives"]["unjudged"])
     if "training" in data:
-        training = {key: value for key, value in data["training"].items() if key not in (*RUN_ONLY, "processes")}
+        training = {
+            key: value for key, value in data["training"].items() if key not in (*RUN_ONLY, "processes", "nodes")
+        }
         data["training"] = keyed_parts(Training, training)
     return data

@@ -34,17 +34,20 @@ def save(out: Path, state: dict[str, Any], keep: int) -> None:
         (out / "checkpoints" / f"step-{step}.pt").unlink()
 
 
-def last(out: Path, identity: str, device: Any) -> dict[str, Any] | None:
-    """Return the state of the last checkpoint, or None.
+def newest(out: Path) -> int | None:
+    """Return the step of the last checkpoint, or None."""
+    steps = _steps(out)
+    return steps[-1] if steps else None
+
+
+def load(out: Path, step: int, identity: str, device: Any) -> dict[str, Any]:
+    """Return the state of a checkpoint.
 
     Raises:
         UsageError: it belongs to a training with other settings, model or data.
         StepError: the file cannot be read.
     """
-    steps = _steps(out)
-    if not steps:
-        return None
-    state = _load(out / "checkpoints" / f"step-{steps[-1]}.pt", device)
+    state = _load(out / "checkpoints" / f"step-{step}.pt", device)
     if state["identity"] != identity:
         raise other_run(out)
     return state
@@ -87,8 +90,9 @@ def _load(path: Path, device: Any) -> dict[str, Any]:
 
     import torch
 
+    place = "cpu" if device.type == "cpu" else device  # torch cannot load to `cpu:0`, as accelerate names it in a group
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=place, weights_only=True)
         return state
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise StepError(f"the checkpoint cannot be read: {error}", where=str(path), mend=_AFRESH) from None

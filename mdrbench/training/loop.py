@@ -105,10 +105,10 @@ def train(
     lock = file_lock(out / ".lock", on_wait=lambda: say(f"another process trains into {out}; waiting"))
     with lock if first else nullcontext(), _opened(data, out / TOKENS, model_folder, encoder, accelerator) as opened:
         parts = Parts(accelerator, precision, settings, model_folder, encoder, opened, batches, weights, teacher, apart)
-        accelerator.wait_for_everyone()
-        if (facts := _finished(out, parts.identity)) is None:
+        record, checkpoint = processes.of_first((_record(out), checkpoints.newest(out)), accelerator.num_processes)
+        if (facts := _finished(record, parts.identity, out)) is None:
             trained = _Loop(parts).train(
-                out, say if first else _silent, progress if first else lambda step, steps, loss: None
+                out, checkpoint, say if first else _silent, progress if first else lambda step, steps, loss: None
             )
             facts = parts.facts(base or model_folder.name) | trained
             if first:
@@ -147,13 +147,18 @@ def _silent(text: str) -> None:
     """Ignore messages of the other processes."""
 
 
-def _finished(out: Path, identity: str) -> dict[str, Any] | None:
-    """Return the record of a finished training with this identity; a UsageError if the folder holds another one."""
+def _record(out: Path) -> dict[str, Any] | None:
+    """Return the record of a finished training; None if there is none."""
     try:
         facts: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    if facts["identity"] != identity:
+    return facts
+
+
+def _finished(facts: dict[str, Any] | None, identity: str, out: Path) -> dict[str, Any] | None:
+    """Return the record of a finished training with this identity; a UsageError if it is of another one."""
+    if facts is not None and facts["identity"] != identity:
         raise checkpoints.other_run(out)
     return facts
 
@@ -165,10 +170,10 @@ class _Loop:
         self.parts, self.settings, self.accelerator = parts, parts.settings, parts.accelerator
         self.encoder, self.optimizer = parts.encoder, parts.optimizer
 
-    def train(self, out: Path, say: Say, progress: Progress) -> dict[str, Any]:
-        """Run all steps from the last checkpoint on; return their facts."""
+    def train(self, out: Path, checkpoint: int | None, say: Say, progress: Progress) -> dict[str, Any]:
+        """Run all steps, or those after the checkpoint of a step; return their facts."""
         steps = self.parts.batches.count()
-        done, seconds, validations = self._resume(out)
+        done, seconds, validations = self._resume(out, checkpoint)
         if done:
             say(f"continuing after step {done} of {steps}")
         log = checkpoints.Log(out, done, self.settings.tensorboard, say, self.accelerator.is_main_process)
@@ -339,11 +344,11 @@ class _Loop:
         }
         checkpoints.save(out, state, self.settings.keep)
 
-    def _resume(self, out: Path) -> tuple[int, float, list[dict[str, Any]]]:
-        """Load the last checkpoint; return steps done, their seconds, and validations."""
-        state = checkpoints.last(out, self.parts.identity, self.accelerator.device)
-        if state is None:
+    def _resume(self, out: Path, checkpoint: int | None) -> tuple[int, float, list[dict[str, Any]]]:
+        """Load the checkpoint of a step; return steps done, their seconds, and validations."""
+        if checkpoint is None:
             return 0, 0.0, []
+        state = checkpoints.load(out, checkpoint, self.parts.identity, self.accelerator.device)
         self.encoder.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"] is not None:

@@ -8,10 +8,22 @@ processes is the gradient of the loss: nothing is approximated, and no gradient 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
+
+Value = TypeVar("Value")
+
+
+def of_first(value: Value, processes: int) -> Value:
+    """Return the first process's value: a file system on a network may show machines different lists of files."""
+    import torch
+
+    values = [value]
+    if processes > 1:
+        torch.distributed.broadcast_object_list(values)
+    return values[0]
 
 
 def joint(own: torch.Tensor, sizes: list[int], rank: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ from mdrbench.core.members import MemberConfig, Spec
 from mdrbench.pipeline.coordinator import coordinate
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.pipeline.runner import Event, Listener, run_step
+from mdrbench.pipeline.stages.training import SEVERAL
 
 QUICK_DEATHS = 5
 """Workers that may die within :data:`QUICK_S` seconds of their start, in a row, before the run gives up."""
@@ -53,6 +54,11 @@ class Local:
         if gpus and number > gpus and number % gpus:
             mend = f"--workers {gpus}, or a multiple of it for several workers on each GPU"
             raise SetupError(f"{number} workers for {gpus} GPU{'s' * (gpus > 1)}", mend=mend)
+        nodes = max((step.run_only.get("nodes") or 1 for step in steps), default=1)
+        if nodes > number:
+            raise SetupError(
+                f"training.nodes is {nodes}, and this run has {number} worker{'s' * (number > 1)}", mend=SEVERAL
+            )
         if number == 1:
             yield from _one_after_another(steps, root, listen)
             return

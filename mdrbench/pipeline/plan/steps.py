@@ -136,7 +136,11 @@ def step(stage: str, scope: str, dataset: MiraclFolder, params: Mapping[str, Any
 
 @dataclass(frozen=True)
 class Job:
-    """What a stage gets: scope, parameters, members, input folders and facts by role, and a folder to write to."""
+    """What a stage gets: scope, parameters, members, input folders and facts by role, and a folder to write to.
+
+    Attributes:
+        shared: the folder of the whole step, which all makers of its parts see; ``out`` if the step is made whole.
+    """
 
     scope: str
     params: dict[str, Any]
@@ -145,6 +149,7 @@ class Job:
     inputs: dict[str, Path]
     facts: dict[str, dict[str, Any]]
     out: Path
+    shared: Path
     progress: Progress
 
     def topics(self) -> Topics:

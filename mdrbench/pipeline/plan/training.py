@@ -53,7 +53,7 @@ def plan_training(
         dataset,
         _training_params(recipe, training),
         members={"retriever": recipe.retriever, "sampler": training.sampler},
-        run_only={"loop": _loop(training), "processes": training.processes},
+        run_only={"loop": _loop(training), "processes": training.processes, "nodes": training.nodes},
         inputs={"label": label.ref, **by_role, **_taught(training, planners)},
         beside=corpora,
         resumable=True,

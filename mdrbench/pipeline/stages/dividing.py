@@ -20,6 +20,7 @@ from mdrbench.pipeline import stages
 from mdrbench.pipeline.parts import Part
 from mdrbench.pipeline.plan.steps import Job
 from mdrbench.pipeline.stages import negatives
+from mdrbench.pipeline.stages.training import clear
 from mdrbench.retrieval import vectors
 
 Facts = dict[str, Any]
@@ -44,21 +45,21 @@ class Division(NamedTuple):
         parts: the windows that are still to be made.
         make: makes one window in the ``out`` of a job; returns facts.
         gather: puts the windows together in the ``out`` of a job, which holds the files of all parts, from their facts.
+        together: the parts are made at the same time, by as many workers, and count as one item of work.
     """
 
     parts: list[Part]
     make: Callable[[Job, Part, Memory], Facts]
     gather: Callable[[Job, list[Part], list[Facts]], Facts]
+    together: bool = False
 
 
 def division(stage: str, job: Job) -> Division | None:
     """Return how the job of a stage divides; None if it is made whole."""
     if stage == "index":
-        retriever = job.build("retriever")
-        if hasattr(retriever, "index_window"):
-            return Division(_windows(job), _index_window, _index)
-        parts = _cut(job.facts["corpus"]["passages"], PASSAGES)
-        return Division(parts, _index_part, _join) if hasattr(retriever, "join") and len(parts) > 1 else None
+        return _index_division(job)
+    if stage == "train" and (nodes := job.params.get("nodes")):
+        return Division([Part(f"seat-{n}", n, n + 1) for n in range(nodes)], _train_seat, _trained, together=True)
     if stage == "search" and "index" in job.inputs and "structure" not in job.inputs:
         retriever = job.build("retriever")
         if hasattr(retriever, "search_rows"):
@@ -72,6 +73,14 @@ def division(stage: str, job: Job) -> Division | None:
         parts = _cut(job.facts["groups"]["queries"], negatives.QUERIES)
         return Division(parts, _judge_window, _judge_all) if len(parts) > 1 else None
     return None
+
+
+def _index_division(job: Job) -> Division | None:
+    retriever = job.build("retriever")
+    if hasattr(retriever, "index_window"):
+        return Division(_windows(job), _index_window, _index)
+    parts = _cut(job.facts["corpus"]["passages"], PASSAGES)
+    return Division(parts, _index_part, _join) if hasattr(retriever, "join") and len(parts) > 1 else None
 
 
 def _if_several(found: Division, job: Job) -> Division | None:
@@ -221,3 +230,17 @@ def _judge_window(job: Job, part: Part, memory: Memory) -> Facts:
 
 def _judge_all(job: Job, parts: list[Part], facts: list[Facts]) -> Facts:
     return negatives.judge_all(job, [part.name for part in parts], facts)
+
+
+# -- a training in seats -----------------------------------------------------------------------------------------------
+
+
+def _train_seat(job: Job, part: Part, memory: Memory) -> Facts:
+    from mdrbench.pipeline.stages.training_seats import seat
+
+    return seat(job, part.start)
+
+
+def _trained(job: Job, parts: list[Part], facts: list[Facts]) -> Facts:
+    clear(job.out)
+    return facts[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdrbench.core.atomic_files import text_file
-from mdrbench.core.errors import DataError
+from mdrbench.core.errors import DataError, SetupError
 from mdrbench.core.store import key_of
 from mdrbench.core.types import Example, Passage, TrainingGroup
 from mdrbench.formats import groups as group_files
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 TOKENS, TEACHER = "tokens", "teacher"
 """The folder of what processes map, and the teacher's in it."""
+
+SEATS = "seats"
+"""The folder in which workers meet that train together (:mod:`mdrbench.pipeline.stages.training_seats`)."""
 
 
 def pair(job: Job) -> dict[str, Any]:
@@ -73,6 +76,8 @@ def teach(job: Job) -> dict[str, Any]:
 
 def train(job: Job) -> dict[str, Any]:
     """Train the recipe's encoder on the groups of all languages; the checkpoint is the artifact."""
+    if nodes := job.params.get("nodes"):
+        raise SetupError(f"training.nodes is {nodes}, and this run has one worker", mend=SEVERAL)
     prepare(job)
     if (processes := job.params["processes"]) == 1:
         facts = train_alone(job)
@@ -80,8 +85,17 @@ def train(job: Job) -> dict[str, Any]:
         from mdrbench.pipeline.stages.training_processes import together
 
         facts = together(job, processes)
-    shutil.rmtree(job.out / TOKENS)
+    clear(job.out)
     return facts
+
+
+SEVERAL = "use --executor queue or ray, or --workers with at least so many, or leave training.nodes out"
+
+
+def clear(out: Path) -> None:
+    """Remove what a finished training needs no more."""
+    shutil.rmtree(out / TOKENS)
+    shutil.rmtree(out / SEATS, ignore_errors=True)
 
 
 def prepare(job: Job) -> None:
