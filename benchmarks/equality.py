@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5, help="workers killed for each recipe and way")
     parser.add_argument("--every", type=float, default=4.0, help="mean seconds between two kills")
     arguments = parser.parse_args()
-    os.environ |= {"MDRBENCH_PART_TOPICS": "20", "MDRBENCH_PART_PASSAGES": "150"}
+    os.environ |= {"MDRBENCH_PART_TOPICS": "20", "MDRBENCH_PART_PASSAGES": "150", "MDRBENCH_PART_QUERIES": "20"}
     ways = arguments.ways.split("|")
     if "slurm, job array" in ways and not _slurm_answers():
         print("slurm is left out: `sinfo` does not answer (benchmarks/one_node_slurm.sh starts one)\n")

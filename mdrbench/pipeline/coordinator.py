@@ -89,6 +89,12 @@ def coordinate(
         coordinator = _Coordinator(steps, Store(root), listen, queue, variables)
         try:
             while coordinator.is_busy():
+                if not queue.is_dir():
+                    raise SetupError(
+                        "the queue was removed while a run was using it",
+                        where=str(queue),
+                        mend="run the command again: parts that are finished are kept",
+                    )
                 yield from coordinator.turn()
                 try:
                     workers.tend()

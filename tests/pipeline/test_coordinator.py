@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from contextlib import nullcontext
 from itertools import cycle
@@ -86,6 +87,17 @@ def test_indexes_of_windows_are_joined_with_the_scores_of_one_process(maker, tmp
     assert together.find(*index.ref).facts == alone.find(*index.ref).facts
     assert {path.name for path in together.find(*index.ref).path.iterdir()} == {"index", "manifest.json"}
     assert "0 of 2 parts" in " ".join(event.text for event in events if event.step == index)
+
+
+def test_a_queue_that_somebody_removes_ends_the_run(maker, plan_of, tmp_path):
+    class Removing(Threads):
+        def tend(self):
+            shutil.rmtree(self.queue, ignore_errors=True)
+
+    maker.whole("en")
+    store = Store(tmp_path / "store")
+    with pytest.raises(SetupError, match="the queue was removed"):
+        run(plan_of(store), store, Removing(tmp_path / "queue"))
 
 
 def test_an_interrupted_run_is_continued_by_the_other_kind_of_executor(maker, plan_of, tmp_path, monkeypatch):
