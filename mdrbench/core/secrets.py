@@ -85,7 +85,7 @@ def published(value: Value) -> Value:
 
 def _without_private(found: re.Match[str]) -> str:
     host = found["host"].strip("[]")
-    return "private" if is_local(host) and not _is_this_machine(host) else found[0]
+    return "private" if is_local(host) and not is_this_machine(host) else found[0]
 
 
 def is_local(host: str) -> bool:
@@ -96,7 +96,8 @@ def is_local(host: str) -> bool:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal")) or "." not in host
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host is a name or address by which only this machine reaches itself."""
     try:
         return ip_address(host).is_loopback or ip_address(host).is_unspecified
     except ValueError:

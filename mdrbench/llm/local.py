@@ -160,7 +160,7 @@ class LocalModel:
         ends = set(ends if isinstance(ends, list) else [ends])
         found = []
         for row, (prompt, one) in enumerate(zip(prompts, asked, strict=True)):
-            ids = out[row, batch["input_ids"].shape[1] :].tolist()
+            ids = out[row, batch["input_ids"].shape[1] :].tolist()[: one.sampling["max_tokens"]]
             end = next((at for at, token in enumerate(ids) if token in ends), None)
             length = len(ids) if end is None else end + 1
             text = tokenizer.decode(ids[:length], skip_special_tokens=True).strip()

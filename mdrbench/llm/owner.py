@@ -5,8 +5,8 @@ coordinates a run serves its stores, and every worker looks up, stores and reser
 one place, and an answer is in the store before anybody else can ask for it.
 
 A call is a POST of JSON to ``/METHOD`` with the token of the run; nothing else is answered, and no code is sent. If the
-owner has gone when an answer arrives, the worker writes the answer to a file in the cache, gives its part back, and the
-next owner takes the answer from there: it is paid for.
+owner has gone when an answer arrives, the worker writes the answer to a file in the cache, gives its part back, and
+whoever opens the store next takes the answer from there: it is paid for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mdrbench.core import store
 from mdrbench.core.atomic_files import write_atomically
 from mdrbench.core.console import say
 from mdrbench.core.errors import DataError, MdrbenchError, SetupError, StepError
-from mdrbench.core.secrets import remember
+from mdrbench.core.secrets import is_this_machine, remember
 from mdrbench.llm.answers import Answer, Answers, Identity, Means, Spent
 
 OWNER = "MDRBENCH_ANSWERS_OWNER"
@@ -55,7 +55,11 @@ class OwnerLostError(StepError):
 def open_answers(path: Path) -> Answers:
     """Open a store: through its owner in a worker of a run, else the file itself."""
     owner = os.environ.get(OWNER)
-    return OwnedAnswers(path.absolute(), owner) if owner else Answers(path)
+    if owner:
+        return OwnedAnswers(path.absolute(), owner)
+    answers = Answers(path)
+    _take_late(answers)
+    return answers
 
 
 # -- the owner ---------------------------------------------------------------------------------------------------------
@@ -66,12 +70,13 @@ def owning(*, elsewhere: bool) -> Iterator[dict[str, str]]:
     """Serve stores of answers to workers while the block runs; yield the variables that workers need.
 
     Args:
-        elsewhere: whether workers may be on other machines; else only this machine can connect.
+        elsewhere: whether workers may be on other machines; else, and if ``MDRBENCH_HOST`` is this machine's loopback,
+            only this machine can connect.
     """
     token = secrets.token_urlsafe(24)
     remember(token)
     host = (os.environ.get("MDRBENCH_HOST") or socket.gethostname()) if elsewhere else "127.0.0.1"
-    server = _Server(("" if elsewhere else host, 0), token)
+    server = _Server((host if is_this_machine(host) else "", 0), token)
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:
@@ -113,11 +118,8 @@ class OwnStore(Answers):
 
     def take_late(self) -> int:
         """Take the answers that workers wrote to files because there was no owner; return how many there were."""
-        found = sorted(_late(self.path).glob("*.jsonl"))
-        for path in found:
-            self.merge(path)
-            path.unlink(missing_ok=True)
-        return len(found)
+        with self._lock:  # all workers of a run ask for it when they begin
+            return _take_late(self)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,18 +136,26 @@ class _Handler(BaseHTTPRequestHandler):
         method = self.path.removeprefix("/")
         if self.server.closed:  # the connection is older than the end of the run
             self.close_connection = True
-        elif not hmac.compare_digest(self.headers.get("Authorization") or "", f"Bearer {self.server.token}"):
+        elif not self._is_worker():
             self.close_connection = True
-            self._send(401, None)
+            self._send(401, None)  # what a stranger sent is not read
         elif method not in SERVED:
             self.close_connection = True
             self._send(404, None)
         else:
             asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             try:
-                self._send(200, self.server.called(method, asked["store"], asked["arguments"]))
+                found = self.server.called(method, asked["store"], asked["arguments"])
             except MdrbenchError as error:
                 self._send(500, [type(error).__name__, error.message, error.where, error.mend])
+            except Exception as error:  # the worker would take silence for an owner that has gone
+                self._send(500, ["StepError", f"{type(error).__name__}: {error}", asked["store"], "report this"])
+            else:
+                self._send(200, found)
+
+    def _is_worker(self) -> bool:
+        given = (self.headers.get("Authorization") or "").encode("utf-8", "replace")
+        return hmac.compare_digest(given, f"Bearer {self.server.token}".encode())
 
     def _send(self, status: int, value: Any) -> None:
         body = json.dumps(value, default=list).encode()  # a set is sent as a list
@@ -157,7 +167,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _late(path: Path) -> Path:
     """The folder of the answers to a store that came when there was no owner."""
-    return store.default_root() / "late-answers" / hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    return store.default_root() / "late-answers" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+
+
+def _take_late(answers: Answers) -> int:
+    """Add the answers that came when there was no owner to their store; return how many there were."""
+    found = sorted(_late(answers.path).glob("*.jsonl"))
+    for path in found:
+        try:
+            answers.merge(path)
+        except DataError:
+            if path.exists():  # else another process has taken it
+                raise
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 # -- workers -----------------------------------------------------------------------------------------------------------

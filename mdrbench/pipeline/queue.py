@@ -80,6 +80,7 @@ def post(queue: Path, number: int, task: Task) -> Path:
     """Offer a task to workers; they take those with a lower number first."""
     path = queue / f"{number:06}-{task.step.key}"
     with whole(path) as temporary:
+        temporary.touch(mode=0o600)  # it holds the token of the owner of the answers, and others may read the folder
         temporary.write_bytes(pickle.dumps(task))
     return path
 

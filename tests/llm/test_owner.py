@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
@@ -66,6 +68,26 @@ def test_an_answer_that_comes_without_an_owner_is_kept_for_the_next_one(tmp_path
     with owning(elsewhere=False) as variables:
         assert opened(path, variables).get(answer("1").key) == answer("1")
     assert list((tmp_path / "cache" / "late-answers").glob("*/*")) == []
+
+
+def test_answers_without_an_owner_are_taken_once_by_many_workers_or_by_a_run_in_one_process(tmp_path, opened):
+    path = tmp_path / "a.sqlite"
+    late = owner._late(path)
+    late.mkdir(parents=True)
+
+    def leave(numbers):
+        for number in numbers:
+            kept = answer(str(number))
+            (late / f"{kept.key}.jsonl").write_text(json.dumps(kept._asdict()) + "\n", encoding="utf-8")
+
+    leave(range(8))
+    with owning(elsewhere=False) as variables, ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda n: opened(path, variables).get(answer(str(n)).key), range(8))
+        assert [one.key for one in found] == [answer(str(n)).key for n in range(8)]
+    leave([8])
+    with closing(open_answers(path)) as store:
+        assert store.get(answer("8").key) == answer("8")
+    assert list(late.iterdir()) == []
 
 
 def test_strangers_are_refused_and_errors_of_the_store_reach_the_worker(tmp_path, opened):

@@ -22,7 +22,7 @@ from mdrbench.pipeline import coordinator, runner
 from mdrbench.pipeline.executors.ray import passed_variables
 from mdrbench.pipeline.parts import FOLDERS, Parts, listed
 from mdrbench.pipeline.plan import plan_recipe
-from mdrbench.pipeline.queue import open_queue
+from mdrbench.pipeline.queue import Task, open_queue, post
 from mdrbench.pipeline.stages import dividing
 from mdrbench.pipeline.worker import EVERYTHING, Worker
 
@@ -188,6 +188,11 @@ def test_a_queue_that_others_may_write_to_is_refused(tmp_path):
     (tmp_path / "queue").chmod(0o770)
     with pytest.raises(UsageError, match="others may write to this queue"):
         open_queue(tmp_path / "queue")
+
+
+def test_others_cannot_read_a_task(plan_of, store, tmp_path):
+    path = post(open_queue(tmp_path / "queue"), 0, Task(plan_of(store).steps[0], tmp_path, [], "", {}))
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_task_of_another_mdrbench_is_named(tmp_path):

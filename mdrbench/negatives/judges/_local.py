@@ -89,7 +89,7 @@ class Tally:
         return {"judged": self.grades.total(), "grades": grades, "unreadable": self.grades["unreadable"]}
 
 
-LEAST = {"fewest_at_once", "batch_size_after_halving"}
+LEAST = {"fewest_at_once", "batch_size_after_halving", "batch_tokens"}
 """Facts of which the least is kept; other numbers are added."""
 
 

@@ -65,7 +65,9 @@ class RayCluster:
                 _connect(ray)
         queue = root.absolute() / "queues" / secrets.token_hex(6)
         try:
-            yield from coordinate(steps, root, listen, queue, _Actors(ray, steps, self.config.workers or 1))
+            elsewhere = not started or bool(os.environ.get("RAY_ADDRESS"))
+            actors = _Actors(ray, steps, self.config.workers or 1, elsewhere)
+            yield from coordinate(steps, root, listen, queue, actors)
         finally:
             shutil.rmtree(queue, ignore_errors=True)
             if started:
@@ -100,10 +102,9 @@ class _Actor:
 class _Actors:
     """See :class:`mdrbench.pipeline.coordinator.Workers`."""
 
-    elsewhere = True
-
-    def __init__(self, ray: Any, steps: list[Step], per_machine: int):
+    def __init__(self, ray: Any, steps: list[Step], per_machine: int, elsewhere: bool):
         self.ray = ray
+        self.elsewhere = elsewhere
         self.per_machine = per_machine
         # as an object, not as `runtime_env`, which Ray writes to its logs
         self.variables = ray.put(passed_variables(steps))
