@@ -190,8 +190,9 @@ def test_a_queue_that_others_may_write_to_is_refused(tmp_path):
         open_queue(tmp_path / "queue")
 
 
-def test_others_cannot_read_a_task(plan_of, store, tmp_path):
-    path = post(open_queue(tmp_path / "queue"), 0, Task(plan_of(store).steps[0], tmp_path, [], "", {}))
+def test_others_cannot_read_a_task(maker, plan_of, store, tmp_path):
+    maker.whole("en")
+    path = post(open_queue(tmp_path / "queue"), 0, Task(planned_step(plan_of(store), "index"), tmp_path, [], "", {}))
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -119,10 +119,12 @@ def test_a_killed_worker_costs_what_was_under_way_and_the_limit_holds_for_all(se
 
 
 def test_facts_of_parts_are_merged():
-    one = {"requests": 3, "cost": 0.5, "fewest_at_once": 4, "batch_tokens": 9, "served": {"a": 2}, "servers": ["x"], "device": "cpu"}
-    two = {"requests": 1, "cost": None, "fewest_at_once": 8, "batch_tokens": 9, "served": {"b": 1}, "servers": ["w"], "device": "cuda"}
+    least = {"fewest_at_once": 4, "batch_tokens": 9}
+    one = {"requests": 3, "cost": 0.5, **least, "served": {"a": 2}, "servers": ["x"], "device": "cpu"}
+    two = {"requests": 1, "cost": None, "fewest_at_once": 8, "batch_tokens": 9, "served": {"b": 1}, "servers": ["w"]}
+    two |= {"device": "cuda"}
     assert together([one, two]) == {
-        **{"requests": 4, "cost": 0.5, "fewest_at_once": 4, "served": {"a": 2, "b": 1}},
-        **{"batch_tokens": 9, "servers": ["w", "x"], "device": "cpu, cuda"},
+        **{"requests": 4, "cost": 0.5, **least, "served": {"a": 2, "b": 1}},
+        **{"servers": ["w", "x"], "device": "cpu, cuda"},
     }
     assert together([{"cost": None}, {"cost": None}]) == {"cost": None}
