@@ -114,13 +114,12 @@ class Cost(NamedTuple):
 
 
 def measure(contenders: dict[Contender, Encode], texts: list[str], repeat: int) -> dict[Contender, Cost]:
-    """What each contender takes for the texts; they take turns, after a few texts each that are not counted."""
+    """What each contender takes for the texts; they take turns, each after a few texts that load its model."""
     taken: dict[Contender, list[tuple[float, float, float]]] = {name: [] for name in contenders}
     embeddings = {}
-    for encode in contenders.values():
-        encode(texts[:8])
     for _ in range(repeat):
         for name, encode in contenders.items():
+            encode(texts[:8])
             with Memory() as memory:
                 start, cpu = time.perf_counter(), time.process_time()
                 embeddings[name] = encode(texts)
