@@ -18,8 +18,8 @@ from mdrbench.data.access import open_dataset
 from mdrbench.llm.answers import Answers
 from mdrbench.negatives.judges import together
 from mdrbench.pipeline import coordinator, runner
+from mdrbench.pipeline.plan import steps
 from mdrbench.pipeline.plan.negatives import plan_negatives
-from mdrbench.pipeline.stages import negatives
 
 RECIPE = """
 summary: drawn passages, judged by a language model
@@ -38,7 +38,7 @@ def own_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("MDRBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MDRBENCH_ANSWERS_OWNER", "")
     monkeypatch.delenv("MDRBENCH_ANSWERS", raising=False)
-    monkeypatch.setattr(negatives, "QUERIES", 5)
+    monkeypatch.setattr(steps, "QUERIES", 5)
     monkeypatch.setattr(coordinator, "POLL_S", 0.02)
 
 
@@ -92,6 +92,23 @@ def test_two_workers_on_parts_write_what_one_process_writes(server, plan_of, tmp
     assert len(server.requests) == 2 * asked
     with closing(Answers(tmp_path / "cache" / "answers.sqlite")) as answers:
         assert len(answers) == asked
+
+
+def test_the_size_of_parts_is_in_the_key_unless_an_endpoint_judges(tmp_path, monkeypatch):
+    def keys(judge):
+        path = tmp_path / "r.yaml"
+        path.write_text(f"summary: s\nretriever: bm25\nnegatives: {{mining: {{name: random}}, judge: {judge}}}\n")
+        loaded, found = recipe.load(str(path), []), []
+        for size in (500, 5):
+            monkeypatch.setattr(steps, "QUERIES", size)
+            plan = plan_negatives(loaded, open_dataset("sample"), "sw", Store(tmp_path / "store"))
+            [step] = [step for step in plan.steps if step.stage == "judge"]
+            assert {**step.params, **step.run_only}["window"] == size
+            found.append(step.key)
+        return found
+
+    assert len(set(keys("{name: replay}"))) == 2
+    assert len(set(keys("{name: llm, model: m}"))) == 1
 
 
 @pytest.mark.medium

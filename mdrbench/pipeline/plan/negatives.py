@@ -11,9 +11,14 @@ from mdrbench.core.members import Member
 from mdrbench.core.store import Store
 from mdrbench.data.miracl_layout import MiraclFolder
 from mdrbench.negatives.mining import Miner
+from mdrbench.pipeline.plan import steps
 from mdrbench.pipeline.plan.planner import Planner, described
 from mdrbench.pipeline.plan.steps import Step
 from mdrbench.recipe.schema import Negatives, Recipe, Unjudged
+
+WINDOW = 500
+"""Queries of a part of judging that are not stated in a key. Other numbers are, except if an endpoint is asked: a model
+here computes batches of a part's texts, and in bf16 or with padding other batches give other digits."""
 
 SPLIT = "train"
 NO_JUDGE = {"name": "none"}
@@ -166,14 +171,18 @@ class _NegativesPlanner:
         )
 
     def _judge(self, mined: Step) -> Step:
+        window = {"window": steps.QUERIES}
+        stated = steps.QUERIES != WINDOW and not steps.asks_endpoint(self.section.judge)
         return self.base.add(
             "judge",
             {
                 **self._judging(),
                 "size": self._size(last=not self.section.generates),
                 **({"relabel": self.section.relabel} if self.section.relabel else {}),
+                **(window if stated else {}),
             },
             members={"judge": self.section.judge},
+            run_only=window,
             sources=self.sources,
             inputs={"corpus": self.base.corpus().ref, "groups": mined.ref},
         )

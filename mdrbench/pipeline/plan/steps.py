@@ -5,6 +5,7 @@ Plain data; nothing heavy is imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,10 @@ VERSIONS = {
     "train": 2,
 }
 """Raise a stage's number when its output changes for the same input. Older artifacts are then made anew."""
+
+
+QUERIES = int(os.environ.get("MDRBENCH_PART_QUERIES", "500"))
+"""Queries whose candidates a judge is asked about in one call: a part of judging."""
 
 
 class Progress(Protocol):
@@ -122,6 +127,11 @@ def _needs(member: Member) -> str:
     if runs_here or any(_needs(part) == "gpu" for part in member.parts.values()):
         return "gpu"
     return "endpoint" if "base_url" in type(member.config).model_fields else "cpu"
+
+
+def asks_endpoint(member: Member) -> bool:
+    """Whether a member computes nothing but sends requests."""
+    return _needs(member) == "endpoint"
 
 
 def _asks(member: Member) -> bool:

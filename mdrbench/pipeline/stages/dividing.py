@@ -1,7 +1,8 @@
 """How stages divide: into parts that any process can make, and what the parts are put together to.
 
 A part is a fixed window of the work (passages, rows, topics), never the share of a worker, so the result has the same
-bits however many workers there are. The sizes of windows are part of no key.
+bits however many workers there are. The sizes of windows are part of no key, except that of judging, which may change
+the last digits of a score (:mod:`mdrbench.pipeline.plan.negatives`).
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def division(stage: str, job: Job) -> Division | None:
                 Division(_cut(len(stages.queries(job)), TOPICS), _search_topics, _search_all_topics), job
             )
     if stage == "judge" and not getattr(job.build("judge"), "at_once", False):
-        parts = _cut(job.facts["groups"]["queries"], negatives.QUERIES)
+        parts = _cut(job.facts["groups"]["queries"], job.params["window"])
         return Division(parts, _judge_window, _judge_all) if len(parts) > 1 else None
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,10 +91,6 @@ def canaries_to_ask(job: Job) -> tuple[Judging, list[canary.Asked], int]:
     return judging, canary.held(judging.judge, asked), len(drawn)
 
 
-QUERIES = int(os.environ.get("MDRBENCH_PART_QUERIES", "500"))
-"""Queries whose candidates a judge is asked about in one call: a part of judging."""
-
-
 def judge(job: Job) -> dict[str, Any]:
     """Ask the judge about every mined negative, and remove the negatives that it finds relevant.
 
@@ -107,7 +102,7 @@ def judge(job: Job) -> dict[str, Any]:
     progress = _asking(job, sum(len(group.negatives) for group in found), judging.judge)
     verdicts: Verdicts = {}
     done = 0
-    for window in _windows(found, getattr(judging.judge, "at_once", False)):
+    for window in _windows(found, job.params["window"], getattr(judging.judge, "at_once", False)):
         verdicts |= judging.ask(groups.everything(window), _behind(progress, done))
         done += sum(len(group.negatives) for group in window)
     return _selected(job, found, verdicts, {**guess, "judge": _judge_facts(judging)})
@@ -140,9 +135,9 @@ def _verdicts_file(job: Job, name: str) -> Path:
     return job.out / f"verdicts-{name}.jsonl.gz"
 
 
-def _windows(found: list[TrainingGroup], at_once: bool) -> Iterator[list[TrainingGroup]]:
-    """Cut groups into windows of :data:`QUERIES`, or into one for a judge that wants all pairs at once."""
-    size = max(1, len(found) if at_once else QUERIES)
+def _windows(found: list[TrainingGroup], queries: int, at_once: bool) -> Iterator[list[TrainingGroup]]:
+    """Cut groups into windows of so many queries, or into one for a judge that wants all pairs at once."""
+    size = max(1, len(found) if at_once else queries)
     return (found[at : at + size] for at in range(0, len(found), size))
 
 
