@@ -234,10 +234,22 @@ class Downloads(Fetching):
                 remove(path)
 
     def keep(self, snapshot: Snapshot, names: Iterable[str]) -> None:
-        """Read the files that the cache holds of a snapshot, and remove those that are damaged."""
+        """Read the files that the cache holds of a snapshot, and remove those that are damaged.
+
+        Raises:
+            DataError: a file is damaged, and cannot be downloaded again (``HF_HUB_OFFLINE``); nothing is removed.
+        """
+        from huggingface_hub import is_offline_mode
+
         for path, name in [(snapshot.folder / name, name) for name in names]:
             if path.is_file() and is_right(path, snapshot.files[name]):
                 self._right.add(path)
+            elif path.is_file() and is_offline_mode():
+                raise DataError(
+                    "the file differs from the checksum that the Hugging Face cache names it by",
+                    where=str(path),
+                    mend="unset HF_HUB_OFFLINE to download it again",
+                )
             elif path.is_file():
                 remove(path)
 

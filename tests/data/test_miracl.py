@@ -321,12 +321,17 @@ def test_a_disk_that_takes_no_hard_link_gets_a_symbolic_one_or_a_copy(fake, data
     assert data.corpus_files("sw")[0].read_bytes() == BODY
 
 
-def test_a_damaged_file_of_the_shared_cache_is_downloaded_again(fake, data, hub_cache):
+def test_a_damaged_file_of_the_shared_cache_is_downloaded_again_but_stays_offline(fake, data, hub_cache, monkeypatch):
     data.fetch(["sw"], ["dev"])
     [shard] = data.corpus_files("sw")
     with open(shard, "r+b") as file:
         file.write(b"x")
     shard.unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match=r"differs from the checksum .*\n  mend: unset HF_HUB_OFFLINE"):
+        data.fetch(["sw"], ["dev"])
+    assert blob(hub_cache).is_file()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     data.fetch(["sw"], ["dev"])
     assert shard.read_bytes() == BODY
 
