@@ -178,7 +178,7 @@ def _slurm_answers() -> bool:
 
 @contextmanager
 def _job_array(folder: Path, queue: Path) -> Iterator[Callable[[int], None]]:
-    """Submit a job array of ``mdrbench work``, and jobs in the place of those that ended; yield what ends a worker.
+    """Submit a job array of ``mdrbench work``, with a new job for each that ends; yield a function that ends a worker.
 
     A worker is ended in turn with SIGKILL, by ``scancel``, and by ``scontrol requeue``.
     """

@@ -226,8 +226,7 @@ def write_index(options: argparse.Namespace, folder: Path, rows: int) -> None:
 
     from mdrbench.retrieval import vectors
 
-    store, _, _ = planned(options, folder, "index")
-    _, _, step = planned(options, folder, "index")
+    store, _, step = planned(options, folder, "index")
     work = store.work_dir(step.key)
     (work / "index").mkdir()
     dice = np.random.default_rng(0)

@@ -129,7 +129,7 @@ def measured(folder: Path, changes: list[str], stage: str) -> dict[str, list[flo
 
 
 def main() -> None:
-    """Write what is missing, and measure."""
+    """Write data and model if they are missing, then measure a few queries and all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--queries", type=int, default=10_000)

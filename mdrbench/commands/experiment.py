@@ -257,9 +257,9 @@ def _pairs(experiment: Experiment, by_system: dict[str, list[Cell]]) -> list[str
     not depend on what the results show.
     """
     family = list(combinations(experiment.blocks[0].systems, 2))
-    made = {
-        cell.system: cell.path for cells_ in by_system.values() for cell in cells_[::-1] if cell.made
-    }  # first seeds
+    made: dict[str, Path] = {}  # of each system the result with the first seed
+    for cell in (cell for cells_ in by_system.values() for cell in cells_ if cell.made):
+        made.setdefault(cell.system, cell.path)
     found = [
         (a, b, comparison.compare(made[a], made[b], MEASURES[0], top=0)) for a, b in family if a in made and b in made
     ]

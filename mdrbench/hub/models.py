@@ -47,6 +47,10 @@ class LocalModel(NamedTuple):
     revision: str
     note: str
 
+    def conventions(self) -> dict[str, str]:
+        """What every result of a model says of it."""
+        return {"model": self.name, "model_source": self.source, "model_revision": self.revision}
+
 
 def default_root() -> Path:
     """``$MDRBENCH_MODELS``, else ``models`` in the cache."""

@@ -74,11 +74,8 @@ class LocalModel:
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision, source, precision, library versions."""
-        files = self.chosen.files
         return {
-            "model": files.name,
-            "model_source": files.source,
-            "model_revision": files.revision,
+            **self.chosen.files.conventions(),
             "precision": self.chosen.precision,
             "torch": package_version("torch"),
             "transformers": package_version("transformers"),
@@ -124,9 +121,6 @@ class LocalModel:
             seconds = (time.monotonic() - begun) / len(batch)
             for (_, _, one), reply in zip(batch, replies, strict=True):
                 yield one.key, reply, seconds
-
-    def close(self) -> None:
-        """Nothing is open; the model stays loaded."""
 
     def _tokens(self, tokenizer: Any, one: Asked) -> list[int]:
         settings = one.sampling.get("extra", {}).get(TEMPLATE, {})

@@ -229,20 +229,6 @@ def everything(groups: list[TrainingGroup]) -> dict[str, tuple[TrainingGroup, li
     return {group.qid: (group, [negative.docid for negative in group.negatives]) for group in groups}
 
 
-def judge(
-    groups: list[TrainingGroup],
-    judging: Judging,
-    size: int | None,
-    progress: Callable[[int], None],
-    *,
-    relabel: bool = False,
-) -> tuple[list[TrainingGroup], Verdicts, dict[str, Any]]:
-    """Ask about all negatives, and take out those that the judge does not let stay (:func:`select`)."""
-    verdicts = judging.ask(everything(groups), progress)
-    kept, counts = select(groups, verdicts, judging.keep, size, relabel=relabel)
-    return kept, verdicts, counts
-
-
 def select(
     groups: list[TrainingGroup], verdicts: Verdicts, keep: Keep, size: int | None, *, relabel: bool = False
 ) -> tuple[list[TrainingGroup], dict[str, Any]]:

@@ -130,14 +130,6 @@ class Parts:
         os.mkdir(out)
         return out
 
-    def _holder(self, name: str) -> str | None:
-        """Return the attempt that has the claim of a part."""
-        try:
-            attempt: str = json.loads((self.folder / "claims" / name).read_text(encoding="utf-8"))["attempt"]
-        except (OSError, ValueError):
-            return None
-        return attempt
-
     def _is_free(self, name: str) -> bool:
         """Tell whether the claim of a part belongs to a worker that is dead; remove it then."""
         path = self.folder / "claims" / name
@@ -216,7 +208,7 @@ class Parts:
 
         An attempt that went on after another had taken over its folder is thrown away: it lacks what was there before.
         """
-        if self.resumable and self._holder(claim.part.name) != claim.attempt:
+        if self.resumable and _holder(self.folder, claim.part.name) != claim.attempt:
             shutil.rmtree(claim.out, ignore_errors=True)
             return False
         try:
@@ -245,7 +237,7 @@ class Parts:
             self.fail(claim.part.name, error)
         else:
             with suppress(OSError):
-                if self._holder(claim.part.name) == claim.attempt:
+                if _holder(self.folder, claim.part.name) == claim.attempt:
                     (self.folder / "claims" / claim.part.name).unlink()
         if not self.resumable:
             shutil.rmtree(claim.out, ignore_errors=True)
@@ -334,12 +326,16 @@ class Parts:
 
 def holds(out: Path) -> bool:
     """Tell whether the attempt that writes to ``out`` (:class:`Claim`) still has its part."""
-    part = out.name.rpartition("-")[0]
+    return _holder(out.parent.parent, out.name.rpartition("-")[0]) == out.name
+
+
+def _holder(folder: Path, name: str) -> str | None:
+    """Return the attempt that has the claim of a part; None if none has it."""
     try:
-        holder = json.loads((out.parent.parent / "claims" / part).read_text(encoding="utf-8"))
+        attempt: str = json.loads((folder / "claims" / name).read_text(encoding="utf-8"))["attempt"]
     except (OSError, ValueError):
-        return False
-    return bool(holder["attempt"] == out.name)
+        return None
+    return attempt
 
 
 def plan_of(folder: Path) -> list[Part] | None:

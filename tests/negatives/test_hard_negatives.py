@@ -45,6 +45,13 @@ def docids(groups) -> dict[str, list[str]]:
     return {group.qid: [negative.docid for negative in group.negatives] for group in groups}
 
 
+def judged(groups, judging, size, progress, *, relabel=False):
+    """What a judge of all negatives leaves: groups, its verdicts, counts."""
+    verdicts = judging.ask(negatives.everything(groups), progress)
+    kept, counts = negatives.select(groups, verdicts, judging.keep, size, relabel=relabel)
+    return kept, verdicts, counts
+
+
 def test_positives_and_passages_with_their_text_are_never_negatives():
     groups, counts = mined(k=10)
     assert docids(groups) == {"q1": ["z1", "n0", "n1", "n2"], "q2": ["n0"]}
@@ -102,11 +109,11 @@ def judging(judge, grades="irrelevant", unreadable="drop", reference=True):
 def test_the_judge_sees_query_passage_and_the_first_positive():
     groups, _ = mined(k=10)
     judge = Judge()
-    negatives.judge(groups, judging(judge), None, lambda n: None)
+    judged(groups, judging(judge), None, lambda n: None)
     assert judge.asked[0] == Pair("en", "q1", "largest lake", PASSAGES["z1"], PASSAGES["p1"])
     assert judge.asked[-1] == Pair("en", "q2", "ringed seal", PASSAGES["n0"], PASSAGES["p2"])
     blind = Judge()
-    negatives.judge(groups, judging(blind, reference=False), None, lambda n: None)
+    judged(groups, judging(blind, reference=False), None, lambda n: None)
     assert {pair.reference for pair in blind.asked} == {None}
 
 
@@ -121,7 +128,7 @@ def test_the_judge_sees_query_passage_and_the_first_positive():
 def test_what_stays_after_judging(grades, unreadable, kept):
     groups, _ = mined(k=10)
     judge = Judge(n0=1, n1=2, n2=None)
-    left, verdicts, counts = negatives.judge(groups, judging(judge, grades, unreadable), None, lambda n: None)
+    left, verdicts, counts = judged(groups, judging(judge, grades, unreadable), None, lambda n: None)
     assert docids(left)["q1"] == kept
     assert left[0].negatives[0].grade == 0
     assert verdicts["q1"]["n1"].grade == 2
@@ -133,11 +140,11 @@ def test_what_stays_after_judging(grades, unreadable, kept):
 
 def test_judged_false_negatives_can_become_positives_unless_people_judged_them():
     groups, _ = mined(k=10)
-    left, _, counts = negatives.judge(groups, judging(Judge(n0=1, n1=2, z1=2)), None, lambda n: None, relabel=True)
+    left, _, counts = judged(groups, judging(Judge(n0=1, n1=2, z1=2)), None, lambda n: None, relabel=True)
     assert left[0].positives == (*groups[0].positives, "n1")
     assert "n1" not in docids(left)["q1"]
     assert counts["relabelled"] == sum("n1" in group.positives for group in left)
-    _, _, plain = negatives.judge(groups, judging(Judge(n1=2)), None, lambda n: None)
+    _, _, plain = judged(groups, judging(Judge(n1=2)), None, lambda n: None)
     assert "relabelled" not in plain
 
 
@@ -148,7 +155,7 @@ def test_a_judge_that_answers_for_another_passage_is_an_error():
 
     groups, _ = mined(k=10)
     with pytest.raises(StepError, match="answered for 'n5' when asked for 'z1'"):
-        negatives.judge(groups, judging(Confused()), None, lambda n: None)
+        judged(groups, judging(Confused()), None, lambda n: None)
 
 
 def test_short_groups_are_filled_with_the_judges_veto():

@@ -101,10 +101,6 @@ class Transformer(ChosenModel[Config]):
         added=("overrides_model", "trust_remote_code", "task", "truncate_dim", "query_adapter", "passage_adapter"),
     )
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        self._budget = config.batch_tokens  # halved when a GPU runs out of memory
-
     @cached_property
     def folder(self) -> model_folder.ModelFolder:
         """What the model's folder says about itself, compared with the settings.
@@ -134,19 +130,19 @@ class Transformer(ChosenModel[Config]):
         fits = unpadded_bert.suits(config) and not self.config.trust_remote_code
         return self.device == "cpu" and self.precision != "fp16" and fits
 
-    @property
-    def _budget_set(self) -> int:
-        """Most tokens of a batch, before any GPU ran out of memory."""
-        most = UNPADDED_TOKENS[self.precision] if self.without_padding else self.config.batch_tokens
-        return min(self.config.batch_tokens, most)
+    @cached_property
+    def _budget(self) -> int:
+        """Most tokens of a batch; with padding it is halved when a GPU runs out of memory."""
+        wanted = self.config.batch_tokens
+        return min(wanted, UNPADDED_TOKENS[self.precision]) if self.without_padding else wanted
 
     def _stated_batch(self) -> dict[str, int]:
         """Return the size of batches if it changes bits: always, but in fp32 without padding."""
         if not self.without_padding:
             return {"batch_tokens": self.config.batch_tokens}
-        if self.precision == "fp32" or self._budget_set == SMALL_BATCH:
+        if self.precision == "fp32" or self._budget == SMALL_BATCH:
             return {}
-        return {"batch_tokens_without_padding": self._budget_set}
+        return {"batch_tokens_without_padding": self._budget}
 
     def conventions(self) -> dict[str, Any]:
         """Model, revision and source, pooling, normalisation, prefixes, lengths, precision, library versions.
@@ -164,9 +160,7 @@ class Transformer(ChosenModel[Config]):
             **({"dense_layers": [layer.name for layer in self.folder.dense]} if self.folder.dense else {}),
             **self._stated_batch(),
             "encoder_version": self.spec.version,
-            "model": self.files.name,
-            "model_source": self.files.source,
-            "model_revision": self.files.revision,
+            **self.files.conventions(),
             "precision": self.precision,
             "dim": self.dim,
             "torch": package_version("torch"),
@@ -177,8 +171,7 @@ class Transformer(ChosenModel[Config]):
         """Device, threads, and the tokens of a batch: fewer than the setting after a GPU ran out of memory."""
         import torch
 
-        budget = self._budget_set if self.without_padding else self._budget
-        return {"device": self.device, "threads": torch.get_num_threads(), "batch_tokens": budget}
+        return {"device": self.device, "threads": torch.get_num_threads(), "batch_tokens": self._budget}
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Return float32 embeddings of shape (len(texts), dim)."""
@@ -233,9 +226,9 @@ class Transformer(ChosenModel[Config]):
                 )  # each (texts, length, dim)
                 return self._finish(loaded, torch.cat([pool_whole(group, self.settings.pooling) for group in groups]))
 
-        batches, at, budget = [], 0, self._budget_set
+        batches, at = [], 0
         while at < len(order):
-            batches.append(order[at : at + max(1, budget // len(tokens[order[at]]))])
+            batches.append(order[at : at + max(1, self._budget // len(tokens[order[at]]))])
             at += len(batches[-1])
         with one_thread_each() as pool_of_threads:
             yield from zip(batches, pool_of_threads.map(embed, batches), strict=True)

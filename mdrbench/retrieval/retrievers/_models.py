@@ -71,9 +71,7 @@ class WithModel(ChosenModel[ModelConfig]):
         consent = config.trust_remote_code
         model_folder.check_consent(consent, model_folder.own_code(files.path), files.path, files.revision)
         return {
-            "model": files.name,
-            "model_source": files.source,
-            "model_revision": files.revision,
+            **files.conventions(),
             **({} if consent is None else {"trust_remote_code": consent}),
             "head": config.head,
             "title_separator": config.title_separator,
